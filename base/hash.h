@@ -1,0 +1,13 @@
+// XXH3, the checksum of everything Baton writes or sends (design §6, §7).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace baton {
+
+// XXH3-64 with the given seed; the same on every machine.
+std::uint64_t xxh3_64(std::span<const std::byte> bytes, std::uint64_t seed = 0) noexcept;
+
+}  // namespace baton

@@ -1,0 +1,46 @@
+// One shard: a thread's io_context, loop, timers and buffers (design §2 "One thread owns one
+// shard").
+//
+// run() alternates turns of the loop with the io_context: it blocks in the kernel only when nothing
+// is ready and no hook of the turn has made anything ready. Other threads reach a shard only
+// through post_from_outside().
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <functional>
+
+#include "base/buffer_pool.h"
+#include "base/clock.h"
+#include "base/loop.h"
+
+namespace baton {
+
+class Shard final : public Clock {
+ public:
+  explicit Shard(std::size_t buffer_limit_bytes = std::size_t{1} << 30U);
+  ~Shard() override;
+
+  Loop& loop() { return loop_; }
+  boost::asio::io_context& io() { return io_; }
+  BufferPool& buffers() { return buffers_; }
+
+  // CLOCK_MONOTONIC.
+  TimePoint now() const override;
+  void arm(Timer& timer, TimePoint deadline) override { timers_.arm(timer, deadline); }
+
+  // Runs until stop() was called; then returns after the turn in progress.
+  void run();
+  void stop() { stopped_ = true; }
+
+  // From any thread: runs `work` on the shard, in order of the calls.
+  void post_from_outside(std::function<void()> work);
+
+ private:
+  boost::asio::io_context io_;
+  Loop loop_;
+  TimerQueue timers_;
+  BufferPool buffers_;
+  bool stopped_ = false;
+};
+
+}  // namespace baton

@@ -1,0 +1,133 @@
+// A resource on one node: its volumes, its peer, its role. The surface that control/ drives.
+//
+// Everything here is called on the resource's shard. Verbs are coroutines that complete when what
+// they promise is true (and durable where durability is part of the promise), or fail with one
+// sentence and have changed nothing.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "replication/core/states.h"
+#include "replication/engine/environment.h"
+
+namespace baton::replication {
+
+struct VolumeConfig {
+  std::uint64_t size = 0;  // 0: the size of the disk
+};
+
+struct NodeConfig {
+  std::string name;
+};
+
+struct ResourceConfig {
+  std::string name;
+  std::string self;               // this node's name
+  std::vector<NodeConfig> nodes;  // in the order of the file; one of them is `self`
+  std::vector<VolumeConfig> volumes;
+  Protocol protocol = Protocol::c;
+  std::string secret;                          // empty: peers are not authenticated (loopback only)
+  Duration timeout = std::chrono::seconds(6);  // a silent or stuck peer is dropped after this
+  Duration ping_interval = std::chrono::seconds(2);
+  Duration fence_hold = std::chrono::seconds(20);  // held writes get ENOSPC after this
+  std::uint64_t boot_id = 0;                       // of this host; differs after a reboot
+  bool auto_resume = true;                         // design §4 "Restart"
+};
+
+// Somebody who has an export open.
+struct ClientInfo {
+  std::string name;  // "unix client, pid 4711"
+};
+
+struct VolumeStatus {
+  std::uint32_t volume = 0;
+  DiskState disk_state = DiskState::diskless;
+  std::uint64_t size = 0;
+};
+
+struct PeerVolumeStatus {
+  std::uint32_t volume = 0;
+  ReplicationState replication_state = ReplicationState::off;
+  DiskState peer_disk_state = DiskState::unknown;
+  std::uint64_t out_of_sync_bytes = 0;
+  double percent_in_sync = 100.0;
+};
+
+struct ConnectionStatus {
+  std::string name;  // the peer's
+  ConnectionState connection_state = ConnectionState::stand_alone;
+  Role peer_role = Role::unknown;
+  std::vector<PeerVolumeStatus> peer_devices;
+  std::optional<std::string> split_brain;  // one sentence: who wrote what since when
+  std::string last_error;                  // why it is not Connected, or empty
+};
+
+struct ResourceStatus {
+  std::string name;
+  Role role = Role::secondary;
+  bool up = false;
+  std::vector<VolumeStatus> devices;
+  std::vector<ConnectionStatus> connections;
+  std::string baton_holder;  // node name; empty: nobody known
+  std::uint64_t baton_epoch = 0;
+  bool window_open = false;
+  std::uint64_t held_writes = 0;
+  std::string held_reason;
+  std::uint64_t held_oldest_ms = 0;
+  std::uint64_t bytes_replicated = 0;  // payload sent to the peer since start
+  std::vector<std::string> clients;
+};
+
+// Told after every change that `status()` would show. Called from the shard; must not call back.
+class ResourceObserver {
+ public:
+  virtual ~ResourceObserver() = default;
+  virtual void resource_changed(const std::string& resource) = 0;
+};
+
+struct PromoteOptions {
+  bool force = false;
+  bool confirmed = false;  // the operator has accepted the risk (`--yes` or a terminal answer)
+};
+
+class Resource {
+ public:
+  virtual ~Resource() = default;
+
+  // Attaches every volume and starts to connect; Secondary at first. A one-node resource takes its
+  // baton at once. Fails as a whole: nothing stays open.
+  virtual Task<Result<>> up() = 0;
+  // Clean stop: drains, flushes, releases the baton durably, tells the peer, closes the disks.
+  // Afterwards there is nothing to resync. Exports must have been closed for new clients before.
+  virtual Task<Result<>> down() = 0;
+
+  virtual Task<Result<>> promote(PromoteOptions options) = 0;
+  virtual Task<Result<>> demote(bool force) = 0;
+  virtual Task<Result<>> connect(bool discard_my_data) = 0;
+  virtual Task<Result<>> disconnect() = 0;
+  virtual Task<Result<>> attach() = 0;
+  virtual Task<Result<>> detach() = 0;
+  virtual Task<Result<>> invalidate() = 0;
+  // On the holder: gives the baton to the peer. On the other node: takes it. Both stay connected.
+  virtual Task<Result<>> handover(std::string to) = 0;
+
+  virtual ResourceStatus status() const = 0;
+  virtual void observe(ResourceObserver* observer) = 0;
+
+  // Opens volume `volume` for one NBD connection. The device lives as long as the connection, and
+  // shows the same limits on every node and in every role (design §4 "A Secondary's export").
+  // Fails with a sentence when the volume does not exist or has no size yet.
+  virtual Result<std::unique_ptr<blockdev::BlockDevice>> open(std::uint32_t volume,
+                                                              ClientInfo client) = 0;
+
+  // An incoming link whose first message named this resource.
+  virtual void accept(Link link) = 0;
+};
+
+std::unique_ptr<Resource> make_resource(Environment environment, ResourceConfig config);
+
+}  // namespace baton::replication
