@@ -100,11 +100,20 @@ def accepts(address):
             raise
 
 
+def free_ports(count):
+    """Different TCP ports of 127.0.0.1 that nobody has now. One may be gone when it is used."""
+    probes = [socket.socket() for _ in range(count)]
+    try:
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+    finally:
+        for probe in probes:
+            probe.close()
+
+
 def free_port():
-    """A TCP port of 127.0.0.1 that nobody has now. It may be gone when it is used: say so there."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    return free_ports(1)[0]
 
 
 def run(argv, timeout=60, check=True, **options):
