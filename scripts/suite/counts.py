@@ -49,8 +49,8 @@ def add_entry(counts, entry, results_folder, suffix):
     elif status == "fail" and len(counts.failed) == before:
         # A crash, a timeout or a leak report: no case says so, so the program does.
         reason = entry.find("failure")
-        message = reason.get("message") if reason is not None else ""
-        counts.fails(f"{name}{suffix}" + (f" ({message})" if message else ""))
+        message = (reason.get("message") if reason is not None else "") or "no case reports it"
+        counts.fails(f"{name}{suffix} ({message}{_last_words(output)})")
     elif status == "run" and not counted:
         counts.passes()
 
@@ -74,6 +74,15 @@ def _add_googletest(counts, path, suffix):
         else:
             counts.passes()
     return True
+
+
+def _last_words(output):
+    """Which GoogleTest case was running when the program ended."""
+    started = re.findall(r"^\[ RUN      \] (\S+)", output, re.MULTILINE)
+    if started and not re.search(r"^\[ +(OK|FAILED|SKIPPED) +\] " + re.escape(started[-1]), output,
+                                 re.MULTILINE):
+        return f"; it ended in {started[-1]}"
+    return ""
 
 
 _LINE = re.compile(r"^baton-test: (passed|failed|skipped) (.*)$", re.MULTILINE)

@@ -235,6 +235,7 @@ def main():
     parser.add_argument("--tidy-all", action="store_true",
                         help="clang-tidy on every file instead of what changed")
     suite = Suite(parser.parse_args())
+    sys.stdout.reconfigure(line_buffering=True)  # ctest writes into the same log
     try:
         suite.everything()
     except KeyboardInterrupt:

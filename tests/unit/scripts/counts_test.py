@@ -67,10 +67,13 @@ class Counting(baton_test.TestCase):
                                           "S.DISABLED_old: disabled (DISABLED_ in its name)"])
 
     def test_a_program_that_crashes_or_hangs_is_a_failure(self):
-        counts = self.count({"crash": "kill -SEGV $$", "hang": "exec tail -f /dev/null",
+        counts = self.count({"crash": "echo '[ RUN      ] A.b'; echo '[       OK ] A.b (0 ms)'; "
+                                      "echo '[ RUN      ] A.c'; kill -SEGV $$",
+                             "hang": "exec tail -f /dev/null",
                              "half": "exit 139"}, {"half": "<testsuites><testsu"})
         self.assertEqual(counts.passed, 0)
         self.assertEqual(len(counts.failed), 3)
+        self.assertIn("it ended in A.c", counts.failed[0])
 
     def test_a_program_that_is_not_there_is_a_failure(self):
         build = self.folder
