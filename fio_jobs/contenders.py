@@ -153,10 +153,11 @@ class Baton(Contender):
         for node in self.nodes:
             self._run_dir(node).mkdir()
             self._verb(node, "create-md", "vm1")
+        # What is started last is stopped first: the holder, so that it drains while its peer is there.
         self.servers = [bench.server(
             [baton_test.BUILD_DIR / "batond", "--config", self.config, "--node", node,
              "--run-dir", self._run_dir(node)], f"batond-{node}", self._socket(node))
-            for node in self.nodes]
+            for node in reversed(self.nodes)]
         if len(self.nodes) > 1:
             self._verb("alpha", "wait-connect", "vm1")
             self._verb("alpha", "primary", "vm1", "--force", "--yes")

@@ -28,7 +28,11 @@ class Results:
         self.samples.setdefault((place, row, contender), []).append(sample)
 
     def misses(self, place, contender, reason):
-        self.missing.setdefault((place, contender), reason)
+        """Whoever failed once has no figures: fast and wrong, or fast and gone, is no result."""
+        one_line = "; ".join(line.strip() for line in reason.splitlines() if line.strip())
+        self.missing.setdefault((place, contender), one_line[:600])
+        for key in [key for key in self.samples if key[0] == place and key[2] == contender]:
+            del self.samples[key]
 
     def median(self, place, row, contender, metric):
         values = [sample[metric] for sample in self.samples.get((place, row, contender), [])
