@@ -81,6 +81,8 @@ ROWS = [
     ("nbd_server starts no thread", {"nbd_server/a.cpp": "std::jthread t;\n"}, "starts a thread"),
     ("control may start threads", {"control/a.cpp": "#include <thread>\nstd::thread t;\n"}, None),
     ("names say something", {"control/a.h": "class SessionManager;\n"}, "names nothing"),
+    ("the service manager is the field's own word",
+     {"control/a.h": "void notify_service_manager();\n"}, None),
     ("file names say something", {"control/string_util.h": ""}, "names nothing"),
     ("utility is a word of the library", {"base/a.h": "#include <utility>\n"}, None),
     ("assertions stay on", {"base/a.cpp": "void f() { assert(x); }\n"}, "vanishes"),

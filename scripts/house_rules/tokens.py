@@ -30,7 +30,7 @@ BANNED = [
     (PURE, (), r"\bco_(await|return|yield)\b",
      "is a coroutine: decisions are pure, sequence belongs in engine/"),
     (PURE, (), r"\b(spdlog|std::c(out|err|log))\b", "logs: pure code returns what it decided"),
-    (PRODUCT, (), r"\b\w*([Mm]anager|[Hh]elper)\w*\b|\b(\w+_)?utils?(_\w+)?\b(?!\.h)",
+    (PRODUCT, (), r"\b(?!\w*service_manager)\w*([Mm]anager|[Hh]elper)\w*\b|\b(\w+_)?utils?(_\w+)?\b(?!\.h)",
      "names nothing: say what the thing is (CONTRIBUTING, Names)"),
     (PRODUCT, (), r"(?<![\w.:>])rand\(|\bstd::random_shuffle\b", "use Random"),
     (PRODUCT, (), r"(?<![\w.:>])assert\(", "vanishes in release builds: use the assertion of base/assert.h"),

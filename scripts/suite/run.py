@@ -77,7 +77,7 @@ class Suite:
             done = run([script], 60, ROOT)
             print(done.output, end="")
             self.verdict("check-imports", None if done.ok else "see above")
-            files = texts.tracked_files(ROOT)
+            files = texts.source_files(ROOT)
             self.verdict("clang-format", texts.format_problem(ROOT, files))
             self.verdict("syntax of scripts", "\n".join(texts.script_problems(ROOT, files)))
 
@@ -151,7 +151,7 @@ class Suite:
         with Stage(self, f"build {preset}", 200 if arguments.quick else 420) as stage:
             if not self.build(preset, stage):
                 return False
-        with Stage(self, f"tests ({preset})", 90 if arguments.quick else 600) as stage:
+        with Stage(self, f"tests ({preset})", 90 if arguments.quick else 540) as stage:
             choice = []
             if arguments.regex:
                 choice += ["-R", arguments.regex]
@@ -169,7 +169,7 @@ class Suite:
             if self.build("asan", stage):
                 self.ctest("asan", stage, "-L", "^sanitized$", suffix=" [asan]")
         if self.has_tests("release", "^threads$"):
-            with Stage(self, "ThreadSanitizer", 120) as stage:
+            with Stage(self, "ThreadSanitizer", 90) as stage:
                 if self.build("tsan", stage):
                     self.ctest("tsan", stage, "-L", "^threads$", suffix=" [tsan]")
         else:
@@ -180,7 +180,7 @@ class Suite:
         if not os.path.exists(os.path.join(folder, "CMakeLists.txt")):
             print("\nfuzz: there are no fuzzers")
             return
-        with Stage(self, "fuzzers", 240) as stage:
+        with Stage(self, "fuzzers", 120) as stage:
             if self.build("fuzz", stage):
                 self.ctest("fuzz", stage, "-L", "^fuzz$", suffix=" [fuzz]")
 

@@ -5,12 +5,18 @@ import subprocess
 from commands import run
 
 
-def tracked_files(root):
-    """What is in the tree or about to be: not what .gitignore names."""
-    done = subprocess.run(["git", "-C", root, "ls-files", "--cached", "--others", "--exclude-standard"],
-                          capture_output=True, text=True, check=True)
-    return sorted(name for name in set(done.stdout.splitlines())
-                  if os.path.isfile(os.path.join(root, name)))
+def source_files(root):
+    """What is in the tree or about to be, not what .gitignore names; without git, what lies there."""
+    done = subprocess.run(["git", "-C", root, "-c", f"safe.directory={root}", "ls-files", "--cached",
+                           "--others", "--exclude-standard"], capture_output=True, text=True)
+    if done.returncode == 0:
+        names = set(done.stdout.splitlines())
+    else:
+        names = set()
+        for folder, folders, files in os.walk(root):
+            folders[:] = [name for name in folders if name not in ("build", ".git", "__pycache__")]
+            names.update(os.path.relpath(os.path.join(folder, name), root) for name in files)
+    return sorted(name for name in names if os.path.isfile(os.path.join(root, name)))
 
 
 def format_problem(root, files):

@@ -21,7 +21,7 @@ FILE_LIMIT_SECONDS = 240
 def changed_files(root):
     """What differs from the branch this one left, or from the commit before on that branch itself."""
     def git(*words):
-        done = subprocess.run(["git", "-C", root, *words], capture_output=True, text=True)
+        done = subprocess.run(["git", "-C", root, "-c", f"safe.directory={root}", *words], capture_output=True, text=True)
         return done.stdout.split("\n") if done.returncode == 0 else None
 
     head = git("rev-parse", "HEAD")
