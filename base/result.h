@@ -35,6 +35,8 @@ enum class ExitCode : std::uint8_t { done = 0, refused = 1, usage = 2, configura
 struct Error {
   std::string message;
   ExitCode exit_code = ExitCode::refused;
+  // The message names a risk that an operator may accept by asking again with a confirmation.
+  bool needs_confirmation = false;
 };
 
 template <class T = void>
@@ -42,6 +44,10 @@ using Result = std::expected<T, Error>;
 
 inline std::unexpected<Error> failure(std::string message, ExitCode code = ExitCode::refused) {
   return std::unexpected(Error{std::move(message), code});
+}
+
+inline std::unexpected<Error> needs_confirmation(std::string risk) {
+  return std::unexpected(Error{std::move(risk), ExitCode::refused, true});
 }
 
 }  // namespace baton
