@@ -44,9 +44,10 @@ Result<DiskFacts> inspect_disk(const std::string& path) {
     return DiskFacts{.exists = true, .size = static_cast<std::uint64_t>(found.st_size)};
   }
   if (!S_ISBLK(found.st_mode)) {
-    return failure(fmt::format("{} is neither a file nor a block device: name a disk image or a "
-                               "block device in disks",
-                               path));
+    return failure(
+        fmt::format("{} is neither a file nor a block device: name a disk image or a "
+                    "block device in disks",
+                    path));
   }
   const auto size = block_device_size(path);
   if (!size) return std::unexpected(size.error());
@@ -62,15 +63,17 @@ Result<> check_disk(const VolumeSite& site, const DiskFacts& facts) {
                    ExitCode::configuration);
   }
   if (facts.size == 0 || facts.size % 512 != 0) {
-    return failure(fmt::format("{} has {}, which is no whole number of 512-byte sectors: is it a "
-                               "raw image? Pad it with truncate --size=%512 {}",
-                               site.text(), size_text(facts.size), site.disk()));
+    return failure(
+        fmt::format("{} has {}, which is no whole number of 512-byte sectors: is it a "
+                    "raw image? Pad it with truncate --size=%512 {}",
+                    site.text(), size_text(facts.size), site.disk()));
   }
   if (site.configured_size() == 0 || site.configured_size() == facts.size) return {};
-  return failure(fmt::format("{} has {} ({} bytes), but {} says size = \"{}\" ({} bytes): correct "
-                             "size or leave it out, or give the disk that size",
-                             site.text(), size_text(facts.size), facts.size, resource.file,
-                             size_literal(site.configured_size()), site.configured_size()));
+  return failure(
+      fmt::format("{} has {} ({} bytes), but {} says size = \"{}\" ({} bytes): correct "
+                  "size or leave it out, or give the disk that size",
+                  site.text(), size_text(facts.size), facts.size, resource.file,
+                  size_literal(site.configured_size()), site.configured_size()));
 }
 
 }  // namespace baton::control

@@ -17,10 +17,9 @@ Result<> can_come(const ResourceStatus& status) {
   }
   for (const ConnectionStatus& connection : status.connections) {
     if (connection.connection_state == ConnectionState::stand_alone) {
-      return failure(fmt::format("{} is StandAlone towards {}{}{}: run batonctl connect {}",
-                                 status.name, connection.name,
-                                 connection.last_error.empty() ? "" : ": ", connection.last_error,
-                                 status.name));
+      return failure(fmt::format(
+          "{} is StandAlone towards {}{}{}: run batonctl connect {}", status.name, connection.name,
+          connection.last_error.empty() ? "" : ": ", connection.last_error, status.name));
     }
   }
   return {};
@@ -51,8 +50,7 @@ Amount amount_of(const ResourceStatus& status) {
     for (const PeerVolumeStatus& peer : connection.peer_devices) {
       amount.total += volume_size(status, peer.volume);
       amount.to_go += peer.out_of_sync_bytes;
-      amount.settled = amount.settled &&
-                       peer.replication_state == ReplicationState::established &&
+      amount.settled = amount.settled && peer.replication_state == ReplicationState::established &&
                        peer.peer_disk_state == DiskState::up_to_date;
     }
   }
@@ -78,16 +76,16 @@ Result<WaitProgress> sync_progress(const ResourceStatus& status) {
   if (!connected || !connected->done) return connected;
   for (const ConnectionStatus& connection : status.connections) {
     if (!connection.split_brain) continue;
-    return failure(fmt::format("{} and {} have split brain ({}): run batonctl resolve {} "
-                               "--keep NODE",
-                               status.name, connection.name, *connection.split_brain,
-                               status.name));
+    return failure(
+        fmt::format("{} and {} have split brain ({}): run batonctl resolve {} "
+                    "--keep NODE",
+                    status.name, connection.name, *connection.split_brain, status.name));
   }
   const Amount amount = amount_of(status);
   if (amount.settled) return WaitProgress{.done = true, .fraction = 1};
   if (amount.total == 0 || amount.to_go == 0) {
-    return WaitProgress{.text = fmt::format("{}: waiting for a copy that is UpToDate",
-                                            status.name)};
+    return WaitProgress{.text =
+                            fmt::format("{}: waiting for a copy that is UpToDate", status.name)};
   }
   const double in_sync = static_cast<double>(amount.total - std::min(amount.to_go, amount.total));
   return WaitProgress{.text = fmt::format("{}: {} to go", status.name, size_text(amount.to_go)),

@@ -182,8 +182,8 @@ Task<Result<json::value>> ControlPlane::wait_for(const Request& request, ReplySi
     if (!progress) co_return std::unexpected(progress.error());
     if (progress->done) co_return json::value(nullptr);
     if (!in_time) {
-      co_return failure(fmt::format("{} gave up after {} s: {}", waiting.verb, *seconds,
-                                    progress->text));
+      co_return failure(
+          fmt::format("{} gave up after {} s: {}", waiting.verb, *seconds, progress->text));
     }
     sink.progress(progress->text, progress->fraction);
     in_time = co_await board_.changed().wait_until(shard_, deadline);

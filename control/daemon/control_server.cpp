@@ -23,8 +23,8 @@ Result<> ControlServer::open(const std::string& path) {
                      [this](std::unique_ptr<Stream> stream) { accepted(std::move(stream)); });
   umask(before);
   if (!acceptor) {
-    return failure(fmt::format("the control socket cannot be opened: {}",
-                               acceptor.error().message));
+    return failure(
+        fmt::format("the control socket cannot be opened: {}", acceptor.error().message));
   }
   acceptor_ = std::move(*acceptor);
   return {};

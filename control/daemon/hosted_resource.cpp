@@ -54,8 +54,12 @@ HostedResource::HostedResource(const ShardPlace& place, const ResourceSpec& spec
             self.place_.shard.loop().post(self);
           },
           this) {
-  const replication::Environment environment{place.shard.loop(),    place.shard, place.random,
-                                             place.shard.buffers(), disks_,      links_,
+  const replication::Environment environment{place.shard.loop(),
+                                             place.shard,
+                                             place.random,
+                                             place.shard.buffers(),
+                                             disks_,
+                                             links_,
                                              journal_};
   engine_ = make_resource(environment, engine_config(spec, node, std::move(secret), boot_id));
   engine_->observe(this);
@@ -89,8 +93,8 @@ StatusEntry HostedResource::status() const {
 
 Result<> HostedResource::begin(std::string_view verb) {
   if (!switching_.empty()) {
-    return failure(fmt::format("{} is just going {}: try again when that is done", name(),
-                               switching_));
+    return failure(
+        fmt::format("{} is just going {}: try again when that is done", name(), switching_));
   }
   switching_ = verb;
   return {};
@@ -110,9 +114,8 @@ Result<> HostedResource::must_be_up() const {
 
 Result<> HostedResource::open_listeners() {
   if (node_.address && spec_.nodes.size() > 1) {
-    const nbd::Address address{.kind = nbd::Address::Kind::tcp,
-                               .host = node_.address->host,
-                               .port = node_.address->port};
+    const nbd::Address address{
+        .kind = nbd::Address::Kind::tcp, .host = node_.address->host, .port = node_.address->port};
     auto listener = Acceptor::open(place_.shard, address, [this](std::unique_ptr<Stream> link) {
       engine_->accept(std::move(link));
     });
@@ -165,15 +168,16 @@ Task<Result<>> HostedResource::go_down(Duration patience) {
 Task<Result<>> HostedResource::down(VerbOptions options) {
   const auto clients = engine_->status().clients;
   if (!clients.empty() && !options.force) {
-    co_return failure(fmt::format("{} is in use by {}: detach it first, or end it with "
-                                  "batonctl down {} --force",
-                                  name(), fmt::join(clients, "; "), name()));
+    co_return failure(
+        fmt::format("{} is in use by {}: detach it first, or end it with "
+                    "batonctl down {} --force",
+                    name(), fmt::join(clients, "; "), name()));
   }
   if (auto alone = begin("down"); !alone) co_return alone;
   co_return co_await go_down(client_patience);
 }
 
-Task<Result<>> HostedResource::stop() {
+Task<Result<>> HostedResource::stop(VerbOptions /*options*/) {
   while (!switching_.empty()) co_await switched_.wait();
   switching_ = "down";
   co_return co_await go_down(client_patience);
@@ -181,8 +185,7 @@ Task<Result<>> HostedResource::stop() {
 
 Task<Result<>> HostedResource::primary(VerbOptions options) {
   if (auto up = must_be_up(); !up) co_return up;
-  const replication::PromoteOptions promote{.force = options.force,
-                                            .confirmed = options.confirmed};
+  const replication::PromoteOptions promote{.force = options.force, .confirmed = options.confirmed};
   co_return co_await engine_->promote(promote);
 }
 

@@ -42,7 +42,7 @@ class HostedResource final : replication::ResourceObserver, Runnable {
   // Refuses while clients are attached, unless forced: then they are ended first.
   Task<Result<>> down(VerbOptions options);
   // The daemon stops: like down, whoever is attached.
-  Task<Result<>> stop();
+  Task<Result<>> stop(VerbOptions options);
 
   Task<Result<>> primary(VerbOptions options);
   Task<Result<>> secondary(VerbOptions options);

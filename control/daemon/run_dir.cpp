@@ -29,8 +29,8 @@ std::string holder_of(int lock) {
 // The pid is for people; the lock is what counts, so a failure to write it is told and no more.
 Result<> write_pid(int lock, const std::string& path) {
   const std::string pid = fmt::format("{}\n", getpid());
-  const bool written = ftruncate(lock, 0) == 0 && pwrite(lock, pid.data(), pid.size(), 0) ==
-                                                      static_cast<ssize_t>(pid.size());
+  const bool written = ftruncate(lock, 0) == 0 &&
+                       pwrite(lock, pid.data(), pid.size(), 0) == static_cast<ssize_t>(pid.size());
   if (written) return {};
   return failure(fmt::format("{} cannot be written: {}", path, std::strerror(errno)));
 }
@@ -45,21 +45,23 @@ Result<RunDirectory> RunDirectory::claim(const std::string& path) {
                                path, error.message()));
   }
   if (auto fits = check_socket_path(control_socket_in(path)); !fits) {
-    return failure(fmt::format("run directory {}: its control socket {}", path,
-                               fits.error().message));
+    return failure(
+        fmt::format("run directory {}: its control socket {}", path, fits.error().message));
   }
   const std::string file = path + "/batond.lock";
   const int lock = open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   if (lock < 0) {
-    return failure(fmt::format("{} cannot be opened: {}: choose another run directory with "
-                               "--run-dir, or run as a user who may write there",
-                               file, std::strerror(errno)));
+    return failure(
+        fmt::format("{} cannot be opened: {}: choose another run directory with "
+                    "--run-dir, or run as a user who may write there",
+                    file, std::strerror(errno)));
   }
   RunDirectory claimed(path, lock);
   if (flock(lock, LOCK_EX | LOCK_NB) != 0) {
-    return failure(fmt::format("{} already uses run directory {}: stop it, or give this one its "
-                               "own with --run-dir",
-                               holder_of(lock), path));
+    return failure(
+        fmt::format("{} already uses run directory {}: stop it, or give this one its "
+                    "own with --run-dir",
+                    holder_of(lock), path));
   }
   if (auto written = write_pid(lock, file); !written) return std::unexpected(written.error());
   return claimed;

@@ -30,17 +30,16 @@ void StatusBoard::publish(StatusEntry entry) {
 
 void StatusBoard::note(LogLevel level, std::string resource, std::string text) {
   log_line(level, resource.empty() ? text : fmt::format("{}: {}", resource, text));
-  shard_.post_from_outside(
-      [this, level, resource = std::move(resource), text = std::move(text)] {
-        Change change;
-        change.data["event"] = "note";
-        change.data["object"] = "resource";
-        change.data["name"] = resource;
-        change.data["level"] = word_for(level);
-        change.data["text"] = text;
-        change.text = fmt::format("{}: {}", resource, text);
-        tell(change);
-      });
+  shard_.post_from_outside([this, level, resource = std::move(resource), text = std::move(text)] {
+    Change change;
+    change.data["event"] = "note";
+    change.data["object"] = "resource";
+    change.data["name"] = resource;
+    change.data["level"] = word_for(level);
+    change.data["text"] = text;
+    change.text = fmt::format("{}: {}", resource, text);
+    tell(change);
+  });
 }
 
 const StatusEntry* StatusBoard::find(const std::string& resource) const {
