@@ -46,4 +46,8 @@ inline std::unexpected<Error> failure(std::string message, ExitCode code = ExitC
   return std::unexpected(Error{std::move(message), code, false});
 }
 
+inline std::unexpected<Error> needs_confirmation(std::string risk) {
+  return std::unexpected(Error{std::move(risk), ExitCode::refused, true});
+}
+
 }  // namespace baton

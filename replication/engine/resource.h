@@ -1,5 +1,8 @@
 // A resource on one node: its volumes, its peer, its role. The surface that control/ drives.
 //
+// Made once and kept: up() and down() may follow each other any number of times. What is down shows
+// its volumes as Diskless, refuses every other verb, and ends the verbs that were waiting.
+//
 // Everything here is called on the resource's shard. Verbs are coroutines that complete when what
 // they promise is true (and durable where durability is part of the promise), or fail with one
 // sentence and have changed nothing.
@@ -107,6 +110,7 @@ class Resource {
   // Afterwards there is nothing to resync. Exports must have been closed for new clients before.
   virtual Task<Result<>> down() = 0;
 
+  // Where there is a risk to accept (design §8 `primary`), the error is needs_confirmation().
   virtual Task<Result<>> promote(PromoteOptions options) = 0;
   virtual Task<Result<>> demote(bool force) = 0;
   virtual Task<Result<>> connect(bool discard_my_data) = 0;
@@ -119,6 +123,9 @@ class Resource {
 
   virtual ResourceStatus status() const = 0;
   virtual void observe(ResourceObserver* observer) = 0;
+
+  // What open() of this volume would show. Fails with a sentence like open() does.
+  virtual Result<blockdev::Limits> limits(std::uint32_t volume) const = 0;
 
   // Opens volume `volume` for one NBD connection. The device lives as long as the connection, and
   // shows the same limits on every node and in every role (design §4 "A Secondary's export").
