@@ -30,7 +30,7 @@ Task<> Engine::keep_connected() {
     Result<Link> link = co_await env_.links.dial(peer_name_, env_.clock.now() + config_.timeout);
     if (link && up_ && want_connected_ && session_ == nullptr) {
       Link taken = std::move(*link);
-      co_await run_link(std::move(taken), true, {});
+      co_await run_link(std::move(taken), true);
     } else if (!link && last_error_ != link.error().message) {
       last_error_ = link.error().message;
       changed();
@@ -46,12 +46,12 @@ Task<> Engine::keep_connected() {
   session_changed_.notify_all();
 }
 
-void Engine::accept(Link link, std::vector<std::byte> already_read) {
+void Engine::accept(Link link) {
   if (!up_ || !want_connected_ || !has_peer()) {
     link->close();
     return;
   }
-  scope_.spawn(run_link(std::move(link), false, std::move(already_read)));
+  scope_.spawn(run_link(std::move(link), false));
 }
 
 // Drops a link that does not get through its greeting, or through settling, in time.
@@ -80,8 +80,8 @@ Task<bool> Engine::make_room_for(Session& candidate, bool dialled) {
   co_return up_&& want_connected_;
 }
 
-Task<> Engine::run_link(Link link, bool dialled, std::vector<std::byte> already_read) {
-  Session session(*this, std::move(link), already_read);
+Task<> Engine::run_link(Link link, bool dialled) {
+  Session session(*this, std::move(link));
   bool over = false;
   session.scope().spawn(limit_greeting(session, over));
   const bool greeted = co_await session.greet();

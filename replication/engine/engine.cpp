@@ -165,15 +165,21 @@ ResourceStatus Engine::status() const {
   return status;
 }
 
-Result<std::unique_ptr<blockdev::BlockDevice>> Engine::open(std::uint32_t volume,
-                                                            ClientInfo client) {
+Result<blockdev::Limits> Engine::limits(std::uint32_t volume) const {
   if (volume >= volumes_.size()) {
     return failure(fmt::format("{} has no volume {}", config_.name, volume));
   }
   if (!up_ || !volumes_[volume]->attached()) {
-    return failure(
-        fmt::format("{} is not up on this node; run batonctl up {}", config_.name, config_.name));
+    return failure(fmt::format("{} is not up on this node; run batonctl up {}", config_.name,
+                               config_.name));
   }
+  return volumes_[volume]->export_limits();
+}
+
+Result<std::unique_ptr<blockdev::BlockDevice>> Engine::open(std::uint32_t volume,
+                                                            ClientInfo client) {
+  const Result<blockdev::Limits> usable = limits(volume);
+  if (!usable) return std::unexpected(usable.error());
   auto device = std::make_unique<ClientDevice>(*this, *volumes_[volume], std::move(client));
   device->fenced = may_write();
   changed();

@@ -37,9 +37,10 @@ class Engine final : public Resource {
   Task<Result<>> withdraw_offer() override;
   ResourceStatus status() const override;
   void observe(ResourceObserver* observer) override { observer_ = observer; }
+  Result<blockdev::Limits> limits(std::uint32_t volume) const override;
   Result<std::unique_ptr<blockdev::BlockDevice>> open(std::uint32_t volume,
                                                       ClientInfo client) override;
-  void accept(Link link, std::vector<std::byte> already_read) override;
+  void accept(Link link) override;
   Result<> tunnel(std::span<const std::byte> bytes) override;
   void on_tunnel(TunnelHandler handler) override { tunnel_handler_ = std::move(handler); }
 
@@ -112,7 +113,7 @@ class Engine final : public Resource {
   Task<Result<>> attach_all();
   Task<> turn_log_into_bits();
   Task<> keep_connected();
-  Task<> run_link(Link link, bool dialled, std::vector<std::byte> already_read);
+  Task<> run_link(Link link, bool dialled);
   Task<bool> make_room_for(Session& candidate, bool dialled);
   Task<> limit_greeting(Session& session, bool& over);
   Task<Result<>> not_settling();

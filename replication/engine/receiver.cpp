@@ -11,11 +11,8 @@ constexpr std::size_t receive_bytes = 256U << 10U;
 
 }  // namespace
 
-Receiver::Receiver(Stream& stream, BufferPool& buffers, std::span<const std::byte> already_read)
-    : stream_(stream), buffers_(buffers), bytes_(std::max(receive_bytes, already_read.size())) {
-  std::ranges::copy(already_read, bytes_.begin());
-  end_ = already_read.size();
-}
+Receiver::Receiver(Stream& stream, BufferPool& buffers)
+    : stream_(stream), buffers_(buffers), bytes_(receive_bytes) {}
 
 bool Receiver::parse_header() {
   if (end_ - begin_ < sizeof header_) return false;

@@ -21,8 +21,7 @@ struct Incoming {
 
 class Receiver {
  public:
-  // `already_read`: bytes of the stream that somebody else has consumed before.
-  Receiver(Stream& stream, BufferPool& buffers, std::span<const std::byte> already_read);
+  Receiver(Stream& stream, BufferPool& buffers);
 
   // The next message, whole and with a right checksum, or false: the stream ended or what came is
   // no message; `fault()` then says why. A message whose bytes did not all arrive never happened.

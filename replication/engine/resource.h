@@ -142,9 +142,8 @@ class Resource {
   // the baton has gone.
   virtual Task<Result<>> withdraw_offer() = 0;
 
-  // An incoming link. `already_read`: the bytes of it that whoever listened has consumed to find
-  // out which resource it is for (see greeting.h).
-  virtual void accept(Link link, std::vector<std::byte> already_read) = 0;
+  // An incoming link on this resource's replication address.
+  virtual void accept(Link link) = 0;
 
   // Bytes for the other node's control plane, over the authenticated link; at most 64 KiB a call.
   // Fails when not connected; what was handed over may be lost with the link.

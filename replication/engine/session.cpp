@@ -10,11 +10,11 @@ namespace baton::replication {
 
 using wire::Type;
 
-Session::Session(Engine& engine, Link link, std::span<const std::byte> already_read)
+Session::Session(Engine& engine, Link link)
     : engine_(engine),
       link_(std::move(link)),
       sender_(engine.env().loop, *link_),
-      receiver_(*link_, engine.env().buffers, already_read),
+      receiver_(*link_, engine.env().buffers),
       scope_(engine.env().loop),
       sent_(window_writes, nullptr),
       window_moved_(engine.env().loop),

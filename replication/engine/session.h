@@ -30,7 +30,7 @@ struct PeerRequest
 
 class Session {
  public:
-  Session(Engine& engine, Link link, std::span<const std::byte> already_read);
+  Session(Engine& engine, Link link);
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
