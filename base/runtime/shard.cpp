@@ -22,24 +22,31 @@ void Shard::post_from_outside(std::function<void()> work) {
 void Shard::run() {
   const auto guard = boost::asio::make_work_guard(io_);
   stopped_ = false;
-  while (!stopped_) {
-    while (loop_.run_turn() && !stopped_) {
-      // Something is ready already: look at the sockets, but do not wait for them.
-      io_.poll();
-      timers_.fire_due(now());
+  // A second look at the sockets costs a system call, and with few clients it finds nothing. With
+  // many it lets their requests share a turn (one submission to the disk instead of one for each).
+  // So it is taken while it finds something, and now and then to learn whether it would.
+  constexpr unsigned probe_interval = 16;
+  bool crowded = false;
+  for (unsigned round = 0; !stopped_; ++round) {
+    if (loop_.run_turn()) {
+      io_.poll();  // something is ready already: do not wait for the sockets
+    } else if (!stopped_) {
+      wait_for_events();
+      if (crowded || round % probe_interval == 0) crowded = io_.poll() > 0;
     }
-    if (stopped_) break;
-    const TimePoint deadline = timers_.next_deadline();
-    if (deadline == TimePoint::never()) {
-      io_.run_one();
-    } else {
-      const std::chrono::steady_clock::time_point until{
-          std::chrono::steady_clock::duration(deadline.nanoseconds)};
-      io_.run_one_until(until);
-    }
-    io_.poll();
     timers_.fire_due(now());
   }
+}
+
+void Shard::wait_for_events() {
+  const TimePoint deadline = timers_.next_deadline();
+  if (deadline == TimePoint::never()) {
+    io_.run_one();
+    return;
+  }
+  const std::chrono::steady_clock::time_point until{
+      std::chrono::steady_clock::duration(deadline.nanoseconds)};
+  io_.run_one_until(until);
 }
 
 }  // namespace baton
