@@ -163,7 +163,6 @@ class MemoryStream final : public Stream {
   }
 
   bool put_all() {
-    wake(out_->reader);
     for (; part_ < writing_->buffers.size(); ++part_, part_done_ = 0) {
       const iovec& part = writing_->buffers[part_];
       while (part_done_ < part.iov_len) {
@@ -174,6 +173,7 @@ class MemoryStream final : public Stream {
         std::memcpy(out_->ring.data() + end, static_cast<std::byte*>(part.iov_base) + part_done_,
                     run);
         out_->size += run;
+        wake(out_->reader);
         part_done_ += run;
       }
     }
