@@ -64,7 +64,7 @@ TEST(Limits, block_status_counts_for_what_its_answer_may_hold) {
   world.shake_hands();
   world.device.hold();
   Bytes pipeline;
-  for (std::uint64_t i = 0; i < 1000; ++i) pipeline.add(request(block_status, i, 0, 1U << 20U));
+  for (std::uint64_t i = 0; i < 1000; ++i) pipeline.add(request(block_status, i, 0, 4096));
   world.send(pipeline);
   EXPECT_LT(world.device.submitted().size(), 1000U);
   EXPECT_LE(world.session->bytes_in_flight(), 128U << 20U);
