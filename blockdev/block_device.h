@@ -4,6 +4,7 @@
 // them, replication/ composes them. All calls of one device come from one shard.
 #pragma once
 
+#include <boost/intrusive/list_hook.hpp>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -71,6 +72,10 @@ struct Request : Operation {
   IoError error = IoError::none;
   // out: a static sentence for the client's log when there is more to say than the code; or null.
   const char* reason = nullptr;
+  // For the device, while it holds the request. A request that is thrown away with its owner's
+  // frame (a simulated kill) leaves the device's list by itself.
+  boost::intrusive::list_member_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>>
+      device_link;
 };
 
 // What a device is; fixed while it is open.
