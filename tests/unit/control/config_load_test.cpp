@@ -70,7 +70,7 @@ TEST_F(ConfigLoad, two_files_are_checked_together) {
   const auto configuration = load_configuration(folder_.string());
   ASSERT_FALSE(configuration);
   EXPECT_EQ(configuration.error().exit_code, ExitCode::configuration);
-  EXPECT_THAT(configuration.error().message, HasSubstr("other.toml:4: node solo uses "));
+  EXPECT_THAT(configuration.error().message, HasSubstr("vm1.toml:5: node solo uses "));
 }
 
 TEST_F(ConfigLoad, what_is_missing_is_named) {
