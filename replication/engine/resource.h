@@ -9,8 +9,10 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -131,8 +133,23 @@ class Resource {
   virtual Result<std::unique_ptr<blockdev::BlockDevice>> open(std::uint32_t volume,
                                                               ClientInfo client) = 0;
 
-  // An incoming link whose first message named this resource.
+  // The migration coordinator's way (design §4 "Who asks (b)"), on the holder: stops admitting
+  // writes, brings everything acknowledged to stable storage on both copies, and tells the peer
+  // that the baton is to be had. The holder keeps it: its own client's next write voids the offer
+  // and goes on; the peer's first write, or handover() there, brings the grant.
+  virtual Task<Result<>> offer() = 0;
+  // Ends the offer: writes are admitted again. Done as well when there is none (any more), unless
+  // the baton has gone.
+  virtual Task<Result<>> withdraw_offer() = 0;
+
+  // An incoming link on this resource's replication address.
   virtual void accept(Link link) = 0;
+
+  // Bytes for the other node's control plane, over the authenticated link; at most 64 KiB a call.
+  // Fails when not connected; what was handed over may be lost with the link.
+  virtual Result<> tunnel(std::span<const std::byte> bytes) = 0;
+  using TunnelHandler = std::function<void(std::span<const std::byte>)>;
+  virtual void on_tunnel(TunnelHandler handler) = 0;
 };
 
 std::unique_ptr<Resource> make_resource(Environment environment, ResourceConfig config);
