@@ -268,12 +268,12 @@ Task<> FakeResource::copy_everything(FakeResource& target) {
       auto call = std::make_shared<RemoteCall>();
       call->volume = v;
       call->offset = at;
-      call->length = piece;
-      call->data.resize(piece);
+      call->length = std::min(piece, config_.volumes[v].size - at);
+      call->data.resize(call->length);
       Request read;
       read.op = Op::read;
       read.offset = at;
-      read.length = piece;
+      read.length = call->length;
       read.data = call->data.data();
       co_await perform(*stores_[v].data, read);
       ok = co_await ask_other(call) == IoError::none;
