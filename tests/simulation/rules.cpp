@@ -18,6 +18,8 @@ namespace {
 constexpr Duration answer_limit = std::chrono::seconds(45);
 // Both ends say Connected before the verdict is made; the split brain must follow at once.
 constexpr Duration split_brain_limit = std::chrono::seconds(10);
+// From the grant to the news that it was taken: a round trip and a write of metadata.
+constexpr Duration two_primaries_limit = std::chrono::seconds(10);
 // Whole copies are compared when a claim is made, at the end, and every so many steps.
 constexpr std::uint64_t full_look_steps = 4096;
 
@@ -51,6 +53,7 @@ void Rules::look_at(Node& node) {
   if (!node.running()) return;
   const replication::ResourceStatus& status = node.status();
   seen.primary = status.role == Role::primary;
+  seen.epoch = status.baton_epoch;
   for (const auto& device : status.devices) {
     seen.claims[device.volume] = device.disk_state == DiskState::up_to_date;
     if (seen.claims[device.volume]) seen.copies[device.volume] |= bit(node.number());
@@ -80,9 +83,19 @@ NodeSet Rules::up_to_date_copies(int node, std::uint32_t volume) {
 
 void Rules::write_acknowledged(int node, std::uint64_t invoked) {
   const Seen& seen = seen_[static_cast<std::size_t>(node)];
-  if (seen.primary || seen.last_primary >= invoked) return;
-  world_.violated("R3 more than one writer",
-                  fmt::format("node {} acknowledged a write and was not Primary", node_name(node)));
+  if (!seen.primary && seen.last_primary < invoked) {
+    return world_.violated(
+        "R3 more than one writer",
+        fmt::format("node {} acknowledged a write and was not Primary", node_name(node)));
+  }
+  if (oracle_.is_forked()) return;
+  if (seen.epoch < newest_epoch_) {
+    return world_.violated("R3 more than one writer",
+                           fmt::format("node {} acknowledged a write in epoch {}, after one was "
+                                       "acknowledged in epoch {}",
+                                       node_name(node), seen.epoch, newest_epoch_));
+  }
+  newest_epoch_ = seen.epoch;
 }
 
 void Rules::forced(int node) {
@@ -149,11 +162,33 @@ void Rules::look_at_everything() {
   check_answers();
 }
 
+// In a handover both show Primary for a moment: the giver, who admits nothing any more, until it
+// has heard that the baton was taken. Its epoch is the older one.
 void Rules::check_single_primary() {
   std::size_t primaries = 0;
-  for (Seen& seen : seen_) primaries += seen.primary ? 1 : 0;
-  if (primaries <= 1 || oracle_.is_forked()) return;
-  world_.violated("R3 more than one writer", "two nodes are Primary and nobody forced either");
+  std::uint64_t epoch = 0;
+  bool same_epoch = false;
+  for (Seen& seen : seen_) {
+    if (!seen.primary) continue;
+    ++primaries;
+    same_epoch |= seen.epoch == epoch;
+    epoch = seen.epoch;
+  }
+  const bool several = primaries > 1 && !oracle_.is_forked();
+  if (!several || !connected()) two_primaries_since_ = TimePoint::never();
+  if (!several) return;
+  if (same_epoch) {
+    return world_.violated(
+        "R3 more than one writer",
+        fmt::format("two nodes are Primary in epoch {} and nobody forced either", epoch));
+  }
+  if (connected() && two_primaries_since_ == TimePoint::never())
+    two_primaries_since_ = world_.now();
+  if (two_primaries_since_ < world_.now() &&
+      world_.now() - two_primaries_since_ > two_primaries_limit) {
+    world_.violated("R3 more than one writer",
+                    "two nodes are Primary, connected, and nobody forced either");
+  }
 }
 
 void Rules::check_split_brain_is_reported() {

@@ -1,8 +1,11 @@
 // The rules of design §3, by name, looked at after every step.
 //
 //   R1, R2, R7  by the oracle, with every read and at the end
-//   R3          at most one Primary that was not forced; an acknowledged write was acknowledged by
-//               a Primary; two histories are reported as split brain and never merged
+//   R3          a write is acknowledged by a Primary only, and by none whose epoch is older than
+//   one
+//               in which another node has acknowledged; no two are Primary in one epoch, nor for
+//               longer than a handover takes while they hear each other, unless an operator forced
+//               one; two histories are reported as split brain and never merged
 //   R4          a copy that claims UpToDate, and whose claim somebody may rely on, holds every
 //               acknowledged write
 //   equal       both copies are the same when both are UpToDate, connected and nothing moves
@@ -51,6 +54,7 @@ class Rules final : public Witness {
     std::vector<NodeSet> copies;
     bool steady = false;             // every volume Established with an UpToDate peer
     std::uint64_t last_primary = 0;  // oracle's time
+    std::uint64_t epoch = 0;
   };
   void look_at(Node& node);
   void check_single_primary();
@@ -75,6 +79,8 @@ class Rules final : public Witness {
   bool were_connected_ = false;
   TimePoint connected_since_;
   int discarding_ = -1;
+  std::uint64_t newest_epoch_ = 0;  // in which a write was acknowledged
+  TimePoint two_primaries_since_ = TimePoint::never();
   std::uint64_t next_full_look_ = 0;
 };
 
