@@ -63,11 +63,10 @@ void Engine::accept(Link link) {
 // Drops a link that does not get through its greeting, or through settling, in time.
 Task<> Engine::limit_greeting(Session& session, bool& over) {
   const TimePoint deadline = env_.clock.now() + config_.timeout * handshake_timeouts;
-  while (!over && !session.established() && env_.clock.now() < deadline) {
-    co_await session_changed_.wait_until(env_.clock, deadline);
-  }
-  if (!over && !session.established()) {
-    session.drop("the peer did not get through the handshake in time");
+  const auto going = [&] { return !over && !session.established_ && !session.dropped_; };
+  while (going()) {
+    const bool told = co_await session.wake_watch_.wait_until(env_.clock, deadline);
+    if (!told && going()) session.drop("the peer did not get through the handshake in time");
   }
 }
 
@@ -117,7 +116,6 @@ Task<> Engine::run_link(Link link, bool dialled) {
   co_await session.sender_.emptied();
   over = true;
   session.drop("the link ended");
-  session_changed_.notify_all();
   co_await session.sender_.stop();
   co_await session.scope().join();
   bytes_replicated_before_ += session.bytes_sent();

@@ -170,8 +170,8 @@ Result<blockdev::Limits> Engine::limits(std::uint32_t volume) const {
     return failure(fmt::format("{} has no volume {}", config_.name, volume));
   }
   if (!up_ || !volumes_[volume]->attached()) {
-    return failure(fmt::format("{} is not up on this node; run batonctl up {}", config_.name,
-                               config_.name));
+    return failure(
+        fmt::format("{} is not up on this node; run batonctl up {}", config_.name, config_.name));
   }
   return volumes_[volume]->export_limits();
 }

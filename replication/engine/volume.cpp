@@ -167,8 +167,8 @@ Task<> Volume::serve_write(Request& request, ClientDevice& client) {
       request.op == Op::write ? wire::piece_bytes_max : zero_piece_bytes;
   ++writes_in_flight_;
   if (request.length <= piece_max) {
-    co_await write_piece({&request, request.offset, request.length, request.data}, nullptr,
-                         nullptr);
+    const Piece whole{&request, request.offset, request.length, request.data};
+    co_await write_piece(whole, nullptr, nullptr);
   } else {
     co_await write_large(request, piece_max);
   }
