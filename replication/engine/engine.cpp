@@ -98,7 +98,7 @@ DiskState Engine::disk_state(const Volume& volume) const {
   }
   if (holding_ && !granted_away_) return DiskState::up_to_date;
   const bool with_holder = session_ != nullptr && replicating_ && session_->peer_holding;
-  if (with_holder) return DiskState::up_to_date;
+  if (with_holder) return to_be_copied_to_ ? DiskState::outdated : DiskState::up_to_date;
   return unvouched_;
 }
 

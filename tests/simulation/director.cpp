@@ -100,20 +100,11 @@ void Director::operate(const Step& step) {
   if (step.what == Do::promote) wanted_ = step.node;
   if (step.what == Do::handover) wanted_ = other(step.node);
   if (step.what == Do::connect && step.has_word("discard")) cluster_.rules().discards(step.node);
-  const bool risky =
-      forced && node.status().role != Role::primary && cluster_.oracle().acknowledged() > 0;
+  if (forced && node.status().role != Role::primary) cluster_.rules().expect_force(step.node);
   auto verb = node.operate(to_text(step), verb_of(step, peer));
-  if (step.background && !risky) return;
-  // From the first moment in which it is Primary by force, it answers for its own history.
-  const auto ended = [&] {
-    const bool primary = node.running() && node.status().role == Role::primary;
-    if (risky && primary && !cluster_.rules().connected()) cluster_.rules().forced(step.node);
-    return verb->done || (risky && primary);
-  };
-  if (!cluster_.world().run_while_waiting(ended, verb_limit)) {
-    cluster_.world().violated("R11 a verb never ends", to_text(step));
-  }
-  if (!step.background) finish(step, verb);
+  if (step.background && !forced) return;
+  finish(step, verb);
+  if (forced) cluster_.rules().expect_force(-1);
 }
 
 void Director::finish(const Step& step, const std::shared_ptr<Verb>& verb) {
@@ -272,18 +263,22 @@ void Director::state(const Step& step) {
 
 // --- the end ---
 
+// Two histories, or two Primaries who refuse each other: the one that is not wanted yields.
 bool Director::resolve_split_brain() {
   Rules& rules = cluster_.rules();
-  if (!rules.split_brain()) return false;
-  const int loser = other(wanted_);
-  Step yield_step;
-  yield_step.what = Do::demote;
-  yield_step.node = loser;
-  yield_step.words = {"force"};
-  carry_out(yield_step);
-  yield_step.what = Do::connect;
-  yield_step.words = {"discard"};
-  carry_out(yield_step);
+  const bool two = cluster_.node(0).up() && cluster_.node(1).up() &&
+                   cluster_.node(0).status().role == Role::primary &&
+                   cluster_.node(1).status().role == Role::primary && !rules.connected();
+  if (!rules.split_brain() && !two) return false;
+  Step step;
+  step.what = Do::demote;
+  step.node = other(wanted_);
+  step.words = {"force"};
+  carry_out(step);
+  if (!rules.split_brain()) return true;
+  step.what = Do::connect;
+  step.words = {"discard"};
+  carry_out(step);
   return true;
 }
 

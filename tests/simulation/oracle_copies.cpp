@@ -51,7 +51,7 @@ bool Oracle::present(std::uint64_t number, int node, const ReadCopy& read) const
       read(node, write.volume, at, content);
       const auto value = volume.cells.decode(cell, content);
       // A later write, still unanswered, may lie over it already.
-      if (!value || (write.zero ? *value != 0 : *value < number)) return false;
+      if (!value || (write.zero ? *value != 0 : *value < entry->value)) return false;
     }
     at += bytes;
   }
@@ -133,16 +133,17 @@ std::optional<Finding> Oracle::all_agree(std::uint64_t told_at, int discarded) {
   return finding;
 }
 
-std::optional<Finding> Oracle::check_copy(int node, std::uint32_t volume,
+std::optional<Finding> Oracle::check_copy(int node, int as_node, std::uint32_t volume,
                                           const ReadCopy& read) const {
   const Volume& v = volumes_[volume];
   std::array<std::byte, sector_bytes> buffer;
   for (const std::uint64_t cell : v.touched) {
     const std::span content = std::span(buffer).first(v.cells.bytes_of(cell));
     read(node, volume, v.cells.offset_of(cell), content);
-    auto finding = judge(node, volume, cell, content, now_, nullptr);
+    auto finding = judge(as_node, volume, cell, content, now_, nullptr);
     if (finding)
-      return Finding{"R4 a copy claims UpToDate and is not", finding->rule + ": " + finding->what};
+      return Finding{"R4 a copy claims UpToDate and is not",
+                     "copy of " + node_name(node) + ", " + finding->rule + ": " + finding->what};
   }
   return {};
 }
