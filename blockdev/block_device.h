@@ -43,6 +43,10 @@ struct Extent {
   bool zero = false;  // reads as zeroes
 };
 
+// A device stops its answer to block_status after so many extents: a fragmented terabyte must not
+// become a gigabyte of them. Whoever asks goes on behind the last one.
+inline constexpr std::size_t extent_limit = 8192;
+
 // One request; lives with its owner (base/operation.h).
 //
 // Range: offset + length <= size, any alignment and length, also 0 (completes with nothing done).
@@ -62,7 +66,7 @@ struct Request : Operation {
   // faster, never required.
   std::byte* data = nullptr;
   // block_status: cleared, then filled with extents that start at `offset` and cover at least one
-  // byte and at most `length` bytes; capacity is kept between uses.
+  // byte and at most `length` bytes, at most extent_limit of them; capacity is kept between uses.
   std::vector<Extent>* extents = nullptr;
   // out
   IoError error = IoError::none;

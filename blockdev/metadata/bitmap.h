@@ -28,11 +28,12 @@ class Bitmap {
   std::uint64_t bytes_set() const;
 
   bool test(std::uint64_t block) const;
-  // True if any block touched by the byte range is set / if all of them are.
+  // True if any block touched by the byte range is set.
   bool any_in(std::uint64_t offset, std::uint64_t length) const;
 
-  // Byte ranges. set: every block touched. clear: only blocks wholly inside (a range that ends at
-  // the end of the volume covers a last partial block).
+  // Byte ranges; what lies past the end of the volume is ignored. set: every block touched. clear:
+  // only blocks wholly inside (a range that reaches the end of the volume covers a last partial
+  // block). Setting what is set already costs one load per 64 blocks.
   void set(std::uint64_t offset, std::uint64_t length);
   void clear(std::uint64_t offset, std::uint64_t length);
   void set_all();
@@ -51,14 +52,20 @@ class Bitmap {
   void merge_word(std::uint64_t index, std::uint64_t bits);
 
   // --- pages, for storage: which parts changed since they were last written ---
-  // Page p covers the words [p*n, (p+1)*n).
+  // Page p covers the words [p*n, (p+1)*n). Cut anew, every page counts as changed; until then the
+  // whole bitmap is one page.
   void set_words_per_page(std::uint64_t words);
   bool page_dirty(std::uint64_t page) const { return page_dirty_[page]; }
   void mark_page(std::uint64_t page, bool dirty) { page_dirty_[page] = dirty; }
   std::uint64_t pages() const { return page_dirty_.size(); }
 
  private:
+  BlockRange touched(std::uint64_t offset, std::uint64_t length) const;
+  BlockRange contained(std::uint64_t offset, std::uint64_t length) const;
   void change(std::uint64_t first, std::uint64_t count, bool on);
+  void replace_word(std::uint64_t index, std::uint64_t next);
+  // The first block in [first, end) whose bit is `on`.
+  std::optional<std::uint64_t> find(std::uint64_t first, std::uint64_t end, bool on) const;
   std::uint64_t bytes_;
   std::uint64_t blocks_;
   std::uint64_t set_ = 0;

@@ -39,6 +39,7 @@ struct PeerSlot {
   SessionStamp session;       // newest session that was stamped here
   SessionStamp confirmed;     // newest session that both sides are known to have stamped
   bool behind = false;        // durable claim: this peer's copy lacks acknowledged writes
+  friend bool operator==(const PeerSlot&, const PeerSlot&) = default;
 };
 
 // The superblock without its framing. Lineage is root first, newest last.
@@ -60,6 +61,7 @@ struct Superblock {
   bool adopted = false;       // the disk held data before it was Baton's (never a sync target
                               // without --discard-my-data)
   std::array<PeerSlot, peer_slots_max> peers;
+  friend bool operator==(const Superblock&, const Superblock&) = default;
 };
 
 class Metadata {
@@ -71,10 +73,11 @@ class Metadata {
   static Task<Result<>> format(Loop& loop, BlockDevice& device, Superblock initial,
                                std::uint32_t slots);
 
-  // Reads and checks everything. A torn or corrupt superblock copy falls back to the older one;
-  // with no good copy it fails. A damaged bitmap page or activity log page is widened ("all of this
-  // may differ") and reported in `warnings`. `device` outlives the result. The regions of the
-  // activity log are *not* turned into bits here: see recovered_regions().
+  // Reads and checks everything, writes nothing. A torn or corrupt superblock copy falls back to
+  // the other one; with no good copy, or one that a newer version wrote, it fails. A damaged bitmap
+  // page or activity log page is widened ("all of this may differ") and reported in `warnings`.
+  // `device` outlives the result. The regions of the activity log are *not* turned into bits here:
+  // see recovered_regions().
   static Task<Result<std::unique_ptr<Metadata>>> load(Loop& loop, BlockDevice& device,
                                                       std::vector<std::string>& warnings);
 
@@ -83,13 +86,19 @@ class Metadata {
   // The newest durable content.
   virtual const Superblock& superblock() const = 0;
 
+  // What the last commit() asked for, durable or on its way: the content to change and commit next.
+  // A change made to superblock() instead would undo a commit that is still being written.
+  virtual const Superblock& latest() const { return superblock(); }
+
   // Replaces the superblock. Commits are carried out in order of the calls; calls that arrive while
-  // one is being written may share the next write. Written to the older of the two copies.
+  // one is being written may share the next write. Durable in one copy at least, and written to
+  // both. `next` keeps size and fits the format (superblock.h, check_encodable).
   virtual Task<IoError> commit(Superblock next) = 0;
 
   // --- activity log: the set of regions that may have writes in flight ---
 
-  // Regions that were in the log when it was loaded: after a crash only they need looking at.
+  // Regions that were in the log when it was loaded: after a crash only they need looking at. They
+  // stay in the log, as if released in interval 1 (the first), until they are marked clean.
   virtual const std::vector<std::uint64_t>& recovered_regions() const = 0;
 
   // True if every region of the range is durable in the log, and then notes the use (recency, and
@@ -108,10 +117,12 @@ class Metadata {
   // or before is now safe everywhere.
   virtual std::uint64_t begin_interval() = 0;
   virtual void mark_clean(std::uint64_t interval) = 0;
-  // Called when acquire() finds no region that may leave: the owner shall flush every copy (and
-  // write its bitmaps) soon and call mark_clean().
+  // Called when somebody waits in acquire() and some region is dirty: the owner shall flush every
+  // copy (and write its bitmaps) soon and call mark_clean(); until then it is not called again. May
+  // be called from inside acquire(), release() or mark_clean(), so it only takes note.
   virtual void set_pressure_handler(void (*handler)(void*), void* context) = 0;
-  // Empties the log durably; every region must be unused and clean. For a clean stop.
+  // Empties the log durably. For a clean stop. `invalid`, and nothing done, if a region is in use
+  // or dirty.
   virtual Task<IoError> empty_activity_log() = 0;
   virtual std::size_t active_regions() const = 0;
   virtual std::size_t active_regions_max() const = 0;
