@@ -95,7 +95,8 @@ Result<> check_listeners(const Uses& uses, const ResourceSpec& resource, const N
 }  // namespace
 
 Result<> check_name(std::string_view name, std::string_view what) {
-  constexpr std::size_t length_max = 64;  // leaves room in paths of sockets, and in status columns
+  constexpr std::size_t length_max =
+      63;  // node names in the metadata (blockdev/metadata/metadata.h)
   const auto letter_or_digit = [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
   };

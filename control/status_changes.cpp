@@ -25,6 +25,16 @@ class Telling {
   void identify(std::string_view key, std::string_view value) { data_[key] = value; }
   void identify(std::string_view key, std::uint64_t value) { data_[key] = value; }
 
+  void yes_no(std::string_view key, std::string_view word, bool before, bool after) {
+    state(key, word, before ? "yes" : "no", after ? "yes" : "no");
+    data_[key] = after;
+  }
+  void number(std::string_view key, std::string_view word, std::uint64_t before,
+              std::uint64_t after) {
+    state(key, word, fmt::format("{}", before), fmt::format("{}", after));
+    data_[key] = after;
+  }
+
   // A state by its JSON key and its word for the text.
   void state(std::string_view key, std::string_view word, std::string_view before,
              std::string_view after) {
@@ -49,24 +59,18 @@ class Telling {
   std::vector<std::string> parts_;
 };
 
-std::string_view yes_no(bool value) {
-  return value ? "yes" : "no";
-}
-
 void tell_resource(const StatusEntry* before, const StatusEntry& after, std::vector<Change>& out) {
   const StatusEntry none;
   const StatusEntry& was = before == nullptr ? none : *before;
   Telling telling(before == nullptr, "resource", after.status.name);
   telling.identify("name", after.status.name);
-  telling.state("up", "up", yes_no(was.status.up), yes_no(after.status.up));
+  telling.yes_no("up", "up", was.status.up, after.status.up);
   telling.state("role", "role", name_of(was.status.role), name_of(after.status.role));
   telling.state("baton-holder", "baton", was.status.baton_holder, after.status.baton_holder);
-  telling.state("baton-epoch", "epoch", fmt::format("{}", was.status.baton_epoch),
-                fmt::format("{}", after.status.baton_epoch));
-  telling.state("window", "handover window", yes_no(was.status.window_open),
-                yes_no(after.status.window_open));
-  telling.state("held-writes", "writes held", yes_no(was.status.held_writes != 0),
-                yes_no(after.status.held_writes != 0));
+  telling.number("baton-epoch", "epoch", was.status.baton_epoch, after.status.baton_epoch);
+  telling.yes_no("window", "handover window", was.status.window_open, after.status.window_open);
+  telling.yes_no("held-writes", "writes held", was.status.held_writes != 0,
+                 after.status.held_writes != 0);
   telling.state("error", "error", was.error, after.error);
   telling.add_to(out);
 }

@@ -2,6 +2,7 @@
 #include <fmt/ranges.h>
 
 #include <chrono>
+#include <cmath>
 
 #include "control/status.h"
 #include "control/units.h"
@@ -15,6 +16,11 @@ using namespace replication;
 constexpr int disk_width = 12;
 constexpr int replication_width = 11;
 
+// So that 100.0 means all of it.
+double rounded_down(double percent) {
+  return std::floor(percent * 10) / 10;
+}
+
 std::string peer_volume_text(const PeerVolumeStatus& peer) {
   std::string line =
       fmt::format("    volume {}  {:<{}}  {}", peer.volume, name_of(peer.peer_disk_state),
@@ -22,7 +28,8 @@ std::string peer_volume_text(const PeerVolumeStatus& peer) {
   if (peer.out_of_sync_bytes == 0) return line;
   return fmt::format("    volume {}  {:<{}}  {:<{}}  {:.1f} % in sync, {} to go", peer.volume,
                      name_of(peer.peer_disk_state), disk_width, name_of(peer.replication_state),
-                     replication_width, peer.percent_in_sync, size_text(peer.out_of_sync_bytes));
+                     replication_width, rounded_down(peer.percent_in_sync),
+                     size_text(peer.out_of_sync_bytes));
 }
 
 std::string connection_text(const std::string& resource, const ConnectionStatus& connection) {

@@ -102,14 +102,14 @@ ExitCode Daemon::run() {
 }
 
 Task<> Daemon::live() {
-  const std::size_t up = co_await bring_up();
-  if (up == 0 && !plane_.resources().empty()) {
+  const BroughtUp up = co_await bring_up();
+  if (up.resources == 0 && !plane_.resources().empty()) {
     log_line(LogLevel::error, "no resource could be brought up: batond ends");
-    exit_code_ = ExitCode::refused;
+    exit_code_ = up.if_none;
   } else {
     notify_service_manager("READY=1");
     log_line(LogLevel::notice,
-             fmt::format("ready: {} of {} resources up", up, plane_.resources().size()));
+             fmt::format("ready: {} of {} resources up", up.resources, plane_.resources().size()));
     while (!stop_) co_await stop_asked_.wait();
   }
   notify_service_manager("STOPPING=1");
@@ -121,16 +121,16 @@ Task<> Daemon::live() {
   shard_.stop();
 }
 
-Task<std::size_t> Daemon::bring_up() {
-  std::size_t up = 0;
+Task<Daemon::BroughtUp> Daemon::bring_up() {
+  BroughtUp up;
   for (const auto& [name, placed] : plane_.resources()) {
     const Result<> done = co_await plane_.on_resource(placed, &HostedResource::up, VerbOptions());
     if (done) {
-      ++up;
+      ++up.resources;
       continue;
     }
     log_line(LogLevel::error, fmt::format("{} stays down: {}", name, done.error().message));
-    if (done.error().exit_code == ExitCode::configuration) exit_code_ = ExitCode::configuration;
+    up.if_none = done.error().exit_code;
   }
   co_return up;
 }

@@ -33,7 +33,11 @@ class Daemon {
  private:
   struct StopSignals;
   Task<> live();
-  Task<std::size_t> bring_up();
+  struct BroughtUp {
+    std::size_t resources = 0;
+    ExitCode if_none = ExitCode::refused;  // the exit code that the failures lead to
+  };
+  Task<BroughtUp> bring_up();
   Task<Result<>> bring_down();
   Result<> add_resources(Site& site, const std::vector<const ResourceSpec*>& group);
 

@@ -104,7 +104,7 @@ void HostedResource::ended(std::string error) {
   switching_.clear();
   switched_.notify_all();
   error_ = std::move(error);
-  resource_changed(name());
+  publish();  // at once, so that whoever asked for this sees the status before the answer
 }
 
 Result<> HostedResource::must_be_up() const {

@@ -50,7 +50,8 @@ const StatusEntry* StatusBoard::find(const std::string& resource) const {
 void StatusBoard::take(StatusEntry entry) {
   const StatusEntry* before = find(entry.status.name);
   for (const Change& change : changes(before, entry)) {
-    log_line(LogLevel::notice, change.text);
+    // What a resource looks like before it comes up is no change of state.
+    log_line(before == nullptr ? LogLevel::debug : LogLevel::notice, change.text);
     tell(change);
   }
   entries_[entry.status.name] = std::move(entry);
