@@ -87,11 +87,10 @@ Task<bool> Session::shake_hands() {
   }
   reason_ = negotiation.reason();
   if (negotiation.state() == Negotiation::State::broken) co_return false;
-  const bool sent = co_await send(negotiation.replies());
-  if (!sent || negotiation.state() != Negotiation::State::transmission) co_return false;
   terms_ = negotiation.terms();
-  export_name_ = negotiation.export_name();
-  co_return true;
+  export_name_ = negotiation.export_name();  // before the client can know that it is in
+  const bool sent = co_await send(negotiation.replies());
+  co_return sent && negotiation.state() == Negotiation::State::transmission;
 }
 
 Task<bool> Session::send(std::vector<std::byte>& replies) {

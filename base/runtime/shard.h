@@ -43,6 +43,9 @@ class Shard final : public Clock {
   void post_from_outside(std::function<void()> work);
 
  private:
+  // Blocks until a handler of the io_context has run or the next timer is due.
+  void wait_for_events();
+
   boost::asio::io_context io_;
   Loop loop_;
   TimerQueue timers_;

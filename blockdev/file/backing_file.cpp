@@ -3,9 +3,11 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -25,6 +27,7 @@ BackingFile::BackingFile(BackingFile&& other) noexcept
       limits(other.limits),
       block_device(other.block_device),
       direct(other.direct),
+      in_memory(other.in_memory),
       block(other.block),
       memory_alignment(other.memory_alignment),
       can_punch(other.can_punch),
@@ -170,6 +173,9 @@ Result<> learn_block_device(BackingFile& file, const struct stat& facts) {
 void learn_regular_file(BackingFile& file, const struct stat& facts) {
   file.limits.size = static_cast<std::uint64_t>(facts.st_size);
   file.limits.rotational = queue_attribute(facts.st_dev, "rotational") != 0;
+  struct statfs filesystem = {};
+  file.in_memory = fstatfs(file.fd, &filesystem) == 0 &&
+                   (filesystem.f_type == TMPFS_MAGIC || filesystem.f_type == RAMFS_MAGIC);
   // A hole punched past the end changes nothing, and shows whether the filesystem knows how.
   const off_t past_the_end = (facts.st_size + largest_block) & -off_t{largest_block};
   file.can_punch = fallocate(file.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, past_the_end,

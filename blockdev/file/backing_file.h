@@ -21,7 +21,8 @@ struct BackingFile {
   std::string path;
   Limits limits;
   bool block_device = false;
-  bool direct = false;  // O_DIRECT: past the page cache
+  bool direct = false;     // O_DIRECT: past the page cache
+  bool in_memory = false;  // tmpfs: never waits for a disk
   // Offsets and lengths of direct transfers are multiples of `block` (1: any), addresses of
   // `memory_alignment`. Both are powers of two, at most 4096. `limits.size` is a multiple of
   // `block`.

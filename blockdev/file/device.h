@@ -51,6 +51,8 @@ class FileDevice final : public BlockDevice {
   std::uint64_t block_begin(std::uint64_t offset) const;
   std::uint64_t block_end(std::uint64_t offset) const;
 
+  bool at_once(std::uint64_t length) const;
+
   // --- the short way ---
   Transfer& take_transfer(Request& request);
   void read_aligned(Request& request);

@@ -1,8 +1,10 @@
 #include "blockdev/uring/ring.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <liburing.h>
 #include <sys/eventfd.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -17,20 +19,21 @@
 namespace baton::blockdev {
 
 RingIo RingIo::read(int fd, std::span<std::byte> into, std::uint64_t offset) {
-  return {Kind::read, false, fd, 0, into.data(), into.size(), offset};
+  return {Kind::read, false, false, fd, 0, into.data(), into.size(), offset};
 }
 
 RingIo RingIo::write(int fd, std::span<const std::byte> from, std::uint64_t offset, int flags) {
   // The kernel only reads through the pointer of a write.
-  return {Kind::write, false, fd, flags, const_cast<std::byte*>(from.data()), from.size(), offset};
+  return {Kind::write, false, false, fd, flags, const_cast<std::byte*>(from.data()),
+          from.size(), offset};
 }
 
 RingIo RingIo::sync_data(int fd) {
-  return {Kind::sync_data, false, fd, 0, nullptr, 0, 0};
+  return {Kind::sync_data, false, false, fd, 0, nullptr, 0, 0};
 }
 
 RingIo RingIo::allocate(int fd, int mode, std::uint64_t offset, std::uint64_t length) {
-  return {Kind::allocate, false, fd, mode, nullptr, length, offset};
+  return {Kind::allocate, false, false, fd, mode, nullptr, length, offset};
 }
 
 namespace {
@@ -194,8 +197,39 @@ bool Ring::enqueue(RingOperation& operation) {
   return true;
 }
 
+namespace {
+
+int call_now(const RingIo& io) {
+  ssize_t result = -1;
+  const auto length = std::min(io.length, RingIo::transfer_max);
+  const iovec piece{io.data, length};
+  switch (io.kind) {
+    case RingIo::Kind::read:
+      result = preadv2(io.fd, &piece, 1, static_cast<off_t>(io.offset), 0);
+      break;
+    case RingIo::Kind::write:
+      result = pwritev2(io.fd, &piece, 1, static_cast<off_t>(io.offset), io.flags);
+      break;
+    case RingIo::Kind::sync_data:
+      result = fdatasync(io.fd);
+      break;
+    case RingIo::Kind::allocate:
+      result =
+          fallocate(io.fd, io.flags, static_cast<off_t>(io.offset), static_cast<off_t>(io.length));
+      break;
+  }
+  return result < 0 ? -errno : static_cast<int>(result);
+}
+
+}  // namespace
+
 void Ring::start(RingOperation& operation, const RingIo& io) {
   BATON_ASSERT(!operation.in_flight_ && !operation.queued(), "one operation is started once");
+  if (io.at_once) {
+    operation.result_ = call_now(io);
+    loop_.post(operation);
+    return;
+  }
   operation.io_ = io;
   operation.in_flight_ = true;
   ++in_flight_;

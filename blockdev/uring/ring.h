@@ -39,6 +39,7 @@ struct RingIo {
 
   Kind kind = Kind::read;
   bool from_worker = false;  // in a kernel thread from the start: for calls known to block
+  bool at_once = false;      // by a plain system call inside start(): for a file that never waits
   int fd = -1;
   int flags = 0;
   std::byte* data = nullptr;
@@ -95,6 +96,7 @@ class Ring final : public TurnHook {
   ~Ring();
 
   // Hands `operation` over; it leaves at the end of the turn, or earlier when the queue is full.
+  // `io.at_once`: it has been carried out on return, and completes later in this very turn.
   void start(RingOperation& operation, const RingIo& io);
 
   Loop& loop() { return loop_; }

@@ -28,8 +28,9 @@ const BatonFacts& first_choice(const BatonFacts& self, const BatonFacts& peer,
   if (self.epoch.number != peer.epoch.number) {
     return self.epoch.number > peer.epoch.number ? self : peer;
   }
-  if (self.epoch.holder == self.name) return self;
-  if (peer.epoch.holder == peer.name) return peer;
+  const bool ours = self.epoch.holder == self.name;
+  const bool theirs = peer.epoch.holder == peer.name;
+  if (ours != theirs) return ours ? self : peer;
   return self.name < peer.name ? self : peer;
 }
 

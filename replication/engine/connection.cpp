@@ -23,7 +23,9 @@ Task<> Engine::keep_connected() {
   Duration backoff = backoff_min;
   while (up_ && want_connected_) {
     if (session_ != nullptr) {
-      backoff = backoff_min;
+      // Only a session that came about is a reason to be quick again: two nodes that refuse each
+      // other would else do so without end.
+      if (session_->established()) backoff = backoff_min;
       co_await session_changed_.wait();
       continue;
     }
@@ -39,7 +41,11 @@ Task<> Engine::keep_connected() {
     // A little randomness keeps two nodes from dialling each other in step for ever.
     const auto jitter = static_cast<std::int64_t>(env_.random.next() % 1000);
     const Duration delay = backoff + backoff * jitter / 4000;
-    co_await session_changed_.wait_until(env_.clock, env_.clock.now() + delay);
+    const TimePoint again = env_.clock.now() + delay;
+    // Links that come in and are refused meanwhile do not shorten the wait.
+    while (up_ && want_connected_ && session_ == nullptr && env_.clock.now() < again) {
+      co_await session_changed_.wait_until(env_.clock, again);
+    }
     backoff = std::min(backoff * 2, backoff_max);
   }
   dialling_ = false;

@@ -290,7 +290,8 @@ void Volume::fill_header(SentWrite& sent, const Request& request, const Piece& p
   if (request.flags.no_hole) flags |= wire::flag_no_hole;
   if (engine_.config().protocol == Protocol::b) flags |= wire::flag_ack_received;
   sent.header.flags = flags;
-  if (piece.data != nullptr) sent.payload = {piece.data, piece.length};
+  // Whoever zeroes or discards may leave anything in Request::data.
+  if (request.op == Op::write) sent.payload = {piece.data, piece.length};
   sent.on_sent = &SentWrite::handed_over;
 }
 

@@ -7,16 +7,29 @@
 #include "tests/support/run_task.h"
 
 namespace baton::blockdev {
+namespace {
+
+// Every sector of the superblock differs between two commits, so that a torn copy is seen.
+Superblock content_of(std::uint64_t epoch, std::uint64_t volume_size) {
+  Superblock content;
+  content.resource = fmt::format("vm1-{}", epoch);
+  content.node = "alpha";
+  content.size = volume_size;
+  content.epoch = epoch;
+  content.towards.assign(lineage_max, epoch);
+  content.lineage.assign(lineage_max, epoch + 1);
+  for (PeerSlot& peer : content.peers) peer.base_id = epoch;
+  return content;
+}
+
+}  // namespace
 
 CrashWorld::CrashWorld(std::uint64_t volume_size, std::size_t regions_limit, std::uint64_t seed)
     : volume_size_(volume_size), limit_(regions_limit), rng_(seed), blocks_(slots) {
-  Superblock initial;
-  initial.resource = "vm1";
-  initial.node = "alpha";
-  initial.size = volume_size;
   Loop loop;
   tests::CrashDisk disk(tests::DiskImage(Metadata::bytes_needed(volume_size, slots)));
-  const auto formatted = tests::run(loop, disk, Metadata::format(loop, disk, initial, slots));
+  const auto formatted =
+      tests::run(loop, disk, Metadata::format(loop, disk, content_of(0, volume_size), slots));
   if (!*formatted) complain(formatted->error().message);
   restart(disk.visible());
 }
@@ -127,8 +140,7 @@ void CrashWorld::mark_clean() {
 }
 
 Task<> CrashWorld::commit(CrashWorld& world, std::uint64_t epoch) {
-  Superblock next = world.store_->latest();
-  next.epoch = epoch;
+  Superblock next = content_of(epoch, world.volume_size_);
   const IoError error = co_await world.store_->commit(std::move(next));
   if (error == IoError::none) world.commits_done_ = std::max(world.commits_done_, epoch);
   if (error != IoError::none && !world.disk_dead_) world.complain("a commit failed");
@@ -216,6 +228,7 @@ void CrashWorld::check(Metadata& loaded, const std::vector<std::string>& warning
 
 void CrashWorld::check_superblock(const Metadata& loaded) {
   const std::uint64_t epoch = loaded.superblock().epoch;
+  if (loaded.superblock() != content_of(epoch, volume_size_)) complain("a commit is mixed up");
   const std::uint64_t durable = store_ ? store_->superblock().epoch : 0;
   if (epoch < commits_done_ || epoch < durable || epoch > commits_asked_) {
     complain(
