@@ -52,7 +52,9 @@ void CrashDisk::carry_out(std::size_t index, Rng* rng) {
   if (failing_) {
     if (rng != nullptr && request.op == blockdev::Op::write) {
       apply_perhaps(visible_, request.offset, {request.data, request.length}, *rng);
-      durable_ = visible_;
+      const auto now = std::span(visible_).subspan(request.offset, request.length);
+      unflushed_.push_back(
+          {.offset = request.offset, .bytes = std::vector(now.begin(), now.end())});
     }
     request.error = IoError::io;
   } else {
