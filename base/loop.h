@@ -1,9 +1,10 @@
 // The turn of one shard: a queue of things that are ready to run, and hooks at the end of a turn.
 //
-// Everything that runs on a shard runs inside a turn. A turn runs what is ready until nothing is,
-// then calls every hook once; hooks are where batches leave (one io_uring submission, one writev
-// per socket). Deterministic: first in, first out, hooks in the order they were added. One thread
-// only.
+// Everything that runs on a shard runs inside a turn. A turn runs what is ready, and what that
+// makes ready, for a bounded number of rounds (so that nothing can keep itself ready for ever and
+// shut out sockets and timers), then calls every hook once; hooks are where batches leave (one
+// io_uring submission, one writev per socket). Deterministic: first in, first out, hooks in the
+// order they were added. One thread only.
 #pragma once
 
 #include <boost/intrusive/list.hpp>
@@ -57,12 +58,13 @@ class Loop {
 
   bool idle() const { return ready_.empty(); }
 
-  // Runs one turn. True if the hooks made something ready, i.e. another turn is due at once.
+  // Runs one turn. True if something is ready after the hooks, i.e. another turn is due at once.
   bool run_turn();
 
  private:
   using Unlinked = boost::intrusive::constant_time_size<false>;
-  boost::intrusive::list<Runnable, Unlinked> ready_;
+  using Ready = boost::intrusive::list<Runnable, Unlinked>;
+  Ready ready_;
   boost::intrusive::list<TurnHook, Unlinked> hooks_;
 };
 

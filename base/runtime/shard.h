@@ -8,6 +8,8 @@
 
 #include <boost/asio/io_context.hpp>
 #include <functional>
+#include <memory>
+#include <vector>
 
 #include "base/buffer_pool.h"
 #include "base/clock.h"
@@ -32,15 +34,25 @@ class Shard final : public Clock {
   void run();
   void stop() { stopped_ = true; }
 
+  // Blocking in run() ends when `event_fd` (an eventfd, non-blocking) is written to; the shard
+  // resets it, and then runs a turn, whose hooks look for what happened. For as long as the shard
+  // lives, also after `event_fd` was closed. At start-up: throws when no descriptor is left.
+  void wake_on(int event_fd);
+
   // From any thread: runs `work` on the shard, in order of the calls.
   void post_from_outside(std::function<void()> work);
 
  private:
+  // Blocks until a handler of the io_context has run or the next timer is due.
+  void wait_for_events();
+
   boost::asio::io_context io_;
   Loop loop_;
   TimerQueue timers_;
   BufferPool buffers_;
   bool stopped_ = false;
+  struct Wake;
+  std::vector<std::unique_ptr<Wake>> wakes_;
 };
 
 }  // namespace baton

@@ -1,0 +1,42 @@
+// batonctl: drives batond (design §8).
+#include <fmt/format.h>
+
+#include <cstdio>
+
+#include "control/client/arguments.h"
+#include "control/client/local_verbs.h"
+#include "control/client/remote_verbs.h"
+
+namespace baton::control {
+namespace {
+
+Result<> perform(const Arguments& arguments) {
+  switch (find_verb(arguments.verb)->place) {
+    case VerbPlace::here:
+      return arguments.verb == "create-md" ? create_md(arguments) : dump_md(arguments);
+    case VerbPlace::daemon:
+      return ask_daemon(arguments);
+    case VerbPlace::later:
+      break;
+  }
+  return failure(fmt::format("{} is not available yet in this version", arguments.verb));
+}
+
+int main_of(int count, const char* const* values) {
+  const auto arguments = parse_arguments(count, values);
+  if (!arguments && arguments.error().exit_code == ExitCode::done) {
+    fmt::print("{}", arguments.error().message);
+    return 0;
+  }
+  const Result<> done = arguments ? perform(*arguments) : std::unexpected(arguments.error());
+  if (done) return 0;
+  fmt::print(stderr, "batonctl: {}\n", done.error().message);
+  return static_cast<int>(done.error().exit_code);
+}
+
+}  // namespace
+}  // namespace baton::control
+
+int main(int count, char** values) {
+  return baton::control::main_of(count, values);
+}

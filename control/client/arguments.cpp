@@ -1,0 +1,148 @@
+#include "control/client/arguments.h"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <array>
+#include <sstream>
+#include <vector>
+
+#include "control/nearest.h"
+
+namespace baton::control {
+namespace {
+
+constexpr std::array<VerbInfo, 25> all_verbs{{
+    {"create-md", VerbPlace::here, false, "make metadata, and the disk where it is missing"},
+    {"up", VerbPlace::daemon, false, "attach the disks, connect, open the exports"},
+    {"down", VerbPlace::daemon, false, "stop cleanly"},
+    {"primary", VerbPlace::daemon, false, "take the right to write"},
+    {"secondary", VerbPlace::daemon, false, "give the right to write up"},
+    {"connect", VerbPlace::daemon, false, "connect to the peer"},
+    {"disconnect", VerbPlace::daemon, false, "disconnect from the peer and stay so"},
+    {"attach", VerbPlace::daemon, false, "take the disks into use again"},
+    {"detach", VerbPlace::daemon, false, "put the disks out of use"},
+    {"invalidate", VerbPlace::daemon, false, "give up this node's copy: it is fetched anew"},
+    {"invalidate-remote", VerbPlace::later, false, "give up the peer's copy"},
+    {"verify", VerbPlace::later, false, "compare the copies"},
+    {"pause-sync", VerbPlace::later, false, "hold resynchronisation"},
+    {"resume-sync", VerbPlace::later, false, "go on with resynchronisation"},
+    {"wait-connect", VerbPlace::daemon, false, "wait until the peer is connected"},
+    {"wait-sync", VerbPlace::daemon, false, "wait until every copy is UpToDate"},
+    {"resize", VerbPlace::later, false, "take a new size of the disks into use"},
+    {"adjust", VerbPlace::later, false, "take a changed configuration into use"},
+    {"status", VerbPlace::daemon, true, "show roles, disks and connections"},
+    {"events", VerbPlace::daemon, true, "show every change until stopped"},
+    {"dump-md", VerbPlace::here, false, "print the metadata"},
+    {"new-current-uuid", VerbPlace::later, false, "begin a new data generation"},
+    {"handover", VerbPlace::daemon, false, "move the right to write between connected nodes"},
+    {"migrate", VerbPlace::later, false, "migrate the guest and the right to write"},
+    {"resolve", VerbPlace::later, false, "choose whose data stays after split brain"},
+}};
+
+// Options that only some verbs have; verbs that come later take theirs, so that the answer is "not
+// yet" and not "wrong usage".
+struct LaterOptions {
+  std::string keep;
+  bool no_undo = false;
+};
+
+void add_verb_options(CLI::App& verb, Arguments& arguments, LaterOptions& later) {
+  const std::string name = verb.get_name();
+  VerbOptions& options = arguments.options;
+  const auto is = [&name](std::initializer_list<std::string_view> names) {
+    return std::find(names.begin(), names.end(), name) != names.end();
+  };
+  if (is({"create-md"})) verb.add_flag("--force", options.force, "replace existing metadata");
+  if (is({"down"})) verb.add_flag("--force", options.force, "end attached clients first");
+  if (is({"primary"})) {
+    verb.add_flag("--force", options.force, "also on a copy that is not known to be UpToDate");
+    verb.add_flag("--yes", options.confirmed, "accept the risk without being asked");
+  }
+  if (is({"secondary"})) {
+    verb.add_flag("--force", options.force, "even if a client wrote after its last flush");
+  }
+  if (is({"connect"})) {
+    verb.add_flag("--discard-my-data", options.discard_my_data, "this node's copy yields");
+  }
+  if (is({"wait-connect", "wait-sync", "handover"})) {
+    verb.add_option("--timeout", options.timeout_seconds, "seconds")->type_name("SECONDS");
+  }
+  if (is({"handover", "migrate"})) {
+    verb.add_option("--to", options.to, "the node that takes over")->type_name("NODE");
+  }
+  if (is({"handover"})) {
+    auto* allow = verb.add_flag("--allow", options.allow, "let the first write here take over");
+    verb.add_flag("--deny", options.deny, "end --allow")->excludes(allow);
+  }
+  if (is({"migrate"})) {
+    verb.add_option("--uri", options.uri, "where the destination listens")
+        ->type_name("tcp:HOST:PORT");
+  }
+  if (is({"resolve"})) {
+    verb.add_option("--keep", later.keep, "whose data stays")->type_name("NODE")->required();
+    verb.add_flag("--no-undo", later.no_undo, "keep no copy of what is overwritten");
+  }
+}
+
+void add_global_options(CLI::App& app, Arguments& arguments) {
+  app.add_option("--config", arguments.configuration, "file, or directory of *.toml files")
+      ->capture_default_str();
+  app.add_option("--node", arguments.node, "this node's name")->capture_default_str();
+  app.add_option("--run-dir", arguments.run_directory, "where batond's control socket is")
+      ->capture_default_str();
+  app.add_flag("--json", arguments.json, "print JSON");
+}
+
+// CLI11 says "not expected" of a verb it does not know; a person wants to know which was meant.
+std::string explain(const CLI::ParseError& error, const CLI::App& app) {
+  if (!app.get_subcommands().empty()) return error.what();
+  const std::vector<std::string> left = app.remaining();
+  const auto word = std::find_if(left.begin(), left.end(),
+                                 [](const std::string& each) { return !each.starts_with('-'); });
+  if (word == left.end()) return fmt::format("{}; batonctl --help lists the verbs", error.what());
+  std::vector<std::string_view> names;
+  for (const VerbInfo& verb : all_verbs) names.push_back(verb.name);
+  return fmt::format("unknown verb \"{}\": {}", *word, suggestion(*word, names, "verb"));
+}
+
+}  // namespace
+
+std::span<const VerbInfo> verbs() {
+  return all_verbs;
+}
+
+const VerbInfo* find_verb(std::string_view name) {
+  const auto found = std::find_if(all_verbs.begin(), all_verbs.end(),
+                                  [&](const VerbInfo& verb) { return verb.name == name; });
+  return found == all_verbs.end() ? nullptr : &*found;
+}
+
+Result<Arguments> parse_arguments(int count, const char* const* values) {
+  Arguments arguments;
+  LaterOptions later;
+  CLI::App app("batonctl: drives batond, the keeper of replicated disks", "batonctl");
+  app.fallthrough();  // global options may follow the verb
+  app.require_subcommand(1);
+  add_global_options(app, arguments);
+  for (const VerbInfo& info : all_verbs) {
+    CLI::App* verb = app.add_subcommand(std::string(info.name), std::string(info.help));
+    auto* resource = verb->add_option("resource", arguments.resource, "the resource's name");
+    resource->type_name("RESOURCE");
+    if (!info.resource_optional) resource->required();
+    add_verb_options(*verb, arguments, later);
+  }
+  try {
+    app.parse(count, values);
+  } catch (const CLI::CallForHelp&) {
+    const auto chosen = app.get_subcommands();
+    return failure(chosen.empty() ? app.help() : chosen.front()->help("batonctl"), ExitCode::done);
+  } catch (const CLI::ParseError& error) {
+    return failure(explain(error, app), ExitCode::usage);
+  }
+  arguments.verb = app.get_subcommands().front()->get_name();
+  return arguments;
+}
+
+}  // namespace baton::control

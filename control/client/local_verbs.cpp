@@ -1,0 +1,146 @@
+#include "control/client/local_verbs.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <vector>
+
+#include "control/backing_disk.h"
+#include "control/client/metadata_access.h"
+#include "control/config.h"
+#include "control/units.h"
+
+namespace baton::control {
+namespace {
+
+// A resource and this node's part of it.
+struct Target {
+  Configuration configuration;
+  const ResourceSpec* resource = nullptr;
+  const NodeSpec* node = nullptr;
+};
+
+Result<Target> find_target(const Arguments& arguments) {
+  auto configuration = load_configuration(arguments.configuration);
+  if (!configuration) return std::unexpected(configuration.error());
+  Target target{.configuration = std::move(*configuration)};
+  target.resource = target.configuration.find(arguments.resource);
+  if (target.resource == nullptr) {
+    std::vector<std::string> known;
+    for (const auto& resource : target.configuration.resources) known.push_back(resource.name);
+    return failure(fmt::format("no resource {} in {}: there {} {}", arguments.resource,
+                               arguments.configuration, known.size() == 1 ? "is" : "are",
+                               known.empty() ? "none" : fmt::format("{}", fmt::join(known, ", "))));
+  }
+  target.node = target.resource->node(arguments.node);
+  if (target.node == nullptr) {
+    std::vector<std::string> nodes;
+    for (const NodeSpec& node : target.resource->nodes) nodes.push_back(node.name);
+    return failure(fmt::format("{} names no node {}, only {}: choose one with --node",
+                               target.resource->file, arguments.node, fmt::join(nodes, ", ")),
+                   ExitCode::configuration);
+  }
+  return target;
+}
+
+// What create-md will do with one volume; found out for all of them before anything is done.
+struct Plan {
+  VolumeSite site;
+  std::uint64_t size = 0;
+  bool make_disk = false;
+  bool adopt = false;
+  std::unique_ptr<VolumeHold> hold;
+};
+
+Result<> plan_disk(Plan& plan) {
+  const VolumeSite& site = plan.site;
+  const auto facts = inspect_disk(site.disk());
+  if (!facts) return std::unexpected(facts.error());
+  if (facts->exists) {
+    if (auto good = check_disk(site, *facts); !good) return good;
+    plan.size = facts->size;
+    return {};
+  }
+  plan.make_disk = true;
+  plan.size = site.configured_size();
+  if (plan.size != 0) return {};
+  return failure(
+      fmt::format("{} does not exist, and {} gives no size to make it with: add "
+                  "size = \"8GiB\", or correct disks",
+                  site.text(), site.resource.file));
+}
+
+Result<> plan_metadata(const Plan& plan, bool force) {
+  const auto found = look_for_metadata(plan.site.meta());
+  if (!found) return std::unexpected(found.error());
+  if (*found == MetadataFound::something_else) {
+    return failure(
+        fmt::format("{} holds data that is no Baton metadata: remove it, or name "
+                    "another place with meta",
+                    plan.site.meta()));
+  }
+  if (*found == MetadataFound::nothing || force) return {};
+  return failure(
+      fmt::format("{} has metadata already, in {}: use it as it is, or replace it with "
+                  "--force (the resource then forgets which copy is newer)",
+                  plan.site.text(), plan.site.meta()));
+}
+
+Result<Plan> plan_volume(const VolumeSite& site, bool force) {
+  Plan plan{.site = site};
+  if (auto good = plan_disk(plan); !good) return std::unexpected(good.error());
+  if (auto good = plan_metadata(plan, force); !good) return std::unexpected(good.error());
+  auto hold = VolumeHold::take(site);
+  if (!hold) return std::unexpected(hold.error());
+  plan.hold = std::move(*hold);
+  if (plan.make_disk) return plan;
+  const auto blank = disk_is_blank(site.disk());
+  if (!blank) return std::unexpected(blank.error());
+  plan.adopt = !*blank;
+  return plan;
+}
+
+std::string_view origin(const Plan& plan) {
+  if (plan.make_disk) return "made, sparse";
+  return plan.adopt ? "adopted with its data, in place" : "existing and blank";
+}
+
+}  // namespace
+
+Result<> create_md(const Arguments& arguments) {
+  const auto target = find_target(arguments);
+  if (!target) return std::unexpected(target.error());
+  std::vector<Plan> plans;
+  for (std::size_t volume = 0; volume < target->resource->volumes.size(); ++volume) {
+    auto plan = plan_volume({*target->resource, *target->node, volume}, arguments.options.force);
+    if (!plan) return std::unexpected(plan.error());
+    plans.push_back(std::move(*plan));
+  }
+  for (const Plan& plan : plans) {
+    if (auto made = plan.hold->create(plan.size, plan.adopt); !made) return made;
+    fmt::print("{} volume {}: disk {} ({}, {}), metadata {}\n", target->resource->name,
+               plan.site.volume, plan.site.disk(), size_text(plan.size), origin(plan),
+               plan.site.meta());
+  }
+  return {};
+}
+
+Result<> dump_md(const Arguments& arguments) {
+  const auto target = find_target(arguments);
+  if (!target) return std::unexpected(target.error());
+  std::vector<std::string> volumes;
+  for (std::size_t volume = 0; volume < target->resource->volumes.size(); ++volume) {
+    const VolumeSite site{*target->resource, *target->node, volume};
+    auto text = dump_metadata(site, arguments.json);
+    if (!text) return std::unexpected(text.error());
+    volumes.push_back(std::move(*text));
+  }
+  if (arguments.json) {
+    fmt::print("[{}]\n", fmt::join(volumes, ","));
+  } else {
+    fmt::print("{}", fmt::join(volumes, "\n"));
+  }
+  return {};
+}
+
+}  // namespace baton::control

@@ -1,0 +1,87 @@
+// Goal: for every combination of what two copies can be, the two sides' verdicts complement each
+// other, and nothing that design §5 forbids is ever decided. Method: enumerate all inputs.
+#include <gtest/gtest.h>
+
+#include <map>
+#include <string>
+
+#include "replication/core/lineage.h"
+
+namespace baton::replication {
+namespace {
+
+struct Pair {
+  CopyFacts alpha;
+  CopyFacts beta;
+};
+
+const Lineage histories[] = {{}, {1}, {1, 2}, {1, 3}, {1, 2, 4}, {9}};
+
+// Every combination of the inputs, one node at a time.
+template <class Visit>
+void for_each_copy(const std::string& name, Visit visit) {
+  for (const Lineage& lineage : histories) {
+    for (unsigned bits = 0; bits < 256; ++bits) {
+      const auto bit = [bits](unsigned n) { return (bits >> n & 1U) != 0; };
+      CopyFacts facts;
+      facts.name = name;
+      facts.lineage = lineage;
+      facts.complete = bit(0) && !lineage.empty();
+      if (bit(1)) facts.towards = lineage.empty() ? Lineage{1} : Lineage{1, 2};
+      facts.complete = facts.complete && facts.towards.empty();
+      facts.adopted = bit(2);
+      facts.discard_my_data = bit(3);
+      facts.holder = bit(4);
+      facts.role = bit(4) && bit(5) ? Role::primary : Role::secondary;
+      facts.arrival = bit(6) ? Arrival::lived_through : Arrival::crashed;
+      facts.old_session = bit(7);
+      facts.slot_base = lineage.size() > 1 ? 1 : 0;
+      visit(facts);
+    }
+  }
+}
+
+Direction opposite(Direction direction) {
+  if (direction == Direction::self_to_peer) return Direction::peer_to_self;
+  if (direction == Direction::peer_to_self) return Direction::self_to_peer;
+  return Direction::none;
+}
+
+class VerdictTable : public testing::TestWithParam<Protocol> {};
+
+TEST_P(VerdictTable, both_sides_complement_each_other_and_no_rule_is_broken) {
+  std::map<std::string, std::uint64_t> reached;
+  for_each_copy("alpha", [&](const CopyFacts& alpha) {
+    for_each_copy("beta", [&](const CopyFacts& beta) {
+      const Verdict ours = settle(alpha, beta, GetParam());
+      const Verdict theirs = settle(beta, alpha, GetParam());
+      ++reached[std::string(ours.row)];
+      ASSERT_EQ(ours.row, theirs.row);
+      ASSERT_EQ(ours.action, theirs.action);
+      ASSERT_EQ(ours.direction, opposite(theirs.direction));
+      ASSERT_FALSE(ours.row.empty());
+      const bool copies = ours.action == Action::settle_bits ||
+                          ours.action == Action::by_bitmap || ours.action == Action::everything;
+      ASSERT_EQ(copies, ours.direction != Direction::none);
+      if (!copies) return;
+      const CopyFacts& source = ours.direction == Direction::self_to_peer ? alpha : beta;
+      const CopyFacts& target = ours.direction == Direction::self_to_peer ? beta : alpha;
+      ASSERT_TRUE(source.complete) << ours.row;
+      ASSERT_NE(target.role, Role::primary) << ours.row;
+      ASSERT_FALSE(target.adopted && !target.discard_my_data) << ours.row;
+    });
+  });
+  for (const char* row :
+       {"both-empty", "first-sync", "equal", "fast-forward-by-bitmap", "fast-forward-everything",
+        "first-sync-resumed", "split-brain", "split-brain-discarded", "unrelated-data",
+        "unrelated-discarded", "copy-from-the-past", "source-incomplete", "primary-made-target",
+        "adopted-never-target"}) {
+    EXPECT_GT(reached[row], 0U) << row << " is never reached";
+  }
+  EXPECT_EQ(reached.size(), 14U) << "a row without a name in this test";
+}
+
+INSTANTIATE_TEST_SUITE_P(Protocols, VerdictTable, testing::Values(Protocol::a, Protocol::c));
+
+}  // namespace
+}  // namespace baton::replication

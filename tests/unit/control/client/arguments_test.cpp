@@ -1,0 +1,135 @@
+// Goal: the command line of design §8: global options anywhere, verbs with their own options.
+#include "control/client/arguments.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <vector>
+
+namespace baton::control {
+namespace {
+
+using testing::HasSubstr;
+
+Result<Arguments> parse(std::vector<const char*> words) {
+  words.insert(words.begin(), "batonctl");
+  return parse_arguments(static_cast<int>(words.size()), words.data());
+}
+
+std::string usage_error(std::vector<const char*> words) {
+  const auto arguments = parse(std::move(words));
+  EXPECT_FALSE(arguments);
+  if (arguments) return {};
+  EXPECT_EQ(arguments.error().exit_code, ExitCode::usage);
+  return arguments.error().message;
+}
+
+TEST(Arguments, have_the_defaults_of_the_design) {
+  const auto arguments = parse({"status"});
+  ASSERT_TRUE(arguments) << arguments.error().message;
+  EXPECT_EQ(arguments->verb, "status");
+  EXPECT_EQ(arguments->configuration, "/etc/baton");
+  EXPECT_EQ(arguments->run_directory, "/run/baton");
+  EXPECT_EQ(arguments->node, host_name());
+  EXPECT_FALSE(arguments->json);
+  EXPECT_EQ(arguments->resource, "");
+  EXPECT_FALSE(arguments->options.timeout_seconds);
+}
+
+TEST(Arguments, global_options_stand_before_or_after_the_verb) {
+  for (const auto& words : std::vector<std::vector<const char*>>{
+           {"--config", "c", "--node", "n", "--run-dir", "r", "--json", "status", "vm1"},
+           {"status", "vm1", "--config", "c", "--node", "n", "--run-dir", "r", "--json"},
+           {"--node", "n", "status", "--json", "vm1", "--run-dir=r", "--config=c"}}) {
+    const auto arguments = parse(words);
+    ASSERT_TRUE(arguments) << arguments.error().message;
+    EXPECT_EQ(arguments->configuration, "c");
+    EXPECT_EQ(arguments->node, "n");
+    EXPECT_EQ(arguments->run_directory, "r");
+    EXPECT_TRUE(arguments->json);
+    EXPECT_EQ(arguments->resource, "vm1");
+  }
+}
+
+TEST(Arguments, every_verb_of_the_design_is_known) {
+  const std::vector<std::string> all{"create-md",
+                                     "up",
+                                     "down",
+                                     "primary",
+                                     "secondary",
+                                     "connect",
+                                     "disconnect",
+                                     "attach",
+                                     "detach",
+                                     "invalidate",
+                                     "invalidate-remote",
+                                     "verify",
+                                     "pause-sync",
+                                     "resume-sync",
+                                     "wait-connect",
+                                     "wait-sync",
+                                     "resize",
+                                     "adjust",
+                                     "status",
+                                     "events",
+                                     "dump-md",
+                                     "new-current-uuid",
+                                     "handover",
+                                     "migrate",
+                                     "resolve"};
+  EXPECT_EQ(verbs().size(), all.size());
+  for (const std::string& name : all) {
+    std::vector<const char*> words{name.c_str(), "vm1"};
+    if (name == "resolve") words.insert(words.end(), {"--keep", "alpha"});
+    const auto arguments = parse(words);
+    ASSERT_TRUE(arguments) << name << ": " << arguments.error().message;
+    EXPECT_EQ(arguments->verb, name);
+    EXPECT_EQ(arguments->resource, "vm1");
+  }
+}
+
+TEST(Arguments, verbs_have_their_options) {
+  EXPECT_TRUE(parse({"create-md", "vm1", "--force"})->options.force);
+  const auto primary = parse({"primary", "--force", "--yes", "vm1"});
+  ASSERT_TRUE(primary);
+  EXPECT_TRUE(primary->options.force);
+  EXPECT_TRUE(primary->options.confirmed);
+  EXPECT_TRUE(parse({"secondary", "vm1", "--force"})->options.force);
+  EXPECT_TRUE(parse({"connect", "vm1", "--discard-my-data"})->options.discard_my_data);
+  EXPECT_EQ(parse({"wait-sync", "vm1", "--timeout", "30"})->options.timeout_seconds, 30U);
+  EXPECT_EQ(parse({"handover", "vm1", "--to", "beta"})->options.to, "beta");
+  const auto allow = parse({"handover", "vm1", "--allow", "--timeout", "600"});
+  ASSERT_TRUE(allow);
+  EXPECT_TRUE(allow->options.allow);
+  EXPECT_EQ(allow->options.timeout_seconds, 600U);
+  EXPECT_EQ(parse({"migrate", "vm1", "--uri", "tcp:h:1"})->options.uri, "tcp:h:1");
+}
+
+TEST(Arguments, wrong_usage_is_exit_code_2_and_says_what_was_meant) {
+  EXPECT_EQ(usage_error({"statsu"}), "unknown verb \"statsu\": did you mean \"status\"?");
+  EXPECT_EQ(usage_error({"--json", "primry", "vm1"}),
+            "unknown verb \"primry\": did you mean \"primary\"?");
+  EXPECT_THAT(usage_error({}), HasSubstr("--help"));
+  EXPECT_THAT(usage_error({"up"}), HasSubstr("resource"));
+  EXPECT_THAT(usage_error({"status", "a", "b"}), HasSubstr("b"));
+  EXPECT_THAT(usage_error({"status", "--force"}), HasSubstr("--force"));
+  EXPECT_THAT(usage_error({"wait-sync", "vm1", "--timeout", "soon"}), HasSubstr("soon"));
+  EXPECT_THAT(usage_error({"handover", "vm1", "--allow", "--deny"}), HasSubstr("--deny"));
+  EXPECT_THAT(usage_error({"resolve", "vm1"}), HasSubstr("--keep"));
+  EXPECT_THAT(usage_error({"--config"}), HasSubstr("--config"));
+}
+
+TEST(Arguments, help_is_no_error) {
+  const auto all = parse({"--help"});
+  ASSERT_FALSE(all);
+  EXPECT_EQ(all.error().exit_code, ExitCode::done);
+  EXPECT_THAT(all.error().message, HasSubstr("wait-connect"));
+  const auto one = parse({"primary", "--help"});
+  ASSERT_FALSE(one);
+  EXPECT_EQ(one.error().exit_code, ExitCode::done);
+  EXPECT_THAT(one.error().message, HasSubstr("--yes"));
+  EXPECT_THAT(one.error().message, HasSubstr("batonctl primary"));
+}
+
+}  // namespace
+}  // namespace baton::control

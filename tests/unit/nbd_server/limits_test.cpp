@@ -1,0 +1,126 @@
+// Goal: no client makes the server hold more than its limits (design §3, rule 10), and what is over
+// a limit waits or fails and is never lost.
+#include <gtest/gtest.h>
+
+#include "tests/support/nbd_session_world.h"
+
+namespace baton::nbd {
+namespace {
+
+using test::Bytes;
+using test::Heard;
+using test::request;
+using test::SessionWorld;
+using test::write_request;
+
+using enum Command;
+
+std::size_t count_replies(const std::vector<std::byte>& bytes, IoError error) {
+  Heard heard(bytes);
+  std::size_t count = 0;
+  while (heard.left() > 0 && !heard.bad()) count += heard.reply().error == error ? 1 : 0;
+  EXPECT_FALSE(heard.bad());
+  return count;
+}
+
+TEST(Limits, requests_over_the_count_wait_in_the_socket) {
+  SessionWorld world({.limits = {.transmission = {.in_flight_requests = 8}}});
+  world.shake_hands();
+  world.device.hold();
+  Bytes pipeline;
+  for (std::uint64_t i = 0; i < 100; ++i) pipeline.add(write_request(i, i * 512, 512, 1));
+  world.send(pipeline);
+  EXPECT_EQ(world.device.submitted().size(), 8U);
+  EXPECT_EQ(world.session->requests_in_flight(), 8U);
+  world.device.let_go();
+  world.settle();
+  EXPECT_EQ(count_replies(world.client->heard(), IoError::none), 100U);
+}
+
+TEST(Limits, bytes_in_flight_are_bounded) {
+  SessionWorld world(
+      {.size = 64U << 20U, .limits = {.transmission = {.in_flight_bytes = 4U << 20U}}});
+  world.shake_hands();
+  world.device.hold();
+  Bytes pipeline;
+  for (std::uint64_t i = 0; i < 16; ++i) pipeline.add(request(read, i, i << 20U, 1U << 20U));
+  world.send(pipeline);
+  EXPECT_EQ(world.device.submitted().size(), 4U);
+  EXPECT_LE(world.session->bytes_in_flight(), 4U << 20U);
+  world.device.let_go();
+  world.settle();
+  EXPECT_EQ(count_replies(world.client->heard(), IoError::none), 16U);
+}
+
+TEST(Limits, a_request_larger_than_the_limit_goes_through_alone) {
+  SessionWorld world(
+      {.size = 8U << 20U, .limits = {.transmission = {.in_flight_bytes = 1U << 20U}}});
+  world.shake_hands();
+  EXPECT_EQ(world.ask(request(read, 1, 0, 4U << 20U)).data.size(), 4U << 20U);
+}
+
+TEST(Limits, block_status_counts_for_what_its_answer_may_hold) {
+  SessionWorld world;
+  world.shake_hands();
+  world.device.hold();
+  Bytes pipeline;
+  for (std::uint64_t i = 0; i < 1000; ++i) pipeline.add(request(block_status, i, 0, 4096));
+  world.send(pipeline);
+  EXPECT_LT(world.device.submitted().size(), 1000U);
+  EXPECT_LE(world.session->bytes_in_flight(), 128U << 20U);
+  world.device.let_go();
+  world.settle();
+  EXPECT_EQ(count_replies(world.client->heard(), IoError::none), 1000U);
+}
+
+TEST(Limits, an_empty_pool_means_waiting_while_something_of_ours_is_in_flight) {
+  SessionWorld world({.pool_bytes = 16U << 10U});
+  world.shake_hands();
+  world.device.hold();
+  Bytes pipeline;
+  for (std::uint64_t i = 0; i < 50; ++i) pipeline.add(write_request(i, i * 4096, 4096, 1));
+  world.send(pipeline);
+  EXPECT_EQ(world.device.submitted().size(), 4U);
+  world.device.let_go();
+  world.settle();
+  EXPECT_EQ(count_replies(world.client->heard(), IoError::none), 50U);
+}
+
+TEST(Limits, an_empty_pool_with_nothing_in_flight_is_enomem_and_the_payload_is_skipped) {
+  SessionWorld world({.pool_bytes = 16U << 10U});
+  world.shake_hands();
+  const Buffer others = world.buffers.take(16U << 10U);
+  ASSERT_TRUE(others);
+  EXPECT_EQ(world.ask(write_request(1, 0, 4096, 1)).error, IoError::no_memory);
+  EXPECT_EQ(world.ask(request(read, 2, 0, 4096)).error, IoError::no_memory);
+  EXPECT_EQ(world.ask(request(block_status, 3, 0, 4096)).error, IoError::no_memory);
+  EXPECT_EQ(world.ask(request(flush, 4, 0, 0)).error, IoError::none);
+}
+
+TEST(Limits, a_client_that_stops_reading_stops_being_served) {
+  SessionWorld world({.stream = {.capacity_bytes = 64U << 10U},
+                      .limits = {.transmission = {.in_flight_bytes = 4U << 20U}}});
+  world.shake_hands();
+  world.client->stop_listening();
+  Bytes pipeline;
+  for (std::uint64_t i = 0; i < 100; ++i) pipeline.add(request(read, i, 0, 1U << 20U));
+  world.send(pipeline);
+  EXPECT_LE(world.buffers.bytes_out(), 5U << 20U);
+  world.client->start_listening();
+  world.settle();
+  EXPECT_EQ(count_replies(world.client->heard(), IoError::none), 100U);
+}
+
+TEST(Batching, replies_that_become_ready_together_leave_in_one_write) {
+  SessionWorld world;
+  world.shake_hands();
+  const std::size_t before = world.server_stream->writes;
+  Bytes pipeline;
+  for (std::uint64_t i = 0; i < 16; ++i) pipeline.add(request(read, i, i * 4096, 4096));
+  world.send(pipeline);
+  EXPECT_EQ(count_replies(world.client->heard(), IoError::none), 16U);
+  EXPECT_EQ(world.server_stream->writes - before, 1U);
+}
+
+}  // namespace
+}  // namespace baton::nbd

@@ -1,0 +1,303 @@
+// Goal: a listener finds its address, survives what happens to sockets, knows its clients and sees
+// them off. Method: real sockets and a real shard; the test waits for events, with a deadline only
+// for the case that they never come.
+#include "nbd_server/listener.h"
+
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <future>
+#include <thread>
+
+#include "nbd_server/listening_socket.h"
+#include "tests/support/nbd_bytes.h"
+#include "tests/support/test_export.h"
+
+namespace baton::nbd {
+namespace {
+
+namespace fs = std::filesystem;
+using test::Bytes;
+
+// A blocking client.
+class Client {
+ public:
+  explicit Client(const Address& address) {
+    if (address.kind == Address::Kind::unix_socket) {
+      sockaddr_un name{.sun_family = AF_UNIX, .sun_path = {}};
+      address.path.copy(name.sun_path, sizeof name.sun_path - 1);
+      connect(AF_UNIX, reinterpret_cast<const sockaddr*>(&name), sizeof name);
+    } else {
+      sockaddr_in name{};
+      name.sin_family = AF_INET;
+      name.sin_port = htons(address.port);
+      name.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+      connect(AF_INET, reinterpret_cast<const sockaddr*>(&name), sizeof name);
+    }
+  }
+  Client(const Client&) = delete;
+  Client& operator=(const Client&) = delete;
+  ~Client() { close(); }
+  void close() {
+    if (fd_ >= 0) ::close(fd_);
+    fd_ = -1;
+  }
+  bool connected() const { return connected_; }
+  void send(const Bytes& bytes) const {
+    EXPECT_EQ(::send(fd_, bytes.get().data(), bytes.size(), MSG_NOSIGNAL),
+              static_cast<ssize_t>(bytes.size()));
+  }
+  // Waits for exactly so many bytes; fewer when the server closed.
+  std::vector<std::byte> receive(std::size_t count) const {
+    std::vector<std::byte> bytes(count);
+    const ssize_t got = ::recv(fd_, bytes.data(), count, MSG_WAITALL);
+    bytes.resize(got < 0 ? 0 : static_cast<std::size_t>(got));
+    return bytes;
+  }
+  void shake_hands() const {
+    send(test::client_flags().add(test::option(Option::go, test::info_request("disk"))));
+    constexpr std::size_t answer =
+        sizeof(Greeting) + 2 * sizeof(OptionReplyHeader) + sizeof(InfoExport);
+    EXPECT_EQ(receive(answer).size(), answer);
+  }
+
+ private:
+  void connect(int family, const sockaddr* name, socklen_t size) {
+    fd_ = ::socket(family, SOCK_STREAM, 0);
+    timeval patience{.tv_sec = 20, .tv_usec = 0};
+    ::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    connected_ = ::connect(fd_, name, size) == 0;
+  }
+  int fd_ = -1;
+  bool connected_ = false;
+};
+
+Task<> stop_listener(Listener& listener, Shard& shard) {
+  co_await listener.stop(std::chrono::milliseconds(100));
+  shard.stop();
+}
+
+class Listening : public testing::Test {
+ protected:
+  Listening() {
+    std::string name = (fs::temp_directory_path() / "baton-listener-XXXXXX").string();
+    directory_ = ::mkdtemp(name.data());
+    exports_.add(disk_);
+  }
+  ~Listening() override {
+    if (thread_.joinable()) stop();
+    listener_.reset();
+    fs::remove_all(directory_);
+  }
+
+  Address unix_address() const {
+    return {.kind = Address::Kind::unix_socket, .path = directory_ / "s.sock"};
+  }
+  Result<> open(const Address& address, std::size_t connection_limit = 1024) {
+    ListenerOptions options;
+    options.connection_limit = connection_limit;
+    options.log = [this](const std::string& line) { log_ += line + "\n"; };
+    auto listener = Listener::open(shard_, address, exports_, options);
+    if (!listener) return std::unexpected(listener.error());
+    listener_ = std::move(*listener);
+    return {};
+  }
+  void run() {
+    thread_ = std::thread([this] { shard_.run(); });
+  }
+  void stop() {
+    shard_.post_from_outside([this] { tasks_.spawn(stop_listener(*listener_, shard_)); });
+    thread_.join();
+  }
+  std::vector<ClientStatus> clients() {
+    std::promise<std::vector<ClientStatus>> answer;
+    shard_.post_from_outside([&] { answer.set_value(listener_->clients()); });
+    return answer.get_future().get();
+  }
+
+  fs::path directory_;
+  Shard shard_;
+  test::MemoryDevice device_{shard_.loop(), 1U << 20U};
+  test::DeviceExport disk_{"disk", device_};
+  ExportTable exports_;
+  std::unique_ptr<Listener> listener_;
+  Scope tasks_{shard_.loop()};
+  std::thread thread_;
+  std::string log_;
+};
+
+TEST_F(Listening, a_unix_client_is_known_by_its_process) {
+  ASSERT_TRUE(open(unix_address()));
+  run();
+  const Client client(unix_address());
+  client.shake_hands();
+  const auto connected = clients();
+  ASSERT_EQ(connected.size(), 1U);
+  EXPECT_EQ(connected[0].client, "unix client, pid " + std::to_string(::getpid()));
+  EXPECT_EQ(connected[0].export_name, "disk");
+  EXPECT_EQ(disk_.last_client, connected[0].client);
+}
+
+TEST_F(Listening, a_tcp_client_is_known_by_its_address) {
+  ASSERT_TRUE(open({.kind = Address::Kind::tcp, .host = "127.0.0.1", .port = 0}));
+  EXPECT_NE(listener_->address().port, 0);
+  run();
+  const Client client(listener_->address());
+  client.shake_hands();
+  const auto connected = clients();
+  ASSERT_EQ(connected.size(), 1U);
+  EXPECT_TRUE(connected[0].client.starts_with("127.0.0.1:")) << connected[0].client;
+}
+
+TEST_F(Listening, stop_closes_idle_and_silent_clients_and_removes_the_socket_file) {
+  ASSERT_TRUE(open(unix_address()));
+  run();
+  const Client idle(unix_address());
+  idle.shake_hands();
+  const Client silent(unix_address());  // CVE-2024-7409: it never says a word
+  EXPECT_EQ(silent.receive(sizeof(Greeting)).size(), sizeof(Greeting));
+  stop();
+  EXPECT_TRUE(idle.receive(1).empty());
+  EXPECT_TRUE(silent.receive(1).empty());
+  EXPECT_FALSE(fs::exists(unix_address().path));
+  EXPECT_NE(log_.find("the server is shutting down"), std::string::npos) << log_;
+}
+
+TEST_F(Listening, stop_waits_for_the_device_and_answers_it) {
+  ASSERT_TRUE(open(unix_address()));
+  run();
+  const Client client(unix_address());
+  client.shake_hands();
+  std::promise<void> held;
+  shard_.post_from_outside([&] {
+    device_.hold();
+    held.set_value();
+  });
+  held.get_future().wait();
+  client.send(test::request(Command::flush, 7, 0, 0));
+  while (clients()[0].requests_in_flight == 0) std::this_thread::yield();
+  shard_.post_from_outside([this] { tasks_.spawn(stop_listener(*listener_, shard_)); });
+  client.send(test::request(Command::flush, 8, 0, 0));
+  const auto refused = client.receive(sizeof(SimpleReplyHeader));
+  const test::Reply eshutdown = test::Heard(refused).reply();
+  EXPECT_EQ(eshutdown.cookie, 8U);
+  EXPECT_EQ(eshutdown.error, IoError::shutdown);
+  shard_.post_from_outside([&] { device_.let_go(); });
+  thread_.join();
+  const auto answered = client.receive(sizeof(SimpleReplyHeader));
+  EXPECT_EQ(test::Heard(answered).reply().cookie, 7U);
+  EXPECT_TRUE(client.receive(1).empty());
+}
+
+TEST_F(Listening, a_stale_socket_file_is_replaced) {
+  {
+    const auto left_behind = listen_at(unix_address());
+    ASSERT_TRUE(left_behind);
+    ::close(left_behind->descriptor);
+  }
+  ASSERT_TRUE(fs::exists(unix_address().path));
+  ASSERT_TRUE(open(unix_address()));
+  run();
+  const Client client(unix_address());
+  client.shake_hands();
+}
+
+TEST_F(Listening, a_live_socket_and_a_file_of_another_kind_are_left_alone) {
+  ASSERT_TRUE(open(unix_address()));
+  const auto second = listen_at(unix_address());
+  ASSERT_FALSE(second);
+  EXPECT_NE(second.error().message.find("another server accepts"), std::string::npos);
+  const Address file{.kind = Address::Kind::unix_socket, .path = directory_ / "disk.img"};
+  std::ofstream(file.path) << "precious";
+  const auto third = listen_at(file);
+  ASSERT_FALSE(third);
+  EXPECT_NE(third.error().message.find("no socket"), std::string::npos);
+  EXPECT_EQ(fs::file_size(file.path), 8U);
+}
+
+TEST_F(Listening, a_busy_port_and_an_unknown_host_are_told_by_name) {
+  ASSERT_TRUE(open({.kind = Address::Kind::tcp, .host = "127.0.0.1", .port = 0}));
+  const auto busy = listen_at(listener_->address());
+  ASSERT_FALSE(busy);
+  EXPECT_NE(busy.error().message.find(listener_->address().text()), std::string::npos);
+  EXPECT_NE(busy.error().message.find("in use"), std::string::npos) << busy.error().message;
+  EXPECT_FALSE(listen_at({.kind = Address::Kind::tcp, .host = "999.0.0.1", .port = 1}));
+}
+
+TEST_F(Listening, clients_over_the_limit_are_turned_away_and_the_others_stay) {
+  ASSERT_TRUE(open(unix_address(), 2));
+  run();
+  const Client first(unix_address());
+  first.shake_hands();
+  Client second(unix_address());
+  second.shake_hands();
+  EXPECT_TRUE(Client(unix_address()).receive(1).empty());
+  second.close();
+  while (clients().size() == 2) std::this_thread::yield();
+  Client(unix_address()).shake_hands();
+  first.send(test::request(Command::flush, 1, 0, 0));
+  EXPECT_EQ(first.receive(sizeof(SimpleReplyHeader)).size(), sizeof(SimpleReplyHeader));
+}
+
+TEST_F(Listening, running_out_of_descriptors_is_survived) {
+  ASSERT_TRUE(open(unix_address()));
+  run();
+  const Client first(unix_address());
+  first.shake_hands();
+  // Takes every descriptor but one, which the next client uses: the accept finds none.
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  const rlimit little{.rlim_cur = 64, .rlim_max = before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &little), 0);
+  std::vector<int> taken;
+  for (int fd = ::dup(0); fd >= 0; fd = ::dup(0)) taken.push_back(fd);
+  ASSERT_FALSE(taken.empty());
+  ::close(taken.back());
+  taken.pop_back();
+  const Client starved(unix_address());
+  EXPECT_TRUE(starved.connected());
+  // Twice, so that an accept was tried in between.
+  for (std::uint64_t cookie = 1; cookie <= 2; ++cookie) {
+    first.send(test::request(Command::flush, cookie, 0, 0));
+    EXPECT_EQ(first.receive(sizeof(SimpleReplyHeader)).size(), sizeof(SimpleReplyHeader));
+  }
+  for (const int fd : taken) ::close(fd);
+  starved.shake_hands();
+  EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  stop();
+  EXPECT_NE(log_.find("cannot accept clients at present"), std::string::npos) << log_;
+}
+
+Task<> end_disk(Listener& listener, std::promise<void>& done) {
+  co_await listener.end_clients("disk", std::chrono::seconds(1));
+  done.set_value();
+}
+
+TEST_F(Listening, one_exports_clients_can_be_ended_and_others_stay) {
+  test::MemoryDevice other_device(shard_.loop(), 4096);
+  test::DeviceExport other("other", other_device);
+  exports_.add(other, ExportTable::Default::no);
+  ASSERT_TRUE(open(unix_address()));
+  run();
+  const Client going(unix_address());
+  going.shake_hands();
+  const Client silent(unix_address());
+  std::promise<void> done;
+  shard_.post_from_outside([&] {
+    exports_.remove(disk_);
+    tasks_.spawn(end_disk(*listener_, done));
+  });
+  done.get_future().wait();
+  EXPECT_TRUE(going.receive(1).empty());
+  EXPECT_EQ(silent.receive(sizeof(Greeting)).size(), sizeof(Greeting));
+  stop();
+}
+
+}  // namespace
+}  // namespace baton::nbd

@@ -1,0 +1,150 @@
+// Goal: each row of the verdict's table, by name; what append_generation() may drop.
+#include "replication/core/lineage.h"
+
+#include <gtest/gtest.h>
+
+namespace baton::replication {
+namespace {
+
+CopyFacts copy(std::string name, Lineage lineage) {
+  CopyFacts facts;
+  facts.name = std::move(name);
+  facts.complete = !lineage.empty();
+  facts.lineage = std::move(lineage);
+  return facts;
+}
+
+TEST(Lineage, two_new_copies_wait_for_an_operator) {
+  const Verdict verdict = settle(copy("alpha", {}), copy("beta", {}), Protocol::c);
+  EXPECT_EQ(verdict.row, "both-empty");
+  EXPECT_EQ(verdict.action, Action::wait);
+}
+
+TEST(Lineage, a_new_copy_is_filled_whole) {
+  const Verdict verdict = settle(copy("alpha", {1}), copy("beta", {}), Protocol::c);
+  EXPECT_EQ(verdict.row, "first-sync");
+  EXPECT_EQ(verdict.action, Action::everything);
+  EXPECT_EQ(verdict.direction, Direction::self_to_peer);
+}
+
+TEST(Lineage, an_interrupted_first_sync_goes_on_where_it_was) {
+  CopyFacts target = copy("beta", {});
+  target.towards = {1};
+  const Verdict verdict = settle(copy("alpha", {1}), target, Protocol::c);
+  EXPECT_EQ(verdict.row, "first-sync-resumed");
+  EXPECT_EQ(verdict.action, Action::by_bitmap);
+}
+
+TEST(Lineage, a_sync_from_somebody_else_is_not_resumed_by_our_bitmap) {
+  CopyFacts target = copy("beta", {});
+  target.towards = {7};
+  EXPECT_EQ(settle(copy("alpha", {1}), target, Protocol::c).action, Action::everything);
+}
+
+TEST(Lineage, equal_histories_settle_their_bits) {
+  const Verdict verdict = settle(copy("alpha", {1, 2}), copy("beta", {1, 2}), Protocol::c);
+  EXPECT_EQ(verdict.row, "equal");
+  EXPECT_EQ(verdict.action, Action::settle_bits);
+}
+
+TEST(Lineage, of_equal_copies_the_complete_one_is_the_source) {
+  CopyFacts half = copy("alpha", {1});
+  half.complete = false;
+  half.holder = true;
+  EXPECT_EQ(settle(half, copy("beta", {1}), Protocol::c).direction, Direction::peer_to_self);
+}
+
+TEST(Lineage, under_c_the_survivor_is_the_source_and_under_a_the_writer) {
+  CopyFacts survivor = copy("beta", {1});
+  survivor.arrival = Arrival::lived_through;
+  CopyFacts writer = copy("alpha", {1});
+  writer.writer = true;
+  EXPECT_EQ(settle(survivor, writer, Protocol::c).direction, Direction::self_to_peer);
+  EXPECT_EQ(settle(survivor, writer, Protocol::a).direction, Direction::peer_to_self);
+}
+
+TEST(Lineage, a_newer_history_fast_forwards_the_older_by_bitmap_from_its_base) {
+  CopyFacts newer = copy("alpha", {1, 2});
+  newer.slot_base = 1;
+  const Verdict verdict = settle(newer, copy("beta", {1}), Protocol::c);
+  EXPECT_EQ(verdict.row, "fast-forward-by-bitmap");
+  EXPECT_EQ(verdict.direction, Direction::self_to_peer);
+}
+
+TEST(Lineage, a_copy_that_was_told_of_the_tip_counts_as_having_it) {
+  CopyFacts newer = copy("alpha", {1, 2, 3});
+  newer.slot_base = 1;
+  newer.slot_told = 2;
+  EXPECT_EQ(settle(newer, copy("beta", {1, 2}), Protocol::c).action, Action::by_bitmap);
+}
+
+TEST(Lineage, without_the_right_base_everything_is_copied) {
+  CopyFacts newer = copy("alpha", {1, 2, 3});
+  newer.slot_base = 2;
+  const Verdict verdict = settle(newer, copy("beta", {1}), Protocol::c);
+  EXPECT_EQ(verdict.row, "fast-forward-everything");
+  EXPECT_EQ(verdict.action, Action::everything);
+}
+
+TEST(Lineage, an_incomplete_copy_is_never_a_source) {
+  CopyFacts newer = copy("alpha", {1, 2});
+  newer.complete = false;
+  const Verdict verdict = settle(newer, copy("beta", {1}), Protocol::c);
+  EXPECT_EQ(verdict.row, "source-incomplete");
+  EXPECT_EQ(verdict.action, Action::refuse);
+}
+
+TEST(Lineage, a_primary_is_never_a_target) {
+  CopyFacts older = copy("beta", {1});
+  older.role = Role::primary;
+  const Verdict verdict = settle(copy("alpha", {1, 2}), older, Protocol::c);
+  EXPECT_EQ(verdict.row, "primary-made-target");
+  EXPECT_EQ(verdict.action, Action::refuse);
+}
+
+TEST(Lineage, an_adopted_image_is_never_a_target_unless_it_may_be_lost) {
+  CopyFacts adopted = copy("beta", {});
+  adopted.adopted = true;
+  EXPECT_EQ(settle(copy("alpha", {1}), adopted, Protocol::c).row, "adopted-never-target");
+  adopted.discard_my_data = true;
+  EXPECT_EQ(settle(copy("alpha", {1}), adopted, Protocol::c).row, "first-sync");
+}
+
+TEST(Lineage, a_fork_is_split_brain_even_where_one_is_longer) {
+  const Verdict verdict = settle(copy("alpha", {1, 2, 3}), copy("beta", {1, 4}), Protocol::c);
+  EXPECT_EQ(verdict.row, "split-brain");
+  EXPECT_EQ(verdict.action, Action::split_brain);
+}
+
+TEST(Lineage, a_fork_yields_where_the_operator_gave_one_side_up) {
+  CopyFacts loser = copy("beta", {1, 4});
+  loser.discard_my_data = true;
+  const Verdict verdict = settle(copy("alpha", {1, 2}), loser, Protocol::c);
+  EXPECT_EQ(verdict.row, "split-brain-discarded");
+  EXPECT_EQ(verdict.direction, Direction::self_to_peer);
+  EXPECT_EQ(verdict.action, Action::everything);
+}
+
+TEST(Lineage, unrelated_data_is_refused) {
+  EXPECT_EQ(settle(copy("alpha", {1}), copy("beta", {2}), Protocol::c).row, "unrelated-data");
+}
+
+TEST(Lineage, a_disk_from_the_past_is_overwritten_whole) {
+  CopyFacts past = copy("beta", {1});
+  past.old_session = true;
+  const Verdict verdict = settle(copy("alpha", {1}), past, Protocol::c);
+  EXPECT_EQ(verdict.row, "copy-from-the-past");
+  EXPECT_EQ(verdict.action, Action::everything);
+  EXPECT_EQ(verdict.direction, Direction::self_to_peer);
+}
+
+TEST(Lineage, a_long_history_keeps_its_root_its_bases_and_its_tip) {
+  Lineage lineage{1, 2, 3, 4};
+  append_generation(lineage, 5, 4, {2});
+  EXPECT_EQ(lineage, (Lineage{1, 2, 4, 5}));
+  // A tip that fell out of the other's history cannot be proven to be merely old.
+  EXPECT_EQ(compare(lineage, {1, 2, 3}), Relation::forked);
+}
+
+}  // namespace
+}  // namespace baton::replication
