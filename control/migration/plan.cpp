@@ -47,6 +47,7 @@ std::optional<Action> entry_action(State state) {
     case State::idle:
     case State::transferring:
     case State::switching:
+    case State::finishing:
     case State::moved:
     case State::stayed:
     case State::lost:
@@ -75,6 +76,7 @@ Patience patience_of(State state) {
     case State::continuing:
     case State::switching:
       return Patience::switch_over;
+    case State::finishing:
     case State::cancelling:
     case State::resuming:
       return Patience::cancel;

@@ -41,6 +41,7 @@ enum class State : std::uint8_t {
   granting,              // the coordinator's word: the destination runs
   confirming,            // the destination took the baton by a write: does its QEMU really run?
   starting_destination,  // cont, for a destination that was started with -S
+  finishing,             // the guest runs at the destination: the source QEMU has yet to complete
   retiring,              // quit the source QEMU
   withdrawing,  // take the offer (or the unused baton) back, before anything else is undone
   cancelling,   // migrate_cancel; the source QEMU resumes its guest
@@ -50,7 +51,7 @@ enum class State : std::uint8_t {
   lost,         // final: the disk is at the destination, whose QEMU is gone
   undecided,    // final: the nodes must hear each other first; neither QEMU was touched
 };
-inline constexpr int state_count = 26;
+inline constexpr int state_count = 27;
 
 enum class EventKind : std::uint8_t {
   start,    // move the guest

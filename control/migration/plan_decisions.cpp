@@ -70,6 +70,8 @@ constexpr auto table = std::to_array<DecisionRow>({
     {D::kept, "destination_took_it_unheard", {}, silent, any, S::confirming, go},
     {D::kept, "destination_wrote_and_is_gone", {}, {}, any, S::lost, fail},
 
+    // It completes once it has heard that the destination runs, and has its figures to tell then.
+    {D::retire, "source_still_finishing", busy, {}, any, S::finishing, go},
     {D::retire, "source_out_of_reach", Src::lost, {}, any, S::moved, go},
     {D::retire, "source_is_left_to_the_user", Src::completed, {}, false, S::moved, go},
     {D::retire, "source_must_go", {}, {}, any, S::retiring, go},

@@ -150,6 +150,7 @@ std::string_view phase_of(State state) {
     case State::confirming:
     case State::starting_destination:
       return "switching";
+    case State::finishing:
     case State::retiring:
       return "ending the source";
     case State::withdrawing:
