@@ -99,19 +99,11 @@ Step Plan::on(EventKind event) {
   const Row& row = row_for(state_, event);
   if (!over() && row.kind != RowKind::refusal) note(event);
   Step step{.row = row.name, .kind = row.kind, .from = state_, .to = state_};
-  Goal goal = row.goal;
   if (row.kind == RowKind::fail && reason_.empty()) reason_ = row.name;
+  Goal goal = row.goal;
+  bool leaving = false;
   while (!goal.state && goal.decision != Decision::stay) {
-    // Baton stays at the source: a destination that was fed half a guest is of no more use, and one
-    // that runs must not. It goes first in the list, but nothing waits for it: the storage refuses
-    // its writes already.
-    const bool fed = facts_.destination == Destination::listening ||
-                     facts_.destination == Destination::loaded ||
-                     facts_.destination == Destination::resumed;
-    if (goal.decision == Decision::leave && fed && !facts_.discarded) {
-      step.actions.push_back(Action::destination_quit);
-      facts_.discarded = true;
-    }
+    leaving |= goal.decision == Decision::leave;
     const DecisionRow& decided = decide(goal.decision, facts_, options_);
     step.row = decided.name;
     step.kind = decided.kind;
@@ -119,8 +111,20 @@ Step Plan::on(EventKind event) {
     goal = decided.goal;
   }
   if (goal.state) enter(*goal.state, step);
+  if (leaving) discard_destination(step);
   step.to = state_;
   return step;
+}
+
+// The baton stays at the source: a destination that was fed half a guest is of no more use, and one
+// that runs must not. Nothing waits for it: the storage refuses its writes already.
+void Plan::discard_destination(Step& step) {
+  const bool fed = facts_.destination == Destination::listening ||
+                   facts_.destination == Destination::loaded ||
+                   facts_.destination == Destination::resumed;
+  if (!fed || facts_.discarded) return;
+  facts_.discarded = true;
+  step.actions.push_back(Action::destination_quit);
 }
 
 void Plan::enter(State next, Step& step) {

@@ -193,6 +193,7 @@ class Plan {
   void note_source(EventKind event);
   void note_destination(EventKind event);
   void enter(State next, Step& step);
+  void discard_destination(Step& step);
 
   PlanOptions options_;
   State state_ = State::idle;

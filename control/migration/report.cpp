@@ -183,7 +183,9 @@ std::string summary_of(State outcome, std::string_view reason, std::string_view 
   if (ending.empty()) ending = text_of(endings, name_of(outcome));
   const std::string end = fill_in(ending, names, {});
   if (reason.empty()) return end;
-  return fmt::format("{}. {}", sentence_of(reason, names, detail), end);
+  std::string why = sentence_of(reason, names, detail);
+  if (!why.empty() && why.front() >= 'a' && why.front() <= 'z') why.front() -= 'a' - 'A';
+  return fmt::format("{}. {}", why, end);
 }
 
 }  // namespace baton::control::migration

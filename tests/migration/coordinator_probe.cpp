@@ -1,10 +1,11 @@
 // Runs the migration coordinator between two QEMUs whose disks are one NBD export, so that no
 // replication is needed: the storage here only records what it was asked. Prints one JSON object.
 //
-//   coordinator_probe --source QMP --destination QMP [--uri URI] [--at-offer cancel|kill=PID|fail]
-//                     [--recover]
+//   coordinator_probe --source QMP --destination QMP [--uri URI] [--at-offer
+//   cancel|kill=PID|fail|die]
+//                     [--at-grant die] [--recover]
 //
-// Exit codes: 0 the guest moved, 1 it did not, 2 wrong usage.
+// Exit codes: 0 the guest moved, 1 it did not, 2 wrong usage, 3 it died as told.
 #include <fmt/format.h>
 #include <signal.h>
 #include <unistd.h>
@@ -27,18 +28,21 @@ using namespace baton::control::migration;
 
 // The end of everything, should a QEMU hang: well above the coordinator's own deadlines.
 constexpr unsigned last_resort_seconds = 120;
+constexpr int died_as_told = 3;
 
 struct Options {
   std::string source;
   std::string destination;
   std::string uri = "tcp:127.0.0.1:0";
   std::string at_offer;
+  std::string at_grant;
   bool recover = false;
 };
 
 class RecordingStorage final : public StorageHandover {
  public:
-  RecordingStorage(Loop& loop, std::string at_offer) : loop_(loop), at_offer_(at_offer) {}
+  RecordingStorage(Loop& loop, const Options& options)
+      : loop_(loop), at_offer_(options.at_offer), at_grant_(options.at_grant) {}
 
   Coordinator* coordinator = nullptr;
   boost::json::array verbs;
@@ -57,12 +61,14 @@ class RecordingStorage final : public StorageHandover {
       }
     }
     if (at_offer_.starts_with("kill=")) kill(std::stoi(at_offer_.substr(5)), SIGKILL);
+    if (at_offer_ == "die") _exit(died_as_told);
     if (at_offer_ == "fail") co_return failure("told to fail");
     co_return Result<>();
   }
   Task<HandoverAnswer> grant(TimePoint /*deadline*/) override {
     verbs.emplace_back("grant");
     co_await Yield(loop_);
+    if (at_grant_ == "die") _exit(died_as_told);
     granted_ = true;
     HandoverAnswer answer{BatonAt::destination, {}};
     co_return answer;
@@ -77,6 +83,7 @@ class RecordingStorage final : public StorageHandover {
  private:
   Loop& loop_;
   std::string at_offer_;
+  std::string at_grant_;
   bool granted_ = false;
 };
 
@@ -130,7 +137,7 @@ int probe(const Options& options) {
     std::cerr << problem << '\n';
     return 2;
   }
-  RecordingStorage storage(shard.loop(), options.at_offer);
+  RecordingStorage storage(shard.loop(), options);
   Log log;
   MigrationOptions migration{.names = {"vm1", "source", "destination"}, .uri = *uri};
   Coordinator coordinator(shard.loop(), shard, **source, **destination, storage, log, migration);
@@ -153,7 +160,8 @@ int main(int argc, char** argv) {
   app.add_option("--source", options.source, "QMP socket")->required();
   app.add_option("--destination", options.destination, "QMP socket")->required();
   app.add_option("--uri", options.uri, "where the destination listens");
-  app.add_option("--at-offer", options.at_offer, "cancel, kill=PID or fail");
+  app.add_option("--at-offer", options.at_offer, "cancel, kill=PID, fail or die");
+  app.add_option("--at-grant", options.at_grant, "die");
   app.add_flag("--recover", options.recover, "finish or undo what another coordinator left");
   CLI11_PARSE(app, argc, argv);
   return probe(options);

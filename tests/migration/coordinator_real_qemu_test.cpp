@@ -21,6 +21,8 @@ namespace {
 namespace json = boost::json;
 using std::chrono::seconds;
 
+constexpr int died_as_told = 3;  // coordinator_probe.cpp
+
 class RealQemu : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -80,7 +82,9 @@ class RealQemu : public ::testing::Test {
                                      to.qmp};
     command.insert(command.end(), more.begin(), more.end());
     ChildProcess probe(command, {}, true);
-    EXPECT_TRUE(probe.wait(seconds(100)).has_value()) << "the coordinator hangs";
+    const std::optional<int> code = probe.wait(seconds(100));
+    EXPECT_TRUE(code.has_value()) << "the coordinator hangs";
+    if (code == died_as_told) return {};
     const std::string line = probe.output();
     std::cout << line;
     boost::system::error_code error;
@@ -177,6 +181,29 @@ TEST_F(RealQemu, a_destination_that_does_not_wait_is_refused_before_the_guest_is
   EXPECT_EQ(report.at("reason").as_string(), "destination_in_use");
   EXPECT_EQ(verbs(report), "prepare ");
   expect_to_count_on("after the refusal");
+}
+
+TEST_F(RealQemu, a_coordinator_that_dies_in_the_pause_is_undone_by_the_next) {
+  Machine& here = start({});
+  expect_to_count_on("after booting");
+  Machine& there = start_waiting();
+  EXPECT_TRUE(migrate(here, there, {"--at-offer", "die"}).is_null());
+  const json::value report = migrate(here, there, {"--recover"});
+  EXPECT_EQ(report.at("outcome").as_string(), "stayed");
+  EXPECT_EQ(verbs(report), "take_back ");
+  expect_to_count_on("after the recovery");
+}
+
+TEST_F(RealQemu, a_coordinator_that_dies_in_the_grant_is_finished_by_the_next) {
+  Machine& here = start({});
+  expect_to_count_on("after booting");
+  Machine& there = start_waiting();
+  EXPECT_TRUE(migrate(here, there, {"--at-grant", "die"}).is_null());
+  const json::value report = migrate(here, there, {"--recover"});
+  EXPECT_EQ(report.at("outcome").as_string(), "moved");
+  EXPECT_EQ(verbs(report), "grant ");
+  EXPECT_EQ(here.process->wait(seconds(20)), 0) << "the source has quit";
+  expect_to_count_on("after the recovery");
 }
 
 TEST_F(RealQemu, recovery_of_nothing_touches_nothing) {

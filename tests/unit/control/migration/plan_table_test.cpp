@@ -114,7 +114,7 @@ TEST(PlanTable, every_failure_has_a_sentence_that_names_no_placeholder) {
 TEST(PlanTable, every_outcome_says_where_the_guest_is) {
   for (const State outcome : {State::moved, State::stayed, State::lost, State::undecided}) {
     const std::string text = summary_of(outcome, "switch_overdue", "granted", names, "");
-    EXPECT_NE(text.find("the switch was not over in time. "), std::string::npos) << text;
+    EXPECT_NE(text.find("The switch was not over in time. "), std::string::npos) << text;
     EXPECT_TRUE(text.find("alpha") != std::string::npos || text.find("beta") != std::string::npos)
         << text;
   }
