@@ -19,7 +19,7 @@ void World::give(EventKind event) {
     require(holder == Holder::destination, "moved: the destination holds the baton");
   }
   if (plan.state() == State::stayed) {
-    require(holder == Holder::source, "stayed: the source holds the baton");
+    require(meddled || holder == Holder::source, "stayed: the source holds the baton");
   }
   if (plan.state() == State::lost) {
     require(holder == Holder::destination, "lost: the destination holds the baton");
@@ -41,13 +41,14 @@ void World::act(Action action) {
             "the source quits only when the guest runs elsewhere");
   }
   if (action == Action::source_cont) {
-    require(holder == Holder::source, "cont at the source only when it holds the baton");
+    require(meddled || holder == Holder::source, "cont at the source only when it holds the baton");
   }
   if (action == Action::destination_cont) {
     require(holder == Holder::destination, "cont at the destination only when it holds the baton");
   }
   if (action == Action::destination_quit) {
-    require(holder == Holder::source, "the destination quits only when the source has the baton");
+    require(meddled || holder == Holder::source,
+            "the destination quits only when the source has the baton");
   }
   const bool to_source = is_for_source(action);
   if (to_source && source_reachable) {
@@ -207,7 +208,7 @@ std::string World::key() const {
   put(source_alive | destination_alive << 1 | source_reachable << 2 | destination_reachable << 3 |
       source_runs << 4 | state_sent << 5 | offer_open << 6);
   put(linked | source_wrote_after_fork << 1 | destination_wrote << 2 | deadline_used << 3 |
-      harmed << 4);
+      harmed << 4 | meddled << 5);
   put(budget.faults), put(budget.deadlines), put(budget.cancels), put(budget.crashes);
   for (const Action command : source_commands) put(command);
   put(0xff);

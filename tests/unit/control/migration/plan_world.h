@@ -64,8 +64,9 @@ struct World {
   std::vector<EventKind> from_storage;
 
   bool deadline_used = false;
-  bool harmed = false;  // a fault was used
-  std::string broken;   // the invariant that does not hold any more
+  bool harmed = false;   // a fault was used
+  bool meddled = false;  // an operator handed the baton over by hand, guest or no guest
+  std::string broken;    // the invariant that does not hold any more
 
   void begin(EventKind first) { give(first); }
   // Everything that may happen next, each as a world of its own.

@@ -149,6 +149,13 @@ void World::add_storage_faults(Worlds& next) const {
     world.linked = false;
     world.offer_open = false;  // the session's end voids it
   }
+  // Later, to a destination whose memory is older than the disk, it would be the operator's choice.
+  if (linked && verb < 0 && holder == Holder::source && !source_wrote_after_fork) {
+    World& world = harm(next, *this);
+    world.meddled = true;
+    world.offer_open = false;
+    world.holder = Holder::destination;
+  }
   if (verb == static_cast<int>(Action::storage_grant) && offer_open && linked) {
     // The link breaks between GRANT and TAKEN: it arrived, or it did not.
     for (const Holder where : {Holder::destination, Holder::nobody}) {

@@ -28,7 +28,7 @@ World settle(World world) {
 void check_end(const World& world) {
   const World end = settle(world);
   ASSERT_EQ(end.broken, "") << end.describe();
-  if (end.setting.guest_paused || end.plan.state() == State::undecided) return;
+  if (end.setting.guest_paused || end.meddled || end.plan.state() == State::undecided) return;
   if (end.plan.state() == State::moved && end.destination_alive) {
     EXPECT_EQ(end.destination, DestinationQemu::running) << end.describe();
   }
