@@ -35,7 +35,7 @@ struct Pool {
 
 thread_local Pool pool;
 
-std::size_t class_of(std::size_t bytes) {
+[[maybe_unused]] std::size_t class_of(std::size_t bytes) {  // not used where frames are the heap's
   return (bytes + class_bytes - 1) / class_bytes - 1;
 }
 

@@ -35,13 +35,19 @@ enum class ExitCode : std::uint8_t { done = 0, refused = 1, usage = 2, configura
 struct Error {
   std::string message;
   ExitCode exit_code = ExitCode::refused;
+  // The sentence names a risk; the same call with the operator's confirmation would go ahead.
+  bool needs_confirmation = false;
 };
 
 template <class T = void>
 using Result = std::expected<T, Error>;
 
 inline std::unexpected<Error> failure(std::string message, ExitCode code = ExitCode::refused) {
-  return std::unexpected(Error{std::move(message), code});
+  return std::unexpected(Error{std::move(message), code, false});
+}
+
+inline std::unexpected<Error> needs_confirmation(std::string risk) {
+  return std::unexpected(Error{std::move(risk), ExitCode::refused, true});
 }
 
 }  // namespace baton

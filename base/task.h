@@ -63,7 +63,10 @@ struct TaskPromise : TaskPromiseBase {
   void return_value(U&& result) {
     value.emplace(std::forward<U>(result));
   }
-  T take() { return std::move(*value); }
+  T take() {
+    BATON_ASSERT(value.has_value(), "whoever awaits a task is resumed after its co_return");
+    return std::move(*value);
+  }
 };
 
 template <>

@@ -4,6 +4,7 @@
 // them, replication/ composes them. All calls of one device come from one shard.
 #pragma once
 
+#include <boost/intrusive/list_hook.hpp>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -42,6 +43,10 @@ struct Extent {
   bool zero = false;  // reads as zeroes
 };
 
+// A device stops its answer to block_status after so many extents: a fragmented terabyte must not
+// become a gigabyte of them. Whoever asks goes on behind the last one.
+inline constexpr std::size_t extent_limit = 8192;
+
 // One request; lives with its owner (base/operation.h).
 //
 // Range: offset + length <= size, any alignment and length, also 0 (completes with nothing done).
@@ -61,12 +66,16 @@ struct Request : Operation {
   // faster, never required.
   std::byte* data = nullptr;
   // block_status: cleared, then filled with extents that start at `offset` and cover at least one
-  // byte and at most `length` bytes; capacity is kept between uses.
+  // byte and at most `length` bytes, at most extent_limit of them; capacity is kept between uses.
   std::vector<Extent>* extents = nullptr;
   // out
   IoError error = IoError::none;
   // out: a static sentence for the client's log when there is more to say than the code; or null.
   const char* reason = nullptr;
+  // For the device, while it holds the request. A request that is thrown away with its owner's
+  // frame (a simulated kill) leaves the device's list by itself.
+  boost::intrusive::list_member_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>>
+      device_link;
 };
 
 // What a device is; fixed while it is open.

@@ -126,9 +126,11 @@ class SocketStream final : public Stream {
 
 std::unique_ptr<Stream> make_socket_stream(Shard& shard, Socket socket, std::string peer_name) {
   BATON_ASSERT(&socket.get_executor().context() == &shard.io(), "sockets stay on their shard");
-  const int family = socket.local_endpoint().protocol().family();
+  // The other side may be gone already; then the first read says so, and there is nothing to set.
+  boost::system::error_code gone;
+  const int family = socket.local_endpoint(gone).protocol().family();
   if (family == AF_INET || family == AF_INET6) {
-    socket.set_option(asio::ip::tcp::no_delay(true));
+    socket.set_option(asio::ip::tcp::no_delay(true), gone);
   }
   return std::make_unique<SocketStream>(std::move(socket), std::move(peer_name));
 }

@@ -8,6 +8,8 @@
 
 #include <boost/asio/io_context.hpp>
 #include <functional>
+#include <memory>
+#include <vector>
 
 #include "base/buffer_pool.h"
 #include "base/clock.h"
@@ -32,6 +34,11 @@ class Shard final : public Clock {
   void run();
   void stop() { stopped_ = true; }
 
+  // Blocking in run() ends when `event_fd` (an eventfd, non-blocking) is written to; the shard
+  // resets it, and then runs a turn, whose hooks look for what happened. For as long as the shard
+  // lives, also after `event_fd` was closed. At start-up: throws when no descriptor is left.
+  void wake_on(int event_fd);
+
   // From any thread: runs `work` on the shard, in order of the calls.
   void post_from_outside(std::function<void()> work);
 
@@ -41,6 +48,8 @@ class Shard final : public Clock {
   TimerQueue timers_;
   BufferPool buffers_;
   bool stopped_ = false;
+  struct Wake;
+  std::vector<std::unique_ptr<Wake>> wakes_;
 };
 
 }  // namespace baton

@@ -1,13 +1,18 @@
 // A resource on one node: its volumes, its peer, its role. The surface that control/ drives.
 //
+// Made once and kept: up() and down() may follow each other any number of times. What is down shows
+// its volumes as Diskless, refuses every other verb, and ends the verbs that were waiting.
+//
 // Everything here is called on the resource's shard. Verbs are coroutines that complete when what
 // they promise is true (and durable where durability is part of the promise), or fail with one
 // sentence and have changed nothing.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -105,6 +110,7 @@ class Resource {
   // Afterwards there is nothing to resync. Exports must have been closed for new clients before.
   virtual Task<Result<>> down() = 0;
 
+  // Where there is a risk to accept (design §8 `primary`), the error is needs_confirmation().
   virtual Task<Result<>> promote(PromoteOptions options) = 0;
   virtual Task<Result<>> demote(bool force) = 0;
   virtual Task<Result<>> connect(bool discard_my_data) = 0;
@@ -118,14 +124,32 @@ class Resource {
   virtual ResourceStatus status() const = 0;
   virtual void observe(ResourceObserver* observer) = 0;
 
+  // What open() of this volume would show. Fails with a sentence like open() does.
+  virtual Result<blockdev::Limits> limits(std::uint32_t volume) const = 0;
+
   // Opens volume `volume` for one NBD connection. The device lives as long as the connection, and
   // shows the same limits on every node and in every role (design §4 "A Secondary's export").
   // Fails with a sentence when the volume does not exist or has no size yet.
   virtual Result<std::unique_ptr<blockdev::BlockDevice>> open(std::uint32_t volume,
                                                               ClientInfo client) = 0;
 
-  // An incoming link whose first message named this resource.
+  // The migration coordinator's way (design §4 "Who asks (b)"), on the holder: stops admitting
+  // writes, brings everything acknowledged to stable storage on both copies, and tells the peer
+  // that the baton is to be had. The holder keeps it: its own client's next write voids the offer
+  // and goes on; the peer's first write, or handover() there, brings the grant.
+  virtual Task<Result<>> offer() = 0;
+  // Ends the offer: writes are admitted again. Done as well when there is none (any more), unless
+  // the baton has gone.
+  virtual Task<Result<>> withdraw_offer() = 0;
+
+  // An incoming link on this resource's replication address.
   virtual void accept(Link link) = 0;
+
+  // Bytes for the other node's control plane, over the authenticated link; at most 64 KiB a call.
+  // Fails when not connected; what was handed over may be lost with the link.
+  virtual Result<> tunnel(std::span<const std::byte> bytes) = 0;
+  using TunnelHandler = std::function<void(std::span<const std::byte>)>;
+  virtual void on_tunnel(TunnelHandler handler) = 0;
 };
 
 std::unique_ptr<Resource> make_resource(Environment environment, ResourceConfig config);

@@ -1,0 +1,39 @@
+// What stands at the path of a disk, and whether it fits the configuration. Used by batond before a
+// resource comes up and by create-md, so that both say the same.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "base/result.h"
+#include "control/config.h"
+
+namespace baton::control {
+
+struct DiskFacts {
+  bool exists = false;
+  bool block_device = false;
+  std::uint64_t size = 0;
+};
+
+// Looks, and changes nothing. Fails when the path names something that can be no disk (a
+// directory), or cannot be looked at.
+Result<DiskFacts> inspect_disk(const std::string& path);
+
+// One volume of a resource on this node.
+struct VolumeSite {
+  const ResourceSpec& resource;
+  const NodeSpec& node;
+  std::size_t volume;
+
+  const std::string& disk() const { return node.disks[volume]; }
+  const std::string& meta() const { return node.meta[volume]; }
+  std::uint64_t configured_size() const { return resource.volumes[volume].size; }
+  // "disk /var/lib/baton/vm1.img of vm1 volume 0", as sentences begin.
+  std::string text() const;
+};
+
+// Of an existing disk: the right size, a size that can be served, metadata named where it must be.
+Result<> check_disk(const VolumeSite& site, const DiskFacts& facts);
+
+}  // namespace baton::control

@@ -1,0 +1,75 @@
+// The configuration: one TOML file per resource, the same on every node (design §8).
+//
+// Errors are one sentence that begins with "FILE:LINE: ", exit code 10. Parsing and checking are
+// pure; only load_configuration() and read_secret() look at the disk.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "control/endpoint.h"
+#include "replication/core/states.h"
+
+namespace baton::control {
+
+struct VolumeSpec {
+  std::uint64_t size = 0;  // 0: that of an existing disk
+};
+
+struct NodeSpec {
+  std::string name;
+  int line = 0;                       // of [node.NAME]
+  std::optional<TcpAddress> address;  // present when there are two nodes
+  std::vector<Endpoint> nbd;          // may be empty: a copy that nobody attaches to
+  std::vector<std::string> disks;     // absolute; one per volume
+  std::vector<std::string> meta;      // absolute; one per volume; DISK.baton where not given
+  bool meta_given = false;            // required where a disk is a block device
+  std::string qmp;                    // absolute path of the guest's QMP socket, or empty
+};
+
+struct ResourceSpec {
+  std::string file;  // as the user named it, for messages
+  std::string name;
+  int line = 0;  // of `name`
+  replication::Protocol protocol = replication::Protocol::c;
+  Duration timeout = std::chrono::seconds(6);
+  Duration ping_interval = std::chrono::seconds(2);  // not given: at most a third of `timeout`
+  Duration fence_hold = std::chrono::seconds(20);
+  bool auto_resume = true;
+  std::string secret;
+  std::string secret_file;  // absolute, or empty
+  std::vector<VolumeSpec> volumes;
+  std::vector<NodeSpec> nodes;  // in the order of the file
+
+  // Null when the file does not name it.
+  const NodeSpec* node(std::string_view node_name) const;
+  bool authenticated() const { return !secret.empty() || !secret_file.empty(); }
+};
+
+struct Configuration {
+  std::string path;  // as given
+  bool directory = false;
+  std::vector<ResourceSpec> resources;  // by name
+
+  const ResourceSpec* find(std::string_view resource) const;
+};
+
+// `file` is used in messages, `folder` (absolute) is where relative paths begin.
+Result<ResourceSpec> parse_resource(std::string_view toml, const std::string& file,
+                                    const std::string& folder);
+
+// What one file cannot show: names, disks, sockets and ports that two resources claim on one node.
+Result<> check_together(const std::vector<ResourceSpec>& resources);
+
+// FILE, or every *.toml of DIR in the order of their names.
+Result<Configuration> load_configuration(const std::string& path);
+
+// The shared secret, from the file if it sits in one; empty when the resource has none.
+Result<std::string> read_secret(const ResourceSpec& resource);
+
+}  // namespace baton::control

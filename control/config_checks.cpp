@@ -1,0 +1,156 @@
+#include "control/config_checks.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+namespace baton::control {
+namespace {
+
+std::unexpected<Error> wrong(const ResourceSpec& resource, int line, std::string_view message) {
+  return failure(fmt::format("{}:{}: {}", resource.file, line, message), ExitCode::configuration);
+}
+
+Result<> check_node(const ResourceSpec& resource, const NodeSpec& node) {
+  if (node.disks.size() != resource.volumes.size()) {
+    return wrong(resource, node.line,
+                 fmt::format("node {} names {} disk{}, but the resource has {} volume{}: one disk "
+                             "for each volume",
+                             node.name, node.disks.size(), node.disks.size() == 1 ? "" : "s",
+                             resource.volumes.size(), resource.volumes.size() == 1 ? "" : "s"));
+  }
+  if (resource.nodes.size() == 1) return {};
+  if (!node.address) {
+    return wrong(resource, node.line,
+                 fmt::format("node {} has no address: with two nodes each needs one, such as "
+                             "address = \"10.0.0.1:7789\"",
+                             node.name));
+  }
+  if (!node.address->loopback() && !resource.authenticated()) {
+    return wrong(
+        resource, node.line,
+        fmt::format("node {} has address {}, which others can reach, and [resource] has no "
+                    "secret: add secret-file = \"PATH\" (without a secret only loopback "
+                    "addresses are allowed)",
+                    node.name, node.address->text()));
+  }
+  return {};
+}
+
+// Who uses a thing already on a node: the key names node and thing.
+struct Use {
+  const ResourceSpec* resource;
+  std::string what;
+};
+using Uses = std::map<std::pair<std::string, std::string>, Use>;
+
+Result<> claim(Uses& uses, const ResourceSpec& resource, const NodeSpec& node,
+               const std::string& thing, std::string what) {
+  const auto [place, fresh] = uses.try_emplace({node.name, thing}, Use{&resource, what});
+  if (fresh) return {};
+  const Use& other = place->second;
+  const bool same = other.resource == &resource;
+  return wrong(resource, node.line,
+               fmt::format("node {} uses {} as {} and as {}{}: each needs its own", node.name,
+                           thing, other.what, what,
+                           same ? ""
+                                : fmt::format(" (resource {} in {})", other.resource->name,
+                                              other.resource->file)));
+}
+
+// Everything that only one resource of a node may use. NBD listeners may be shared (design §8).
+Result<> claim_all(Uses& uses, const ResourceSpec& resource, const NodeSpec& node) {
+  for (std::size_t volume = 0; volume < node.disks.size(); ++volume) {
+    const std::string disk = fmt::format("the disk of {} volume {}", resource.name, volume);
+    const std::string meta = fmt::format("the metadata of {} volume {}", resource.name, volume);
+    if (auto good = claim(uses, resource, node, node.disks[volume], disk); !good) return good;
+    if (auto good = claim(uses, resource, node, node.meta[volume], meta); !good) return good;
+  }
+  if (node.address) {
+    const std::string what = fmt::format("the replication address of {}", resource.name);
+    if (auto good = claim(uses, resource, node, node.address->text(), what); !good) return good;
+  }
+  if (!node.qmp.empty()) {
+    const std::string what = fmt::format("the QMP socket of {}", resource.name);
+    if (auto good = claim(uses, resource, node, node.qmp, what); !good) return good;
+  }
+  return {};
+}
+
+// A listener may be shared, but not with something that is no NBD listener.
+Result<> check_listeners(const Uses& uses, const ResourceSpec& resource, const NodeSpec& node) {
+  for (const Endpoint& endpoint : node.nbd) {
+    const std::string thing = endpoint.is_unix() ? endpoint.unix_path : endpoint.tcp.text();
+    const auto other = uses.find({node.name, thing});
+    if (other == uses.end()) continue;
+    return wrong(resource, node.line,
+                 fmt::format("node {} uses {} as an nbd listener and as {}: each needs its own",
+                             node.name, thing, other->second.what));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<> check_name(std::string_view name, std::string_view what) {
+  constexpr std::size_t length_max = 64;  // leaves room in paths of sockets, and in status columns
+  const auto letter_or_digit = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+  };
+  const auto allowed = [&](char c) {
+    return letter_or_digit(c) || c == '-' || c == '_' || c == '.';
+  };
+  const bool good = !name.empty() && name.size() <= length_max && letter_or_digit(name.front()) &&
+                    std::all_of(name.begin(), name.end(), allowed);
+  if (good) return {};
+  return failure(fmt::format("\"{}\" is no {} name: use letters, digits, '-', '_' and '.', a "
+                             "letter or digit first, at most {} characters",
+                             name, what, length_max),
+                 ExitCode::configuration);
+}
+
+Result<> check_alone(const ResourceSpec& resource) {
+  constexpr std::size_t nodes_max = 2;  // design §7: two are the first to ship
+  if (resource.nodes.size() > nodes_max) {
+    return wrong(resource, resource.nodes[nodes_max].line,
+                 fmt::format("resource {} has {} nodes: more than two are not available yet",
+                             resource.name, resource.nodes.size()));
+  }
+  for (const NodeSpec& node : resource.nodes) {
+    if (auto good = check_node(resource, node); !good) return good;
+  }
+  if (resource.nodes.size() == 2 && resource.nodes[0].address == resource.nodes[1].address) {
+    return wrong(resource, resource.nodes[1].line,
+                 fmt::format("nodes {} and {} have the same address {}: each needs its own",
+                             resource.nodes[0].name, resource.nodes[1].name,
+                             resource.nodes[0].address->text()));
+  }
+  return check_together({resource});
+}
+
+Result<> check_together(const std::vector<ResourceSpec>& resources) {
+  std::map<std::string, const ResourceSpec*> by_name;
+  for (const ResourceSpec& resource : resources) {
+    const auto [place, fresh] = by_name.try_emplace(resource.name, &resource);
+    if (fresh) continue;
+    return wrong(resource, resource.line,
+                 fmt::format("resource {} is also in {}:{}: choose another name or remove one file",
+                             resource.name, place->second->file, place->second->line));
+  }
+  Uses uses;
+  for (const ResourceSpec& resource : resources) {
+    for (const NodeSpec& node : resource.nodes) {
+      if (auto good = claim_all(uses, resource, node); !good) return good;
+    }
+  }
+  for (const ResourceSpec& resource : resources) {
+    for (const NodeSpec& node : resource.nodes) {
+      if (auto good = check_listeners(uses, resource, node); !good) return good;
+    }
+  }
+  return {};
+}
+
+}  // namespace baton::control

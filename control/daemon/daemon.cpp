@@ -1,0 +1,149 @@
+#include "control/daemon/daemon.h"
+
+#include <fmt/format.h>
+
+#include <boost/asio/signal_set.hpp>
+#include <csignal>
+#include <fstream>
+#include <thread>
+#include <utility>
+
+#include "base/hash.h"
+#include "control/daemon/log.h"
+#include "control/daemon/service_notify.h"
+#include "control/placement.h"
+
+namespace baton::control {
+namespace {
+
+// Differs after a reboot, stays over a restart of the daemon (design §4 "Restart").
+Result<std::uint64_t> boot_id() {
+  const char* const path = "/proc/sys/kernel/random/boot_id";
+  std::ifstream in(path);
+  std::string text;
+  if (!std::getline(in, text) || text.empty()) {
+    return failure(fmt::format("{} cannot be read: is /proc mounted?", path));
+  }
+  return xxh3_64(std::as_bytes(std::span(text)));
+}
+
+}  // namespace
+
+// Turns SIGTERM and SIGINT into a request to stop.
+struct Daemon::StopSignals {
+  explicit StopSignals(Daemon& its_daemon)
+      : daemon(its_daemon), set(its_daemon.shard_.io(), SIGTERM, SIGINT) {
+    wait();
+  }
+  void wait() {
+    set.async_wait([this](const boost::system::error_code& error, int number) {
+      if (error) return;  // cancelled: the daemon is gone
+      log_line(LogLevel::notice,
+               fmt::format("stopping on {}", number == SIGTERM ? "SIGTERM" : "SIGINT"));
+      daemon.stop_ = true;
+      daemon.stop_asked_.notify_all();
+      wait();
+    });
+  }
+  Daemon& daemon;
+  boost::asio::signal_set set;
+};
+
+Daemon::Daemon(const Configuration& configuration, const RunDirectory& run_directory,
+               std::string node)
+    : configuration_(configuration),
+      run_directory_(run_directory),
+      node_(std::move(node)),
+      board_(shard_),
+      plane_(shard_, board_, node_),
+      server_(shard_, plane_),
+      stop_asked_(shard_.loop()),
+      scope_(shard_.loop()) {}
+
+Daemon::~Daemon() {
+  for (auto& site : sites_) site->stop_and_join();
+}
+
+Result<> Daemon::add_resources(Site& site, const std::vector<const ResourceSpec*>& group) {
+  const auto boot = boot_id();
+  if (!boot) return std::unexpected(boot.error());
+  for (const ResourceSpec* spec : group) {
+    auto secret = read_secret(*spec);
+    if (!secret) return std::unexpected(secret.error());
+    if (spec->nodes.size() > 1 && !spec->authenticated()) {
+      log_line(LogLevel::warning,
+               fmt::format("{}: no secret is set: any user of this machine can pose as the peer",
+                           spec->name));
+    }
+    HostedResource& resource = site.add(*spec, *spec->node(node_), std::move(*secret), *boot);
+    board_.publish(resource.status());
+    plane_.add({&site, &resource});
+  }
+  return {};
+}
+
+Result<> Daemon::prepare() {
+  const auto groups = groups_of(configuration_, node_);
+  for (const Group& group : place(groups, std::thread::hardware_concurrency())) {
+    auto site = Site::open(board_);
+    if (!site) return std::unexpected(site.error());
+    sites_.push_back(std::move(*site));
+    if (auto added = add_resources(*sites_.back(), group); !added) return added;
+  }
+  return server_.open(run_directory_.control_socket());
+}
+
+ExitCode Daemon::run() {
+  signals_ = std::make_unique<StopSignals>(*this);
+  for (auto& site : sites_) site->start();
+  scope_.spawn(live());
+  shard_.run();
+  return exit_code_;
+}
+
+Task<> Daemon::live() {
+  const std::size_t up = co_await bring_up();
+  if (up == 0 && !plane_.resources().empty()) {
+    log_line(LogLevel::error, "no resource could be brought up: batond ends");
+    exit_code_ = ExitCode::refused;
+  } else {
+    notify_service_manager("READY=1");
+    log_line(LogLevel::notice,
+             fmt::format("ready: {} of {} resources up", up, plane_.resources().size()));
+    while (!stop_) co_await stop_asked_.wait();
+  }
+  notify_service_manager("STOPPING=1");
+  plane_.stop();
+  co_await server_.stop();
+  const Result<> down = co_await bring_down();
+  if (!down) exit_code_ = down.error().exit_code;
+  log_line(LogLevel::notice, down ? "stopped cleanly" : "stopped, but not cleanly");
+  shard_.stop();
+}
+
+Task<std::size_t> Daemon::bring_up() {
+  std::size_t up = 0;
+  for (const auto& [name, placed] : plane_.resources()) {
+    const Result<> done = co_await plane_.on_resource(placed, &HostedResource::up, VerbOptions());
+    if (done) {
+      ++up;
+      continue;
+    }
+    log_line(LogLevel::error, fmt::format("{} stays down: {}", name, done.error().message));
+    if (done.error().exit_code == ExitCode::configuration) exit_code_ = ExitCode::configuration;
+  }
+  co_return up;
+}
+
+Task<Result<>> Daemon::bring_down() {
+  Result<> all;
+  for (const auto& [name, placed] : plane_.resources()) {
+    const Result<> done = co_await plane_.on_resource(placed, &HostedResource::stop, VerbOptions());
+    if (done) continue;
+    log_line(LogLevel::error, done.error().message);
+    all = done;
+  }
+  co_return all;
+}
+
+}  // namespace baton::control

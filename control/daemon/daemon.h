@@ -1,0 +1,55 @@
+// batond from start to stop.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/runtime/shard.h"
+#include "base/task.h"
+#include "control/config.h"
+#include "control/daemon/control_plane.h"
+#include "control/daemon/control_server.h"
+#include "control/daemon/run_dir.h"
+#include "control/daemon/site.h"
+#include "control/daemon/status_board.h"
+
+namespace baton::control {
+
+class Daemon {
+ public:
+  // `configuration` and `run_directory` outlive the daemon.
+  Daemon(const Configuration& configuration, const RunDirectory& run_directory, std::string node);
+  ~Daemon();
+  Daemon(const Daemon&) = delete;
+  Daemon& operator=(const Daemon&) = delete;
+
+  // Reads the secrets, makes the shards, opens the control socket. Nothing is up yet.
+  Result<> prepare();
+  // Brings every resource up, serves until SIGTERM or SIGINT, stops cleanly. A resource that cannot
+  // come up stays down with its reason in the log and in `status`; when none can, the daemon ends.
+  ExitCode run();
+
+ private:
+  struct StopSignals;
+  Task<> live();
+  Task<std::size_t> bring_up();
+  Task<Result<>> bring_down();
+  Result<> add_resources(Site& site, const std::vector<const ResourceSpec*>& group);
+
+  const Configuration& configuration_;
+  const RunDirectory& run_directory_;
+  std::string node_;
+  Shard shard_;  // the control plane's, on the main thread
+  StatusBoard board_;
+  std::vector<std::unique_ptr<Site>> sites_;
+  ControlPlane plane_;
+  ControlServer server_;
+  std::unique_ptr<StopSignals> signals_;
+  Signal stop_asked_;
+  bool stop_ = false;
+  ExitCode exit_code_ = ExitCode::done;
+  Scope scope_;
+};
+
+}  // namespace baton::control

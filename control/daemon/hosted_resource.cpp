@@ -1,0 +1,227 @@
+#include "control/daemon/hosted_resource.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <utility>
+
+#include "base/assert.h"
+
+namespace baton::control {
+namespace {
+
+using replication::ResourceConfig;
+
+// How long attached clients get to be answered before their connections are closed. Longer than
+// any request takes on a healthy disk; requests that are with the disk are waited for in any case.
+constexpr Duration client_patience = std::chrono::seconds(2);
+
+// How often at most moving numbers (bytes to go) are published.
+constexpr Duration progress_interval = std::chrono::milliseconds(200);
+
+ResourceConfig engine_config(const ResourceSpec& spec, const NodeSpec& node, std::string secret,
+                             std::uint64_t boot_id) {
+  ResourceConfig config;
+  config.name = spec.name;
+  config.self = node.name;
+  for (const NodeSpec& each : spec.nodes) config.nodes.push_back({.name = each.name});
+  for (const VolumeSpec& volume : spec.volumes) config.volumes.push_back({.size = volume.size});
+  config.protocol = spec.protocol;
+  config.secret = std::move(secret);
+  config.timeout = spec.timeout;
+  config.ping_interval = spec.ping_interval;
+  config.fence_hold = spec.fence_hold;
+  config.boot_id = boot_id;
+  config.auto_resume = spec.auto_resume;
+  return config;
+}
+
+}  // namespace
+
+HostedResource::HostedResource(const ShardPlace& place, const ResourceSpec& spec,
+                               const NodeSpec& node, std::string secret, std::uint64_t boot_id)
+    : Runnable([](Runnable& self) { static_cast<HostedResource&>(self).publish(); }),
+      place_(place),
+      spec_(spec),
+      node_(node),
+      journal_(place.board, spec.name),
+      disks_(place.ring, place.shard.buffers(), spec, node, journal_),
+      links_(place.shard, spec),
+      switched_(place.shard.loop()),
+      progress_pause_(
+          [](Timer& timer) {
+            auto& self = *static_cast<HostedResource*>(timer.context());
+            self.place_.shard.loop().post(self);
+          },
+          this) {
+  const replication::Environment environment{place.shard.loop(),
+                                             place.shard,
+                                             place.random,
+                                             place.shard.buffers(),
+                                             disks_,
+                                             links_,
+                                             journal_};
+  engine_ = make_resource(environment, engine_config(spec, node, std::move(secret), boot_id));
+  engine_->observe(this);
+  for (std::uint32_t volume = 0; volume < spec.volumes.size(); ++volume) {
+    exports_.push_back(std::make_unique<VolumeExport>(*engine_, spec.name, volume));
+    offered_.push_back(exports_.back().get());
+  }
+}
+
+// Published at the end of what the engine is doing, so that only whole states are seen.
+void HostedResource::resource_changed(const std::string& /*resource*/) {
+  place_.shard.loop().post(*this);
+}
+
+void HostedResource::publish() {
+  StatusEntry now = status();
+  const TimePoint next = published_at_ + progress_interval;
+  const bool only_numbers_moved = changes(&published_, now).empty();
+  if (only_numbers_moved && place_.shard.now() < next) {
+    place_.shard.arm(progress_pause_, next);
+    return;
+  }
+  published_ = now;
+  published_at_ = place_.shard.now();
+  place_.board.publish(std::move(now));
+}
+
+StatusEntry HostedResource::status() const {
+  return {.status = engine_->status(), .error = error_};
+}
+
+Result<> HostedResource::begin(std::string_view verb) {
+  if (!switching_.empty()) {
+    return failure(
+        fmt::format("{} is just going {}: try again when that is done", name(), switching_));
+  }
+  switching_ = verb;
+  return {};
+}
+
+void HostedResource::ended(std::string error) {
+  switching_.clear();
+  switched_.notify_all();
+  error_ = std::move(error);
+  resource_changed(name());
+}
+
+Result<> HostedResource::must_be_up() const {
+  if (engine_->status().up) return {};
+  return failure(fmt::format("{} is down: run batonctl up {}", name(), name()));
+}
+
+Result<> HostedResource::open_listeners() {
+  if (node_.address && spec_.nodes.size() > 1) {
+    const nbd::Address address{
+        .kind = nbd::Address::Kind::tcp, .host = node_.address->host, .port = node_.address->port};
+    auto listener = Acceptor::open(place_.shard, address, [this](std::unique_ptr<Stream> link) {
+      engine_->accept(std::move(link));
+    });
+    if (!listener) {
+      return failure(fmt::format("{} cannot wait for its peer: {} (address of node {} in {})",
+                                 name(), listener.error().message, node_.name, spec_.file));
+    }
+    link_listener_ = std::move(*listener);
+  }
+  auto opened = place_.doors.open(spec_, node_, offered_);
+  listening_ = opened.has_value();
+  if (!opened) link_listener_.reset();
+  return opened;
+}
+
+Task<> HostedResource::close_listeners(Duration patience) {
+  if (std::exchange(listening_, false)) {
+    co_await place_.doors.close(node_, offered_, patience);
+  }
+  link_listener_.reset();
+}
+
+Task<Result<>> HostedResource::up(VerbOptions /*options*/) {
+  if (auto alone = begin("up"); !alone) co_return alone;
+  Result<> done = co_await engine_->up();
+  if (done && !listening_) {
+    done = open_listeners();
+    if (!done) {
+      const Result<> undone = co_await engine_->down();
+      if (!undone) journal_.line(LogLevel::error, undone.error().message);
+    }
+  }
+  ended(done ? "" : done.error().message);
+  co_return done;
+}
+
+Task<Result<>> HostedResource::go_down(Duration patience) {
+  co_await close_listeners(patience);
+  Result<> done = co_await engine_->down();
+  // A refusal leaves the engine up: its clients may come back.
+  if (!done && engine_->status().up) {
+    if (auto reopened = open_listeners(); !reopened) {
+      journal_.line(LogLevel::error, reopened.error().message);
+    }
+  }
+  ended("");
+  co_return done;
+}
+
+Task<Result<>> HostedResource::down(VerbOptions options) {
+  const auto clients = engine_->status().clients;
+  if (!clients.empty() && !options.force) {
+    co_return failure(
+        fmt::format("{} is in use by {}: detach it first, or end it with "
+                    "batonctl down {} --force",
+                    name(), fmt::join(clients, "; "), name()));
+  }
+  if (auto alone = begin("down"); !alone) co_return alone;
+  co_return co_await go_down(client_patience);
+}
+
+Task<Result<>> HostedResource::stop(VerbOptions /*options*/) {
+  while (!switching_.empty()) co_await switched_.wait();
+  switching_ = "down";
+  co_return co_await go_down(client_patience);
+}
+
+Task<Result<>> HostedResource::primary(VerbOptions options) {
+  if (auto up = must_be_up(); !up) co_return up;
+  const replication::PromoteOptions promote{.force = options.force, .confirmed = options.confirmed};
+  co_return co_await engine_->promote(promote);
+}
+
+Task<Result<>> HostedResource::secondary(VerbOptions options) {
+  if (auto up = must_be_up(); !up) co_return up;
+  co_return co_await engine_->demote(options.force);
+}
+
+Task<Result<>> HostedResource::connect(VerbOptions options) {
+  if (auto up = must_be_up(); !up) co_return up;
+  co_return co_await engine_->connect(options.discard_my_data);
+}
+
+Task<Result<>> HostedResource::disconnect(VerbOptions /*options*/) {
+  if (auto up = must_be_up(); !up) co_return up;
+  co_return co_await engine_->disconnect();
+}
+
+Task<Result<>> HostedResource::attach(VerbOptions /*options*/) {
+  if (auto up = must_be_up(); !up) co_return up;
+  co_return co_await engine_->attach();
+}
+
+Task<Result<>> HostedResource::detach(VerbOptions /*options*/) {
+  if (auto up = must_be_up(); !up) co_return up;
+  co_return co_await engine_->detach();
+}
+
+Task<Result<>> HostedResource::invalidate(VerbOptions /*options*/) {
+  if (auto up = must_be_up(); !up) co_return up;
+  co_return co_await engine_->invalidate();
+}
+
+Task<Result<>> HostedResource::handover(VerbOptions options) {
+  if (auto up = must_be_up(); !up) co_return up;
+  co_return co_await engine_->handover(options.to);
+}
+
+}  // namespace baton::control

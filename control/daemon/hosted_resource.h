@@ -1,0 +1,98 @@
+// One resource of this daemon, on its shard: the engine, the doors it needs, its exports, and the
+// link listener. Joins replication and NBD, which do not know each other (design §2).
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "blockdev/uring/ring.h"
+#include "control/config.h"
+#include "control/daemon/acceptor.h"
+#include "control/daemon/file_disks.h"
+#include "control/daemon/nbd_doors.h"
+#include "control/daemon/status_board.h"
+#include "control/daemon/tcp_links.h"
+#include "control/daemon/volume_export.h"
+#include "control/protocol.h"
+#include "replication/engine/resource.h"
+
+namespace baton::control {
+
+// What a resource finds on its shard. All of it outlives the resource.
+struct ShardPlace {
+  Shard& shard;
+  blockdev::Ring& ring;
+  NbdDoors& doors;
+  Random& random;
+  StatusBoard& board;
+};
+
+class HostedResource final : replication::ResourceObserver, Runnable {
+ public:
+  // `spec` names `node` and outlives this. `secret` may be empty, see read_secret().
+  HostedResource(const ShardPlace& place, const ResourceSpec& spec, const NodeSpec& node,
+                 std::string secret, std::uint64_t boot_id);
+
+  const std::string& name() const { return spec_.name; }
+
+  // Brings the engine up, then opens the link listener and the exports: all or nothing. The reason
+  // of a failure also stays in status().
+  Task<Result<>> up(VerbOptions options);
+  // Refuses while clients are attached, unless forced: then they are ended first.
+  Task<Result<>> down(VerbOptions options);
+  // The daemon stops: like down, whoever is attached.
+  Task<Result<>> stop(VerbOptions options);
+
+  Task<Result<>> primary(VerbOptions options);
+  Task<Result<>> secondary(VerbOptions options);
+  Task<Result<>> connect(VerbOptions options);
+  Task<Result<>> disconnect(VerbOptions options);
+  Task<Result<>> attach(VerbOptions options);
+  Task<Result<>> detach(VerbOptions options);
+  Task<Result<>> invalidate(VerbOptions options);
+  Task<Result<>> handover(VerbOptions options);
+
+  StatusEntry status() const;
+
+ private:
+  // The engine's journal, for the log and for `events`.
+  struct BoardJournal final : replication::Journal {
+    BoardJournal(StatusBoard& its_board, std::string its_resource)
+        : board(its_board), resource(std::move(its_resource)) {}
+    void line(Level level, std::string text) override {
+      board.note(level, resource, std::move(text));
+    }
+    StatusBoard& board;
+    std::string resource;
+  };
+
+  Result<> open_listeners();
+  Task<> close_listeners(Duration patience);
+  Task<Result<>> go_down(Duration patience);
+  Result<> begin(std::string_view verb);
+  void ended(std::string error);
+  Result<> must_be_up() const;
+  void resource_changed(const std::string& resource) override;
+  void publish();
+
+  ShardPlace place_;
+  const ResourceSpec& spec_;
+  const NodeSpec& node_;
+  BoardJournal journal_;
+  FileDisks disks_;
+  TcpLinks links_;
+  std::unique_ptr<replication::Resource> engine_;  // never null
+  std::vector<std::unique_ptr<VolumeExport>> exports_;
+  std::vector<nbd::Export*> offered_;
+  std::unique_ptr<Acceptor> link_listener_;
+  std::string switching_;  // "up" or "down" while that is under way
+  Signal switched_;
+  bool listening_ = false;
+  std::string error_;  // why it is not up
+  StatusEntry published_;
+  TimePoint published_at_;
+  Timer progress_pause_;
+};
+
+}  // namespace baton::control

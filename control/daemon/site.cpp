@@ -1,0 +1,40 @@
+#include "control/daemon/site.h"
+
+#include <utility>
+
+#include "base/assert.h"
+
+namespace baton::control {
+
+Result<std::unique_ptr<Site>> Site::open(StatusBoard& board) {
+  std::unique_ptr<Site> site(new Site(board));
+  auto ring = blockdev::Ring::open(site->shard_.loop());
+  if (!ring) return std::unexpected(ring.error());
+  site->ring_ = std::move(*ring);
+  site->shard_.wake_on(site->ring_->event_fd());
+  return site;
+}
+
+Site::~Site() {
+  BATON_ASSERT(!thread_.joinable(), "the daemon joins its shards before it destroys them");
+}
+
+HostedResource& Site::add(const ResourceSpec& spec, const NodeSpec& node, std::string secret,
+                          std::uint64_t boot_id) {
+  const ShardPlace place{shard_, *ring_, doors_, random_, board_};
+  resources_.push_back(
+      std::make_unique<HostedResource>(place, spec, node, std::move(secret), boot_id));
+  return *resources_.back();
+}
+
+void Site::start() {
+  thread_ = std::thread(&Shard::run, &shard_);
+}
+
+void Site::stop_and_join() {
+  if (!thread_.joinable()) return;
+  shard_.post_from_outside([this] { shard_.stop(); });
+  thread_.join();
+}
+
+}  // namespace baton::control

@@ -1,0 +1,50 @@
+// One shard of the daemon: its thread, its ring, its NBD listeners and the resources placed on it.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/runtime/shard.h"
+#include "base/task.h"
+#include "blockdev/uring/ring.h"
+#include "control/daemon/hosted_resource.h"
+#include "control/daemon/nbd_doors.h"
+
+namespace baton::control {
+
+class Site {
+ public:
+  // The thread does not run yet. `board` outlives this.
+  static Result<std::unique_ptr<Site>> open(StatusBoard& board);
+  // After stop_and_join(), or without ever having started.
+  ~Site();
+  Site(const Site&) = delete;
+  Site& operator=(const Site&) = delete;
+
+  // Before start().
+  HostedResource& add(const ResourceSpec& spec, const NodeSpec& node, std::string secret,
+                      std::uint64_t boot_id);
+  void start();
+  // Everything that was up has been stopped before.
+  void stop_and_join();
+
+  Shard& shard() { return shard_; }
+  // Owns the work that others have carried out here (shard_call.h).
+  Scope& scope() { return scope_; }
+
+ private:
+  explicit Site(StatusBoard& board) : board_(board), doors_(shard_), scope_(shard_.loop()) {}
+
+  StatusBoard& board_;
+  SystemRandom random_;
+  Shard shard_;
+  std::unique_ptr<blockdev::Ring> ring_;
+  NbdDoors doors_;
+  std::vector<std::unique_ptr<HostedResource>> resources_;
+  Scope scope_;
+  std::thread thread_;
+};
+
+}  // namespace baton::control

@@ -1,0 +1,144 @@
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+#include "control/status.h"
+#include "control/units.h"
+
+namespace baton::control {
+namespace {
+
+namespace json = boost::json;
+using namespace replication;
+
+// Collects what is said about one object: a resource, a device, a connection, a peer's device.
+class Telling {
+ public:
+  // `subject` begins the text: "vm1", "vm1 beta volume 0".
+  Telling(bool exists, std::string_view object, std::string subject)
+      : exists_(exists), subject_(std::move(subject)) {
+    data_["event"] = exists ? "exists" : "change";
+    data_["object"] = object;
+  }
+
+  void identify(std::string_view key, std::string_view value) { data_[key] = value; }
+  void identify(std::string_view key, std::uint64_t value) { data_[key] = value; }
+
+  // A state by its JSON key and its word for the text.
+  void state(std::string_view key, std::string_view word, std::string_view before,
+             std::string_view after) {
+    data_[key] = after;
+    if (exists_) {
+      if (!after.empty()) parts_.push_back(fmt::format("{} {}", word, after));
+    } else if (before != after) {
+      parts_.push_back(fmt::format("{} {} -> {}", word, before.empty() ? "none" : before,
+                                   after.empty() ? "none" : after));
+    }
+  }
+
+  void add_to(std::vector<Change>& out) {
+    if (parts_.empty()) return;
+    out.push_back({std::move(data_), fmt::format("{}: {}", subject_, fmt::join(parts_, ", "))});
+  }
+
+ private:
+  bool exists_;
+  std::string subject_;
+  json::object data_;
+  std::vector<std::string> parts_;
+};
+
+std::string_view yes_no(bool value) {
+  return value ? "yes" : "no";
+}
+
+void tell_resource(const StatusEntry* before, const StatusEntry& after, std::vector<Change>& out) {
+  const StatusEntry none;
+  const StatusEntry& was = before == nullptr ? none : *before;
+  Telling telling(before == nullptr, "resource", after.status.name);
+  telling.identify("name", after.status.name);
+  telling.state("up", "up", yes_no(was.status.up), yes_no(after.status.up));
+  telling.state("role", "role", name_of(was.status.role), name_of(after.status.role));
+  telling.state("baton-holder", "baton", was.status.baton_holder, after.status.baton_holder);
+  telling.state("baton-epoch", "epoch", fmt::format("{}", was.status.baton_epoch),
+                fmt::format("{}", after.status.baton_epoch));
+  telling.state("window", "handover window", yes_no(was.status.window_open),
+                yes_no(after.status.window_open));
+  telling.state("held-writes", "writes held", yes_no(was.status.held_writes != 0),
+                yes_no(after.status.held_writes != 0));
+  telling.state("error", "error", was.error, after.error);
+  telling.add_to(out);
+}
+
+void tell_device(const std::string& resource, const VolumeStatus* before, const VolumeStatus& after,
+                 std::vector<Change>& out) {
+  const VolumeStatus none;
+  const VolumeStatus& was = before == nullptr ? none : *before;
+  Telling telling(before == nullptr, "device", fmt::format("{} volume {}", resource, after.volume));
+  telling.identify("name", resource);
+  telling.identify("volume", after.volume);
+  telling.state("disk-state", "disk", name_of(was.disk_state), name_of(after.disk_state));
+  telling.state("size", "size", size_text(was.size), size_text(after.size));
+  telling.identify("size", after.size / 1024);
+  telling.add_to(out);
+}
+
+void tell_peer_device(const std::string& resource, const std::string& peer,
+                      const PeerVolumeStatus* before, const PeerVolumeStatus& after,
+                      std::vector<Change>& out) {
+  const PeerVolumeStatus none;
+  const PeerVolumeStatus& was = before == nullptr ? none : *before;
+  Telling telling(before == nullptr, "peer-device",
+                  fmt::format("{} {} volume {}", resource, peer, after.volume));
+  telling.identify("name", resource);
+  telling.identify("conn-name", peer);
+  telling.identify("volume", after.volume);
+  telling.state("replication-state", "replication", name_of(was.replication_state),
+                name_of(after.replication_state));
+  telling.state("peer-disk-state", "peer disk", name_of(was.peer_disk_state),
+                name_of(after.peer_disk_state));
+  telling.identify("out-of-sync", (after.out_of_sync_bytes + 1023) / 1024);
+  telling.add_to(out);
+}
+
+void tell_connection(const std::string& resource, const ConnectionStatus* before,
+                     const ConnectionStatus& after, std::vector<Change>& out) {
+  const ConnectionStatus none;
+  const ConnectionStatus& was = before == nullptr ? none : *before;
+  Telling telling(before == nullptr, "connection", fmt::format("{} {}", resource, after.name));
+  telling.identify("name", resource);
+  telling.identify("conn-name", after.name);
+  telling.state("connection-state", "connection", name_of(was.connection_state),
+                name_of(after.connection_state));
+  telling.state("peer-role", "peer role", name_of(was.peer_role), name_of(after.peer_role));
+  telling.state("split-brain", "split brain", was.split_brain.value_or(""),
+                after.split_brain.value_or(""));
+  telling.state("last-error", "error", was.last_error, after.last_error);
+  telling.add_to(out);
+  for (std::size_t i = 0; i < after.peer_devices.size(); ++i) {
+    const bool known = before != nullptr && i < before->peer_devices.size();
+    tell_peer_device(resource, after.name, known ? &before->peer_devices[i] : nullptr,
+                     after.peer_devices[i], out);
+  }
+}
+
+}  // namespace
+
+std::vector<Change> changes(const StatusEntry* before, const StatusEntry& after) {
+  std::vector<Change> out;
+  tell_resource(before, after, out);
+  const std::string& name = after.status.name;
+  for (std::size_t i = 0; i < after.status.devices.size(); ++i) {
+    const bool known = before != nullptr && i < before->status.devices.size();
+    tell_device(name, known ? &before->status.devices[i] : nullptr, after.status.devices[i], out);
+  }
+  for (std::size_t i = 0; i < after.status.connections.size(); ++i) {
+    const bool known = before != nullptr && i < before->status.connections.size();
+    tell_connection(name, known ? &before->status.connections[i] : nullptr,
+                    after.status.connections[i], out);
+  }
+  return out;
+}
+
+}  // namespace baton::control

@@ -1,0 +1,181 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <boost/json/array.hpp>
+#include <cmath>
+
+#include "control/status.h"
+
+namespace baton::control {
+namespace {
+
+namespace json = boost::json;
+using namespace replication;
+
+json::string name_json(std::string_view name) {
+  return json::string(name);
+}
+
+json::object to_json(const PeerVolumeStatus& peer) {
+  json::object object;
+  object["volume"] = peer.volume;
+  object["replication-state"] = name_json(name_of(peer.replication_state));
+  object["peer-disk-state"] = name_json(name_of(peer.peer_disk_state));
+  object["out-of-sync"] = (peer.out_of_sync_bytes + 1023) / 1024;
+  // Two decimals; rounded down, so that 100 means all of it.
+  object["percent-in-sync"] = std::floor(peer.percent_in_sync * 100) / 100;
+  return object;
+}
+
+json::object to_json(const ConnectionStatus& connection) {
+  json::object object;
+  object["name"] = connection.name;
+  object["connection-state"] = name_json(name_of(connection.connection_state));
+  object["peer-role"] = name_json(name_of(connection.peer_role));
+  json::array peers;
+  for (const PeerVolumeStatus& peer : connection.peer_devices) peers.push_back(to_json(peer));
+  object["peer_devices"] = std::move(peers);
+  if (connection.split_brain) object["split-brain"] = {{"reason", *connection.split_brain}};
+  if (!connection.last_error.empty()) object["last-error"] = connection.last_error;
+  return object;
+}
+
+json::object baton_json(const ResourceStatus& status) {
+  json::object object;
+  if (status.baton_holder.empty()) {
+    object["holder"] = nullptr;
+  } else {
+    object["holder"] = status.baton_holder;
+  }
+  object["epoch"] = status.baton_epoch;
+  object["window"] = status.window_open;
+  return object;
+}
+
+// Reading: throws what Boost.JSON throws on a wrong type, and std::invalid_argument on a wrong
+// name; status_from_json() catches both. Only our own daemon's words come here.
+template <class State, std::size_t count>
+State state_of(const json::value& value, const std::array<State, count>& states) {
+  const std::string_view name = value.as_string();
+  const auto found = std::find_if(states.begin(), states.end(),
+                                  [&](State state) { return name_of(state) == name; });
+  if (found == states.end()) throw std::invalid_argument(std::string(name));
+  return *found;
+}
+
+constexpr std::array roles{Role::unknown, Role::secondary, Role::primary};
+constexpr std::array disk_states{DiskState::diskless,     DiskState::attaching, DiskState::failed,
+                                 DiskState::inconsistent, DiskState::outdated,  DiskState::unknown,
+                                 DiskState::consistent,   DiskState::up_to_date};
+constexpr std::array connection_states{ConnectionState::stand_alone, ConnectionState::connecting,
+                                       ConnectionState::connected};
+constexpr std::array replication_states{
+    ReplicationState::off,         ReplicationState::established,   ReplicationState::sync_source,
+    ReplicationState::sync_target, ReplicationState::paused_sync_s, ReplicationState::paused_sync_t,
+    ReplicationState::verify_s,    ReplicationState::verify_t,      ReplicationState::ahead,
+    ReplicationState::behind};
+
+template <class T>
+T number(const json::object& object, std::string_view key) {
+  return object.at(key).to_number<T>();
+}
+std::string text_or_empty(const json::object& object, std::string_view key) {
+  const json::value* value = object.if_contains(key);
+  return value != nullptr && value->is_string() ? std::string(value->get_string()) : std::string();
+}
+
+ConnectionStatus connection_from(const json::object& object) {
+  ConnectionStatus connection;
+  connection.name = text_or_empty(object, "name");
+  connection.connection_state = state_of(object.at("connection-state"), connection_states);
+  connection.peer_role = state_of(object.at("peer-role"), roles);
+  for (const json::value& value : object.at("peer_devices").as_array()) {
+    const json::object& peer = value.as_object();
+    connection.peer_devices.push_back(
+        {.volume = number<std::uint32_t>(peer, "volume"),
+         .replication_state = state_of(peer.at("replication-state"), replication_states),
+         .peer_disk_state = state_of(peer.at("peer-disk-state"), disk_states),
+         .out_of_sync_bytes = number<std::uint64_t>(peer, "out-of-sync") * 1024,
+         .percent_in_sync = number<double>(peer, "percent-in-sync")});
+  }
+  if (const json::value* split = object.if_contains("split-brain")) {
+    connection.split_brain = text_or_empty(split->as_object(), "reason");
+  }
+  connection.last_error = text_or_empty(object, "last-error");
+  return connection;
+}
+
+StatusEntry entry_from(const json::object& object) {
+  StatusEntry entry;
+  ResourceStatus& status = entry.status;
+  status.name = object.at("name").as_string();
+  status.role = state_of(object.at("role"), roles);
+  for (const json::value& value : object.at("devices").as_array()) {
+    const json::object& device = value.as_object();
+    status.devices.push_back({.volume = number<std::uint32_t>(device, "volume"),
+                              .disk_state = state_of(device.at("disk-state"), disk_states),
+                              .size = number<std::uint64_t>(device, "size") * 1024});
+  }
+  for (const json::value& value : object.at("connections").as_array()) {
+    status.connections.push_back(connection_from(value.as_object()));
+  }
+  const json::object& baton = object.at("baton").as_object();
+  status.baton_holder = text_or_empty(baton, "holder");
+  status.baton_epoch = number<std::uint64_t>(baton, "epoch");
+  status.window_open = baton.at("window").as_bool();
+  const json::object& held = object.at("held-writes").as_object();
+  status.held_writes = number<std::uint64_t>(held, "count");
+  status.held_reason = text_or_empty(held, "reason");
+  status.held_oldest_ms = number<std::uint64_t>(held, "oldest-ms");
+  status.bytes_replicated = number<std::uint64_t>(object, "bytes-replicated");
+  for (const json::value& client : object.at("clients").as_array()) {
+    status.clients.emplace_back(client.as_string());
+  }
+  status.up = object.at("up").as_bool();
+  entry.error = text_or_empty(object, "error");
+  return entry;
+}
+
+}  // namespace
+
+json::object to_json(const StatusEntry& entry) {
+  const ResourceStatus& status = entry.status;
+  json::object object;
+  object["name"] = status.name;
+  object["role"] = name_json(name_of(status.role));
+  json::array devices;
+  for (const VolumeStatus& device : status.devices) {
+    devices.push_back({{"volume", device.volume},
+                       {"disk-state", name_json(name_of(device.disk_state))},
+                       {"size", device.size / 1024}});
+  }
+  object["devices"] = std::move(devices);
+  json::array connections;
+  for (const ConnectionStatus& connection : status.connections) {
+    connections.push_back(to_json(connection));
+  }
+  object["connections"] = std::move(connections);
+  object["baton"] = baton_json(status);
+  object["held-writes"] = {{"count", status.held_writes},
+                           {"reason", status.held_reason},
+                           {"oldest-ms", status.held_oldest_ms}};
+  object["clients"] = json::array(status.clients.begin(), status.clients.end());
+  object["bytes-replicated"] = status.bytes_replicated;
+  object["up"] = status.up;
+  if (!entry.error.empty()) object["error"] = entry.error;
+  return object;
+}
+
+Result<StatusEntry> status_from_json(const json::value& value) {
+  try {
+    return entry_from(value.as_object());
+  } catch (const std::exception& error) {
+    return failure(
+        fmt::format("the daemon's status cannot be read ({}): batonctl and batond are "
+                    "of different versions; install the same",
+                    error.what()));
+  }
+}
+
+}  // namespace baton::control

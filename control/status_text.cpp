@@ -1,0 +1,92 @@
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <chrono>
+
+#include "control/status.h"
+#include "control/units.h"
+
+namespace baton::control {
+namespace {
+
+using namespace replication;
+
+// Columns wide enough for "Inconsistent" and "PausedSyncS".
+constexpr int disk_width = 12;
+constexpr int replication_width = 11;
+
+std::string peer_volume_text(const PeerVolumeStatus& peer) {
+  std::string line =
+      fmt::format("    volume {}  {:<{}}  {}", peer.volume, name_of(peer.peer_disk_state),
+                  disk_width, name_of(peer.replication_state));
+  if (peer.out_of_sync_bytes == 0) return line;
+  return fmt::format("    volume {}  {:<{}}  {:<{}}  {:.1f} % in sync, {} to go", peer.volume,
+                     name_of(peer.peer_disk_state), disk_width, name_of(peer.replication_state),
+                     replication_width, peer.percent_in_sync, size_text(peer.out_of_sync_bytes));
+}
+
+std::string connection_text(const std::string& resource, const ConnectionStatus& connection) {
+  std::string text = fmt::format("  {}  {}", connection.name, name_of(connection.connection_state));
+  if (connection.peer_role != Role::unknown) {
+    text += fmt::format(", {}", name_of(connection.peer_role));
+  }
+  if (!connection.last_error.empty()) text += fmt::format(": {}", connection.last_error);
+  text += '\n';
+  for (const PeerVolumeStatus& peer : connection.peer_devices) {
+    text += peer_volume_text(peer) + '\n';
+  }
+  if (connection.split_brain) {
+    text += fmt::format(
+        "    SPLIT BRAIN: {}\n    choose whose data stays: batonctl resolve {} --keep NODE\n",
+        *connection.split_brain, resource);
+  }
+  return text;
+}
+
+std::string headline(const ResourceStatus& status) {
+  if (!status.up) return fmt::format("{}  down", status.name);
+  std::string text = fmt::format("{}  {}", status.name, name_of(status.role));
+  if (!status.baton_holder.empty()) {
+    text += fmt::format("  (baton: {}, epoch {})", status.baton_holder, status.baton_epoch);
+  }
+  return text;
+}
+
+std::string entry_text(const StatusEntry& entry) {
+  const ResourceStatus& status = entry.status;
+  std::string text = headline(status) + '\n';
+  if (!entry.error.empty()) text += fmt::format("  {}\n", entry.error);
+  if (!status.up) return text;
+  for (const VolumeStatus& device : status.devices) {
+    text += fmt::format("  volume {}  {:<{}}  {}\n", device.volume, name_of(device.disk_state),
+                        disk_width, size_text(device.size));
+  }
+  for (const ConnectionStatus& connection : status.connections) {
+    text += connection_text(status.name, connection);
+  }
+  if (status.window_open) text += "  handover window open: the first write here takes the baton\n";
+  if (status.held_writes != 0) {
+    text += fmt::format("  {} write{} held, the oldest for {}: {}\n", status.held_writes,
+                        status.held_writes == 1 ? "" : "s",
+                        duration_text(std::chrono::milliseconds(status.held_oldest_ms)),
+                        status.held_reason);
+  }
+  if (!status.clients.empty()) {
+    text += fmt::format("  clients: {}\n", fmt::join(status.clients, "; "));
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string status_text(std::span<const StatusEntry> entries) {
+  if (entries.empty()) return "no resource is configured for this node\n";
+  std::string text;
+  for (const StatusEntry& entry : entries) {
+    if (!text.empty()) text += '\n';
+    text += entry_text(entry);
+  }
+  return text;
+}
+
+}  // namespace baton::control

@@ -1,0 +1,90 @@
+#include "nbd_server/export.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "nbd_server/wire/protocol.h"
+
+namespace baton::nbd {
+namespace {
+
+// A client's bytes in a message or log line must not be able to fake another one.
+std::string printable(std::string_view name) {
+  constexpr std::size_t shown_bytes = 64;
+  std::string shown(name.substr(0, shown_bytes));
+  for (char& c : shown) {
+    if (c < 0x20 || c > 0x7e) c = '?';
+  }
+  if (name.size() > shown_bytes) shown += "...";
+  return shown;
+}
+
+}  // namespace
+
+ExportFacts facts_of(const Export& offered) {
+  const blockdev::Limits& limits = offered.limits();
+  // FLUSH and FUA always: without them QEMU turns a guest's flush into nothing.
+  std::uint16_t flags = transmission_has_flags | transmission_flush | transmission_fua |
+                        transmission_write_zeroes | transmission_multi_conn | transmission_cache;
+  if (limits.rotational) flags |= transmission_rotational;
+  if (limits.discard) flags |= transmission_trim;
+  if (limits.fast_zero) flags |= transmission_fast_zero;
+  return {.name = offered.name(),
+          .description = offered.description(),
+          .size = limits.size,
+          .transmission_flags = flags,
+          .preferred_block = limits.preferred_block};
+}
+
+void ExportTable::add(Export& offered, Default as_default) {
+  entries_.push_back({&offered, as_default});
+}
+
+void ExportTable::remove(Export& offered) {
+  std::erase_if(entries_, [&](const Entry& entry) { return entry.offered == &offered; });
+}
+
+std::expected<Export*, ExportRefusal> ExportTable::find(std::string_view name) const {
+  for (const Entry& entry : entries_) {
+    if (entry.offered->name() == name) return entry.offered;
+  }
+  using Kind = ExportRefusal::Kind;
+  if (!name.empty())
+    return std::unexpected(ExportRefusal{
+        Kind::unknown, fmt::format("no export \"{}\" here; {}", printable(name), names())});
+
+  Export* found = nullptr;
+  for (const Entry& entry : entries_) {
+    if (entry.as_default == Default::no) continue;
+    if (found != nullptr)
+      return std::unexpected(
+          ExportRefusal{Kind::unknown, fmt::format("no default export here; {}", names())});
+    found = entry.offered;
+  }
+  if (found == nullptr)
+    return std::unexpected(
+        ExportRefusal{Kind::unknown, fmt::format("no default export here; {}", names())});
+  return found;
+}
+
+std::vector<ExportFacts> ExportTable::list() const {
+  std::vector<ExportFacts> facts;
+  facts.reserve(entries_.size());
+  for (const Entry& entry : entries_) facts.push_back(facts_of(*entry.offered));
+  return facts;
+}
+
+std::string ExportTable::names() const {
+  if (entries_.empty()) return "there is none at present";
+  constexpr std::size_t shown_names = 8;
+  std::string all;
+  for (std::size_t i = 0; i < std::min(entries_.size(), shown_names); ++i) {
+    all += fmt::format("{}\"{}\"", i == 0 ? "choose from " : ", ",
+                       printable(entries_[i].offered->name()));
+  }
+  if (entries_.size() > shown_names) all += ", ...";
+  return all;
+}
+
+}  // namespace baton::nbd

@@ -1,0 +1,167 @@
+#include "nbd_server/listener.h"
+
+#include <fmt/format.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <boost/asio/basic_socket_acceptor.hpp>
+#include <boost/asio/error.hpp>
+#include <boost/asio/generic/stream_protocol.hpp>
+#include <chrono>
+#include <utility>
+
+#include "base/runtime/asio_stream.h"
+#include "nbd_server/listening_socket.h"
+
+namespace baton::nbd {
+namespace {
+
+namespace asio = boost::asio;
+using Protocol = asio::generic::stream_protocol;
+
+// How long to wait with the next accept when the process has no descriptor left.
+constexpr Duration accept_pause = std::chrono::milliseconds(100);
+
+}  // namespace
+
+// Asio may run the handler of a cancelled accept after the listener is gone.
+struct Listener::Door {
+  explicit Door(asio::io_context& io) : acceptor(io) {}
+  asio::basic_socket_acceptor<Protocol> acceptor;
+  Listener* owner = nullptr;
+  ino_t socket_file = 0;  // so that a successor's file is left alone
+};
+
+Listener::Listener(Shard& shard, const ExportTable& exports, ListenerOptions options)
+    : shard_(shard),
+      exports_(exports),
+      options_(std::move(options)),
+      pause_([](Timer& timer) { static_cast<Listener*>(timer.context())->accept_next(); }, this),
+      ended_(shard.loop()),
+      sessions_(shard.loop()) {}
+
+Listener::~Listener() {
+  if (door_) close_door();
+}
+
+Result<std::unique_ptr<Listener>> Listener::open(Shard& shard, const Address& address,
+                                                 const ExportTable& exports,
+                                                 ListenerOptions options) {
+  auto socket = listen_at(address);
+  if (!socket) return std::unexpected(socket.error());
+  std::unique_ptr<Listener> listener(new Listener(shard, exports, std::move(options)));
+  listener->address_ = socket->address;
+  listener->door_ = std::make_shared<Door>(shard.io());
+  listener->door_->owner = listener.get();
+  listener->door_->acceptor.assign(Protocol(socket->family, 0), socket->descriptor);
+  struct stat file{};
+  if (address.kind == Address::Kind::unix_socket && ::stat(address.path.c_str(), &file) == 0)
+    listener->door_->socket_file = file.st_ino;
+  listener->accept_next();
+  return listener;
+}
+
+void Listener::accept_next() {
+  door_->acceptor.async_accept(
+      shard_.io(), [door = door_](const boost::system::error_code& error, Protocol::socket socket) {
+        Listener* const self = door->owner;
+        if (self == nullptr) return;  // stopped; a client that just got in is closed
+        if (error) return self->accept_failed(error.value(), error.message());
+        self->paused_before_ = false;
+        self->accepted(std::move(socket));
+        self->accept_next();
+      });
+}
+
+void Listener::accept_failed(int error, const std::string& message) {
+  if (error == ECONNABORTED) return accept_next();  // that client gave up while it waited
+  // No descriptor or no memory: what is open goes on, and the pause keeps us from spinning.
+  if (!paused_before_)
+    options_.log(fmt::format("{}: cannot accept clients at present: {}", address_.text(), message));
+  paused_before_ = true;
+  shard_.arm(pause_, shard_.now() + accept_pause);
+}
+
+void Listener::accepted(Socket socket) {
+  const std::string client = name_of_peer(socket.native_handle());
+  if (connections_.size() >= options_.connection_limit) {
+    options_.log(fmt::format("{}: {} was turned away: {} clients are connected already",
+                             address_.text(), client, connections_.size()));
+    return;
+  }
+  // A host that died without a word would hold its place for ever. Unix sockets ignore it.
+  boost::system::error_code refused;  // the client may be gone already; its session will see that
+  socket.set_option(asio::socket_base::keep_alive(true), refused);
+  const Session::World world{shard_.loop(), shard_, shard_.buffers()};
+  auto stream = make_socket_stream(shard_, std::move(socket), client);
+  connections_.emplace_back(world, std::move(stream), exports_, options_.session);
+  sessions_.spawn(serve(std::prev(connections_.end())));
+}
+
+Task<> Listener::serve(std::list<Connection>::iterator connection) {
+  Session& session = connection->session;
+  co_await session.run();
+  options_.log(fmt::format("{}: {} ended (export \"{}\"): {}", address_.text(),
+                           session.client_name(), session.export_name(), session.reason()));
+  connections_.erase(connection);
+  ended_.notify_all();
+}
+
+void Listener::close_door() {
+  door_->owner = nullptr;
+  boost::system::error_code ignored;  // closing frees the descriptor whatever it reports
+  door_->acceptor.close(ignored);
+  pause_.cancel();
+  struct stat file{};
+  const bool ours = door_->socket_file != 0 && ::stat(address_.path.c_str(), &file) == 0 &&
+                    file.st_ino == door_->socket_file;
+  if (ours) ::unlink(address_.path.c_str());
+  door_.reset();
+}
+
+Task<> Listener::stop(Duration patience) {
+  if (door_) close_door();
+  for (Connection& connection : connections_) connection.ending = true;
+  return end_marked(patience);
+}
+
+Task<> Listener::end_clients(std::string export_name, Duration patience) {
+  for (Connection& connection : connections_) {
+    if (connection.session.export_name() == export_name) connection.ending = true;
+  }
+  return end_marked(patience);
+}
+
+Task<> Listener::end_marked(Duration patience) {
+  for (Connection& connection : connections_) {
+    if (connection.ending) connection.session.shut_down();
+  }
+  const TimePoint deadline = shard_.now() + patience;
+  bool in_time = true;
+  while (any_ending() && in_time) in_time = co_await ended_.wait_until(shard_, deadline);
+  for (Connection& connection : connections_) {
+    if (connection.ending) connection.session.close();
+  }
+  while (any_ending()) co_await ended_.wait();
+}
+
+bool Listener::any_ending() const {
+  return std::any_of(connections_.begin(), connections_.end(),
+                     [](const Connection& connection) { return connection.ending; });
+}
+
+std::vector<ClientStatus> Listener::clients() const {
+  std::vector<ClientStatus> all;
+  all.reserve(connections_.size());
+  for (const auto& [session, ending] : connections_) {
+    all.push_back({.client = session.client_name(),
+                   .export_name = session.export_name(),
+                   .requests_in_flight = session.requests_in_flight(),
+                   .bytes_in_flight = session.bytes_in_flight()});
+  }
+  return all;
+}
+
+}  // namespace baton::nbd

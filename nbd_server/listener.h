@@ -1,0 +1,90 @@
+// Accepts NBD clients at one address and runs their sessions, on one shard.
+#pragma once
+
+#include <boost/asio/generic/stream_protocol.hpp>
+#include <functional>
+#include <list>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/runtime/shard.h"
+#include "base/task.h"
+#include "nbd_server/address.h"
+#include "nbd_server/session.h"
+
+namespace baton::nbd {
+
+struct ListenerOptions {
+  std::size_t connection_limit = 1024;  // further clients are closed at once
+  SessionLimits session;
+  // One line for each thing an operator may want to know: a client left, no descriptor is free.
+  std::function<void(const std::string& line)> log = [](const std::string&) {};
+};
+
+// For `status`.
+struct ClientStatus {
+  std::string client;
+  std::string export_name;  // empty during the handshake
+  std::size_t requests_in_flight = 0;
+  std::size_t bytes_in_flight = 0;
+};
+
+class Listener {
+ public:
+  // Accepts from the next turn of `shard` on. `exports` outlives the listener and may change while
+  // it runs. May block to look a host name up.
+  static Result<std::unique_ptr<Listener>> open(Shard& shard, const Address& address,
+                                                const ExportTable& exports,
+                                                ListenerOptions options);
+  // A listener that was not stopped drops its clients where they stand.
+  ~Listener();
+  Listener(const Listener&) = delete;
+  Listener& operator=(const Listener&) = delete;
+
+  // Stops accepting, removes the socket file, answers further requests ESHUTDOWN and closes each
+  // connection when what it has in flight was answered; after `patience` closes the rest. Completes
+  // when every session has ended: a request that is with a device is always waited for.
+  Task<> stop(Duration patience);
+
+  // The same for the clients of one export; others stay, and new ones may come. Remove the export
+  // from the table first.
+  Task<> end_clients(std::string export_name, Duration patience);
+
+  // With the port that the kernel chose.
+  const Address& address() const { return address_; }
+  std::vector<ClientStatus> clients() const;
+
+ private:
+  struct Door;
+  struct Connection {
+    Connection(const Session::World& world, std::unique_ptr<Stream> stream,
+               const ExportTable& exports, const SessionLimits& limits)
+        : session(world, std::move(stream), exports, limits) {}
+    Session session;
+    bool ending = false;
+  };
+  using Socket = boost::asio::generic::stream_protocol::socket;
+
+  Listener(Shard& shard, const ExportTable& exports, ListenerOptions options);
+  void accept_next();
+  void accept_failed(int error, const std::string& message);
+  void accepted(Socket socket);
+  void close_door();
+  Task<> serve(std::list<Connection>::iterator connection);
+  Task<> end_marked(Duration patience);
+  bool any_ending() const;
+
+  Shard& shard_;
+  const ExportTable& exports_;
+  ListenerOptions options_;
+  Address address_;
+  std::shared_ptr<Door> door_;
+  Timer pause_;  // after an accept that failed
+  bool paused_before_ = false;
+  Signal ended_;  // a session
+  std::list<Connection> connections_;
+  Scope sessions_;
+};
+
+}  // namespace baton::nbd

@@ -1,0 +1,26 @@
+// A socket that listens at an Address, with the errors a person can act on.
+#pragma once
+
+#include <string>
+
+#include "base/result.h"
+#include "nbd_server/address.h"
+
+namespace baton::nbd {
+
+struct ListeningSocket {
+  int descriptor = -1;  // non-blocking; the taker closes it
+  int family = 0;       // AF_UNIX, AF_INET, AF_INET6
+  Address address;      // with the port that the kernel chose
+};
+
+// unix: a socket file at which nobody accepts is replaced; a live one, or a file of another kind,
+// is an error. tcp: the address is reused while old connections linger; a host name that has
+// several addresses is bound at the first that works.
+// Looks names up and may block: for start-up, not for a busy shard.
+Result<ListeningSocket> listen_at(const Address& address);
+
+// Who connected, for people: "unix client, pid 4711" or "10.0.0.2:7789".
+std::string name_of_peer(int descriptor);
+
+}  // namespace baton::nbd

@@ -1,0 +1,256 @@
+#include "nbd_server/transmission.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+
+#include "nbd_server/replies.h"
+
+namespace baton::nbd {
+namespace {
+
+// The payload of a refused write is skipped up to this length, so that the connection stays in step
+// and the client gets its error; who sends more means no length (nbdkit: twice the maximum, too).
+constexpr std::size_t skip_limit_bytes = 2UL * payload_limit_bytes;
+
+// How long a client may take to receive its last replies.
+constexpr Duration farewell_limit = std::chrono::seconds(10);
+
+bool carries_data(const ClientRequest& request) {
+  return request.command == Command::read || request.command == Command::write;
+}
+
+// What a request counts for: its payload, or the most that its answer can hold.
+std::size_t charge_of(const ClientRequest& request) {
+  if (carries_data(request)) return request.length;
+  if (request.command == Command::block_status)
+    return blockdev::extent_limit * (sizeof(blockdev::Extent) + sizeof(BlockStatusDescriptor));
+  return 0;
+}
+
+blockdev::Op op_of(Command command) {
+  using blockdev::Op;
+  switch (command) {
+    case Command::read:
+      return Op::read;
+    case Command::write:
+      return Op::write;
+    case Command::trim:
+      return Op::discard;
+    case Command::cache:
+      return Op::prefetch;
+    case Command::write_zeroes:
+      return Op::write_zeroes;
+    case Command::block_status:
+      return Op::block_status;
+    case Command::flush:
+    case Command::disconnect:  // never gets here
+      break;
+  }
+  return Op::flush;
+}
+
+blockdev::Flags flags_of(const ClientRequest& request) {
+  // FUA is legal on every command and means something only on those that write.
+  const bool writes = request.command == Command::write || request.command == Command::trim ||
+                      request.command == Command::write_zeroes;
+  return {.fua = writes && (request.flags & command_fua) != 0,
+          .no_hole = (request.flags & command_no_hole) != 0,
+          .fast_zero = (request.flags & command_fast_zero) != 0,
+          .req_one = (request.flags & command_req_one) != 0};
+}
+
+}  // namespace
+
+Transmission::Transmission(const World& world, InputBuffer& input, const Terms& terms,
+                           const TransmissionLimits& limits)
+    : world_(world),
+      input_(input),
+      terms_(terms),
+      progress_(world.loop),
+      slots_(limits.in_flight_requests, limits.in_flight_bytes),
+      replies_(world.loop, world.stream, slots_, progress_) {}
+
+Task<> Transmission::run() {
+  co_await receive_requests();
+  receiving_ = false;
+  co_await finish();
+}
+
+Task<> Transmission::receive_requests() {
+  ReadOperation read;
+  for (;;) {
+    if (input_.size() < sizeof(RequestHeader)) {
+      read.buffer = input_.space();
+      co_await read_some(world_.stream, read);
+      if (!arrived(read)) co_return;
+      input_.filled(read.transferred);
+      continue;
+    }
+    const std::optional<ClientRequest> request = next_request();
+    if (!request) co_return;
+    Slot* slot = admit(*request);
+    while (slot == nullptr) {
+      co_await progress_.wait();
+      slot = admit(*request);
+    }
+    take_payload(*slot);
+    if (slot->payload_missing > 0) {
+      const bool complete = co_await receive_rest(*slot);
+      if (!complete) {
+        slots_.release(*slot);  // a half-received write never happened
+        co_return;
+      }
+    }
+    start(*slot);
+  }
+}
+
+// Nothing when the client asked for the end, or cannot be followed any more.
+std::optional<ClientRequest> Transmission::next_request() {
+  const auto request = decode_request(input_.unread().first<sizeof(RequestHeader)>());
+  input_.consume(sizeof(RequestHeader));
+  if (!request) {
+    reason_ = "a request without its magic number";
+    return std::nullopt;
+  }
+  if (request->command == Command::disconnect) {
+    reason_ = "the client disconnected";
+    return std::nullopt;
+  }
+  if (request->command == Command::write && request->length > skip_limit_bytes) {
+    reason_ = fmt::format("a write of {} bytes", request->length);
+    return std::nullopt;
+  }
+  return request;
+}
+
+// A slot for the request, refused or with its buffer. Null when this connection holds as much as it
+// may, or the shard is short of buffers: the caller waits for progress, which will come, because
+// something of this connection is in flight.
+Slot* Transmission::admit(const ClientRequest& request) {
+  RequestOutcome outcome = validate_request(request, terms_);
+  if (shutting_down_) outcome = {IoError::shutdown, "the server is shutting down"};
+  const bool refused = outcome.error != IoError::none;
+  const std::size_t charge = refused ? 0 : charge_of(request);
+  if (!slots_.has_room(charge)) return nullptr;
+
+  Buffer buffer;
+  if (!refused && carries_data(request)) {
+    buffer = world_.buffers.take(request.length);
+    if (!buffer && !slots_.idle()) return nullptr;
+    if (!buffer) outcome = {IoError::no_memory, "the server is short of buffers"};
+  }
+  Slot& slot = slots_.take(charge);
+  slot.client = request;
+  slot.outcome = outcome;
+  slot.payload_missing = request.command == Command::write ? request.length : 0;
+  slot.buffer = std::move(buffer);
+  return &slot;
+}
+
+// From the receive buffer. A refused write has no buffer and its payload goes nowhere.
+void Transmission::take_payload(Slot& slot) {
+  const std::size_t count = std::min(slot.payload_missing, input_.size());
+  if (count == 0) return;
+  if (slot.buffer) {
+    const std::size_t have = slot.client.length - slot.payload_missing;
+    std::memcpy(slot.buffer.data() + have, input_.unread().data(), count);
+  }
+  input_.consume(count);
+  slot.payload_missing -= count;
+}
+
+// The receive buffer is empty here. What follows the payload lands in it by the same receive.
+Task<bool> Transmission::receive_rest(Slot& slot) {
+  ReadOperation read;
+  while (slot.payload_missing > 0) {
+    std::size_t direct = 0;
+    if (slot.buffer) {
+      direct = slot.payload_missing;
+      read.buffer = slot.buffer.span().last(direct);
+      read.second_buffer = input_.space();
+    } else {
+      read.buffer = input_.space();
+    }
+    co_await read_some(world_.stream, read);
+    if (!arrived(read)) co_return false;
+    direct = std::min(direct, read.transferred);
+    slot.payload_missing -= direct;
+    input_.filled(read.transferred - direct);
+    if (!slot.buffer) take_payload(slot);
+  }
+  co_return true;
+}
+
+bool Transmission::arrived(const ReadOperation& read) {
+  switch (read.error) {
+    case StreamError::none:
+      return true;
+    case StreamError::end_of_stream:
+      reason_ = "the client closed the connection without DISC";
+      return false;
+    case StreamError::broken:
+      reason_ = "the connection broke";
+      return false;
+    case StreamError::closed:
+      if (reason_.empty()) reason_ = "closed by the server";
+      return false;
+  }
+  return false;
+}
+
+void Transmission::start(Slot& slot) {
+  if (slot.outcome.error != IoError::none) return answer(slot);
+  blockdev::Request& request = slot.request;
+  request.op = op_of(slot.client.command);
+  request.flags = flags_of(slot.client);
+  request.offset = slot.client.offset;
+  request.length = slot.client.length;
+  if (request.op == blockdev::Op::flush) request.offset = request.length = 0;
+  request.data = slot.buffer.data();
+  request.extents = &slot.extents;
+  request.error = IoError::none;
+  request.reason = nullptr;
+  request.on_complete(&Transmission::on_complete, this);
+  ++with_device_;
+  world_.device.submit(request);
+}
+
+void Transmission::on_complete(Operation& operation) {
+  auto& self = *static_cast<Transmission*>(operation.context());
+  Slot& slot = Slot::of(static_cast<blockdev::Request&>(operation));
+  slot.outcome = {slot.request.error, slot.request.reason};
+  --self.with_device_;
+  self.answer(slot);
+  if (!self.receiving_) self.progress_.notify_all();
+}
+
+void Transmission::answer(Slot& slot) {
+  prepare_reply(slot, terms_, world_.buffers);
+  replies_.push(slot);
+}
+
+// The device cannot be asked to forget a request, so what it holds is waited for however the
+// connection ended; replies are waited for as long as a client deserves that stops reading.
+Task<> Transmission::finish() {
+  while (with_device_ > 0) co_await progress_.wait();
+  const TimePoint deadline = world_.clock.now() + farewell_limit;
+  bool in_time = true;
+  while (!slots_.idle() && in_time) {
+    in_time = co_await progress_.wait_until(world_.clock, deadline);
+  }
+  world_.stream.close();
+  while (!slots_.idle()) co_await progress_.wait();
+}
+
+Task<> Transmission::shut_down() {
+  shutting_down_ = true;
+  while (!slots_.idle()) co_await progress_.wait();
+  reason_ = "the server is shutting down";
+  world_.stream.close();
+}
+
+}  // namespace baton::nbd

@@ -1,0 +1,80 @@
+// The transmission phase of one connection: requests in, replies out.
+//
+//   receive -> validate -> submit to the device -> completion -> reply queue
+//
+// Requests are handed to the device as they are parsed and answered in whatever order they
+// complete. The bytes of a small write are copied out of the receive buffer; the rest of a large
+// one is received straight into the buffer that the device will write from. A write is submitted
+// when its last byte has arrived, never before (design §3, rule 10).
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "base/buffer_pool.h"
+#include "base/clock.h"
+#include "base/task.h"
+#include "nbd_server/input_buffer.h"
+#include "nbd_server/reply_queue.h"
+#include "nbd_server/slots.h"
+#include "nbd_server/wire/validate.h"
+
+namespace baton::nbd {
+
+struct TransmissionLimits {
+  std::size_t in_flight_bytes = 128U << 20U;  // two requests of the largest size
+  std::size_t in_flight_requests = 1024;      // eight times what the Linux client keeps
+};
+
+class Transmission {
+ public:
+  struct World {
+    Loop& loop;
+    Clock& clock;
+    BufferPool& buffers;
+    Stream& stream;
+    blockdev::BlockDevice& device;
+  };
+
+  // `input` may hold requests already. All of it outlives the transmission.
+  Transmission(const World& world, InputBuffer& input, const Terms& terms,
+               const TransmissionLimits& limits);
+
+  // Serves until the client says DISC or is gone; completes when nothing is with the device or on
+  // its way out, and the stream is closed. What had been received is carried out and answered.
+  Task<> run();
+
+  // From now on requests are answered ESHUTDOWN; closes the stream when the last one in flight has
+  // been answered.
+  Task<> shut_down();
+
+  std::size_t requests_in_flight() const { return slots_.in_use(); }
+  std::size_t bytes_in_flight() const { return slots_.bytes(); }
+  const std::string& reason() const { return reason_; }
+
+ private:
+  Task<> receive_requests();
+  Task<bool> receive_rest(Slot& slot);
+  Task<> finish();
+
+  std::optional<ClientRequest> next_request();
+  Slot* admit(const ClientRequest& request);
+  void take_payload(Slot& slot);
+  void start(Slot& slot);
+  static void on_complete(Operation& operation);
+  void answer(Slot& slot);
+  bool arrived(const ReadOperation& read);
+
+  World world_;
+  InputBuffer& input_;
+  Terms terms_;
+  Signal progress_;  // a slot came free, or the device returned a request while we end
+  Slots slots_;
+  ReplyQueue replies_;
+  std::size_t with_device_ = 0;
+  bool receiving_ = true;
+  bool shutting_down_ = false;
+  std::string reason_;  // why receiving ended
+};
+
+}  // namespace baton::nbd

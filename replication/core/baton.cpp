@@ -1,0 +1,145 @@
+#include "replication/core/baton.h"
+
+#include <algorithm>
+
+namespace baton::replication {
+namespace {
+
+BatonVerdict keep(std::string_view row, const BatonFacts& holder, const BatonFacts& self,
+                  const BatonFacts& other) {
+  BatonVerdict verdict{.row = row, .holder = holder.name};
+  const bool newest = holder.epoch.number > other.epoch.number ||
+                      (holder.epoch == other.epoch && holder.epoch.holder == holder.name);
+  // A holder whose record is not the newest, or not its own, takes the next number.
+  verdict.epoch = newest && holder.epoch.holder == holder.name
+                      ? holder.epoch.number
+                      : std::max(holder.epoch.number, other.epoch.number) + 1;
+  verdict.self_demoted = self.role == Role::primary && holder.name != self.name;
+  verdict.self_promoted =
+      holder.name == self.name && self.role != Role::primary && self.resume_primary;
+  return verdict;
+}
+
+// Nobody holds: the source of a copy if there is one, else the last holder by epoch, else by name.
+const BatonFacts& first_choice(const BatonFacts& self, const BatonFacts& peer,
+                               const Verdict& data) {
+  if (data.direction == Direction::self_to_peer) return self;
+  if (data.direction == Direction::peer_to_self) return peer;
+  if (self.epoch.number != peer.epoch.number) {
+    return self.epoch.number > peer.epoch.number ? self : peer;
+  }
+  if (self.epoch.holder == self.name) return self;
+  if (peer.epoch.holder == peer.name) return peer;
+  return self.name < peer.name ? self : peer;
+}
+
+BatonVerdict two_holders(const BatonFacts& self, const BatonFacts& peer) {
+  if (self.wrote_alone && peer.wrote_alone) return {.row = "both-wrote"};
+  if (self.wrote_alone) return keep("self-wrote-alone", self, self, peer);
+  if (peer.wrote_alone) return keep("peer-wrote-alone", peer, self, self);
+  if (self.epoch.number != peer.epoch.number) {
+    const bool ours = self.epoch.number > peer.epoch.number;
+    return keep("higher-epoch", ours ? self : peer, self, ours ? peer : self);
+  }
+  const bool ours = self.role != peer.role ? self.role == Role::primary : self.name < peer.name;
+  return keep("equal-epochs", ours ? self : peer, self, ours ? peer : self);
+}
+
+}  // namespace
+
+BatonVerdict assign_baton(const BatonFacts& self, const BatonFacts& peer, const Verdict& data) {
+  const std::uint64_t highest = std::max(self.epoch.number, peer.epoch.number);
+  if (data.action == Action::refuse) return {.row = "refused", .epoch = highest, .refuse = true};
+  if (data.action == Action::split_brain) return {.row = "split-brain", .epoch = highest};
+  if (data.action == Action::wait) return {.row = "no-data-yet", .epoch = highest};
+
+  BatonVerdict verdict;
+  if (self.holding && peer.holding) {
+    verdict = two_holders(self, peer);
+    if (verdict.holder.empty()) verdict.epoch = highest;
+  } else if (self.holding) {
+    verdict = keep("self-holds", self, self, peer);
+  } else if (peer.holding) {
+    verdict = keep("peer-holds", peer, self, self);
+  } else {
+    const BatonFacts& chosen = first_choice(self, peer, data);
+    const bool ours = &chosen == &self;
+    verdict = keep(ours ? "self-takes" : "peer-takes", chosen, self, ours ? peer : self);
+  }
+
+  // Only a complete copy may be written through: the source of a copy holds, whoever held before
+  // (settle() has refused the case that a Primary would be the target).
+  const bool self_is_target = data.direction == Direction::peer_to_self;
+  const bool peer_is_target = data.direction == Direction::self_to_peer;
+  const bool copies = data.action == Action::everything || data.action == Action::by_bitmap;
+  if (copies && self_is_target && verdict.holder == self.name) {
+    verdict = {.row = "source-takes", .holder = peer.name, .epoch = highest + 1};
+  } else if (copies && peer_is_target && verdict.holder == peer.name) {
+    verdict = {.row = "source-takes",
+               .holder = self.name,
+               .epoch = highest + 1,
+               .self_promoted = self.role != Role::primary && self.resume_primary};
+  }
+  return verdict;
+}
+
+PromotionVerdict decide_promotion(const PromotionFacts& facts) {
+  using A = PromotionAction;
+  const bool may = facts.force && facts.confirmed;
+  if (facts.already_primary) return {"already-primary", A::nothing, {}};
+  if (facts.peer_primary) {
+    return {"peer-is-primary", A::refuse, "demote it there first, or use handover"};
+  }
+  if (facts.disk <= DiskState::failed) {
+    return {"no-disk", A::refuse, "this node's disk is not attached; attach it first"};
+  }
+  if (facts.fresh) {
+    if (!facts.force) {
+      return {"fresh-needs-force", A::refuse,
+              "no copy has data yet; say which one is the first with primary --force"};
+    }
+    if (facts.peer_has_data && !facts.confirmed) {
+      return {"fresh-over-data", A::confirm,
+              "the other node's copy holds data and would not be used"};
+    }
+    return {"fresh", A::start_fresh, {}};
+  }
+  if (facts.disk == DiskState::up_to_date && !facts.split_brain) {
+    return facts.connected ? PromotionVerdict{"up-to-date-connected", A::take_from_peer, {}}
+                           : PromotionVerdict{"up-to-date-alone", A::take_alone, {}};
+  }
+  if (facts.split_brain) {
+    if (may) return {"split-brain-forced", A::take_alone, {}};
+    return {"split-brain", facts.force ? A::confirm : A::refuse,
+            "both copies were written since they parted; resolve first, or force this side"};
+  }
+  if (facts.disk == DiskState::consistent) {
+    if (may) return {"consistent-forced", A::take_alone, {}};
+    return {"consistent", facts.force ? A::confirm : A::refuse,
+            "the other node cannot be asked and may be Primary or have newer data: two writers or "
+            "lost writes are possible"};
+  }
+  if (facts.disk == DiskState::outdated) {
+    if (may) return {"outdated-forced", A::take_alone, {}};
+    return {"outdated", facts.force ? A::confirm : A::refuse,
+            "this copy is known to lack newer writes: they would be lost"};
+  }
+  if (facts.connected) {
+    return {"sync-target", A::refuse, "this copy is still being filled; wait with wait-sync"};
+  }
+  if (may) return {"inconsistent-forced", A::take_alone, {}};
+  return {"inconsistent", facts.force ? A::confirm : A::refuse,
+          "this copy is half-synced: it is a mixture of old and new blocks"};
+}
+
+DiskState state_after_restart(const RestartFacts& facts) {
+  if (!facts.complete || !facts.has_lineage) return DiskState::inconsistent;
+  if (facts.single_node) return DiskState::up_to_date;
+  if (facts.outdated) return DiskState::outdated;
+  if (facts.every_peer_behind) return DiskState::up_to_date;
+  // The last to leave in order: nobody can have written since.
+  if (facts.clean && facts.last_holder) return DiskState::up_to_date;
+  return DiskState::consistent;
+}
+
+}  // namespace baton::replication

@@ -1,0 +1,184 @@
+#include "replication/core/lineage.h"
+
+#include <algorithm>
+
+namespace baton::replication {
+namespace {
+
+bool contains(const Lineage& lineage, GenerationId id) {
+  return std::find(lineage.begin(), lineage.end(), id) != lineage.end();
+}
+
+GenerationId tip_of(const Lineage& lineage) {
+  return lineage.empty() ? 0 : lineage.back();
+}
+
+Direction opposite(Direction direction) {
+  switch (direction) {
+    case Direction::none:
+      return Direction::none;
+    case Direction::self_to_peer:
+      return Direction::peer_to_self;
+    case Direction::peer_to_self:
+      return Direction::self_to_peer;
+  }
+  return Direction::none;
+}
+
+Verdict mirrored(Verdict verdict) {
+  verdict.direction = opposite(verdict.direction);
+  return verdict;
+}
+
+// The source's bitmap for the target is right only if the target still is the copy that the bitmap
+// was filled for: at the base, at a generation it was told since, or on its way to one of ours.
+bool bitmap_fits(const CopyFacts& source, const CopyFacts& target) {
+  const GenerationId tip = tip_of(target.lineage);
+  const bool known_copy = tip == source.slot_base || (tip != 0 && tip == source.slot_told);
+  if (target.towards.empty()) return known_copy;
+  return known_copy && contains(source.lineage, tip_of(target.towards));
+}
+
+// A sync from `source` to `target`, self being the source; or why it must not be.
+Verdict sync_verdict(const CopyFacts& source, const CopyFacts& target, std::string_view row,
+                     Action action) {
+  if (!source.complete) {
+    return {"source-incomplete", Action::refuse, Direction::none,
+            "the newer copy is itself incomplete; bring back the node it was syncing from, or "
+            "promote one side with --force"};
+  }
+  if (target.role == Role::primary) {
+    return {"primary-made-target", Action::refuse, Direction::none,
+            "the side with the older data is Primary; demote it before it can be overwritten"};
+  }
+  if (target.adopted && !target.discard_my_data) {
+    return {"adopted-never-target", Action::refuse, Direction::none,
+            "the side to be overwritten holds data that was not written through Baton; run "
+            "connect --discard-my-data there if it may be lost"};
+  }
+  return {row, action, Direction::self_to_peer, {}};
+}
+
+// Of two copies of one generation, which is the source (design §5, row "equal").
+Direction equal_direction(const CopyFacts& self, const CopyFacts& peer, Protocol protocol) {
+  const auto pick = [](bool ours, bool theirs) {
+    if (ours == theirs) return Direction::none;
+    return ours ? Direction::self_to_peer : Direction::peer_to_self;
+  };
+  const bool self_lived = self.arrival == Arrival::lived_through;
+  const bool peer_lived = peer.arrival == Arrival::lived_through;
+  const Direction order[] = {
+      pick(self.complete, peer.complete),
+      pick(self.holder, peer.holder),
+      protocol == Protocol::a ? pick(self.writer, peer.writer) : pick(self_lived, peer_lived),
+      pick(self.epoch > peer.epoch, peer.epoch > self.epoch),
+      pick(self.last_holder, peer.last_holder),
+      pick(self.name < peer.name, peer.name < self.name),
+  };
+  for (const Direction direction : order) {
+    if (direction != Direction::none) return direction;
+  }
+  return Direction::none;
+}
+
+Verdict equal_verdict(const CopyFacts& self, const CopyFacts& peer, Protocol protocol) {
+  const Direction direction = equal_direction(self, peer, protocol);
+  if (direction == Direction::peer_to_self) {
+    return mirrored(sync_verdict(peer, self, "equal", Action::settle_bits));
+  }
+  return sync_verdict(self, peer, "equal", Action::settle_bits);
+}
+
+// `self` has the newer lineage.
+Verdict fast_forward(const CopyFacts& self, const CopyFacts& peer) {
+  if (bitmap_fits(self, peer)) {
+    return sync_verdict(self, peer, "fast-forward-by-bitmap", Action::by_bitmap);
+  }
+  return sync_verdict(self, peer, "fast-forward-everything", Action::everything);
+}
+
+Verdict first_sync(const CopyFacts& self, const CopyFacts& peer) {
+  const bool interrupted = !peer.towards.empty() && bitmap_fits(self, peer);
+  if (interrupted) return sync_verdict(self, peer, "first-sync-resumed", Action::by_bitmap);
+  return sync_verdict(self, peer, "first-sync", Action::everything);
+}
+
+Verdict discard(const CopyFacts& self, const CopyFacts& peer, std::string_view row) {
+  if (self.discard_my_data == peer.discard_my_data) return {};
+  if (peer.discard_my_data) return sync_verdict(self, peer, row, Action::everything);
+  return mirrored(sync_verdict(peer, self, row, Action::everything));
+}
+
+Verdict forked(const CopyFacts& self, const CopyFacts& peer) {
+  const Verdict decided = discard(self, peer, "split-brain-discarded");
+  if (!decided.row.empty()) return decided;
+  return {"split-brain", Action::split_brain, Direction::none,
+          "both sides wrote since they parted; decide with resolve --keep NODE"};
+}
+
+Verdict unrelated(const CopyFacts& self, const CopyFacts& peer) {
+  const Verdict decided = discard(self, peer, "unrelated-discarded");
+  if (!decided.row.empty()) return decided;
+  return {"unrelated-data", Action::refuse, Direction::none,
+          "the two copies have no history in common; run connect --discard-my-data on the node "
+          "whose copy may be overwritten"};
+}
+
+}  // namespace
+
+Relation compare(const Lineage& self, const Lineage& peer) {
+  if (self.empty() && peer.empty()) return Relation::both_empty;
+  if (self.empty()) return Relation::self_empty;
+  if (peer.empty()) return Relation::peer_empty;
+  if (self.back() == peer.back()) return Relation::equal;
+  const bool peer_tip_known = contains(self, peer.back());
+  const bool self_tip_known = contains(peer, self.back());
+  if (peer_tip_known && !self_tip_known) return Relation::self_newer;
+  if (self_tip_known && !peer_tip_known) return Relation::peer_newer;
+  return self.front() == peer.front() ? Relation::forked : Relation::unrelated;
+}
+
+void append_generation(Lineage& lineage, GenerationId id, std::size_t max, const Lineage& keep) {
+  lineage.push_back(id);
+  if (lineage.size() <= max) return;
+  // Oldest first, but never the root, a base, or the newest two.
+  for (auto at = lineage.begin() + 1; at + 2 < lineage.end(); ++at) {
+    if (!contains(keep, *at)) {
+      lineage.erase(at);
+      return;
+    }
+  }
+}
+
+Verdict settle(const CopyFacts& self, const CopyFacts& peer, Protocol protocol) {
+  const Relation relation = compare(self.lineage, peer.lineage);
+  const bool related = relation == Relation::equal || relation == Relation::self_newer ||
+                       relation == Relation::peer_newer;
+  if (related && self.old_session != peer.old_session) {
+    if (peer.old_session) {
+      return sync_verdict(self, peer, "copy-from-the-past", Action::everything);
+    }
+    return mirrored(sync_verdict(peer, self, "copy-from-the-past", Action::everything));
+  }
+  switch (relation) {
+    case Relation::both_empty:
+      return {"both-empty", Action::wait, Direction::none, {}};
+    case Relation::self_empty:
+      return mirrored(first_sync(peer, self));
+    case Relation::peer_empty:
+      return first_sync(self, peer);
+    case Relation::equal:
+      return equal_verdict(self, peer, protocol);
+    case Relation::self_newer:
+      return fast_forward(self, peer);
+    case Relation::peer_newer:
+      return mirrored(fast_forward(peer, self));
+    case Relation::forked:
+      return forked(self, peer);
+    case Relation::unrelated:
+      return unrelated(self, peer);
+  }
+  return {};
+}
+
+}  // namespace baton::replication

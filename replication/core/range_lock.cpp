@@ -1,0 +1,53 @@
+#include "replication/core/range_lock.h"
+
+#include "base/assert.h"
+
+namespace baton::replication {
+
+bool RangeLock::acquire(RangeClaim& claim, RangeClaim::Granted granted, void* context) {
+  BATON_ASSERT(!claim.is_linked(), "a claim is in the lock at most once");
+  claim.blockers_ = 0;
+  claim.on_granted_ = granted;
+  claim.context_ = context;
+  for (const RangeClaim& earlier : claims_) {
+    if (claim.conflicts_with(earlier)) ++claim.blockers_;
+  }
+  claims_.push_back(claim);
+  claim.waiting_ = claim.blockers_ > 0;
+  return !claim.waiting_;
+}
+
+void RangeLock::release(RangeClaim& claim) {
+  BATON_ASSERT(claim.is_linked(), "only what was acquired can be released");
+  auto later = claims_.iterator_to(claim);
+  later = claims_.erase(later);
+  // Count first, tell afterwards: whoever is granted may acquire or release at once.
+  bool somebody = false;
+  for (; later != claims_.end(); ++later) {
+    if (!later->conflicts_with(claim)) continue;
+    BATON_ASSERT(later->blockers_ > 0, "every earlier conflict was counted");
+    --later->blockers_;
+    somebody = somebody || later->blockers_ == 0;
+  }
+  while (somebody) somebody = grant_next();
+}
+
+bool RangeLock::grant_next() {
+  for (RangeClaim& claim : claims_) {
+    if (!claim.waiting_ || claim.blockers_ > 0) continue;
+    claim.waiting_ = false;
+    claim.on_granted_(claim);
+    return true;
+  }
+  return false;
+}
+
+bool RangeLock::written_in(std::uint64_t offset, std::uint64_t length) const {
+  const RangeClaim probe(offset, length, false);
+  for (const RangeClaim& claim : claims_) {
+    if (probe.conflicts_with(claim)) return true;
+  }
+  return false;
+}
+
+}  // namespace baton::replication

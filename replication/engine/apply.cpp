@@ -1,0 +1,82 @@
+// The peer's side: what the holder sends is applied in the holder's order, and answered.
+#include <algorithm>
+
+#include "replication/engine/engine.h"
+#include "replication/engine/range_guard.h"
+
+namespace baton::replication {
+
+using blockdev::Op;
+using blockdev::Request;
+
+void Volume::apply(Incoming&& message, Session& session) {
+  session.scope().spawn(apply_one(std::move(message), session));
+}
+
+// Starts in the order of arrival, up to its claim; overlapping writes go on in that order.
+Task<> Volume::apply_one(Incoming message, Session& session) {
+  const wire::Header header = message.header;
+  Applied applied;
+  applied.number = header.number;
+  applying_.push_back(applied);
+  wire::Header reply;
+  reply.volume = header.volume;
+  reply.number = header.number;
+  if ((header.flags & wire::flag_ack_received) != 0) session.tell(reply, wire::Type::received);
+
+  RangeGuard guard(ranges_, header.offset, header.length, true);
+  co_await guard.acquired();
+  Request own;
+  own.op = message.type() == wire::Type::write ? Op::write : Op::write_zeroes;
+  own.flags.fua = (header.flags & wire::flag_fua) != 0;
+  own.flags.no_hole = (header.flags & wire::flag_no_hole) != 0;
+  own.offset = header.offset;
+  own.length = header.length;
+  own.data = message.payload.data();
+  if (failed_) {
+    own.error = IoError::io;
+  } else {
+    co_await perform(disk(), own);
+  }
+  guard.release();
+  applied.unlink();
+  applied_.notify_all();
+  if (own.error != IoError::none) {
+    reply.flags = wire::flag_error;
+    engine_.disk_failed(*this, "a write from the peer");
+  }
+  session.tell(reply, wire::Type::done);
+}
+
+Task<> Volume::applied_all() {
+  while (!applying_.empty()) co_await applied_.wait();
+}
+
+void Volume::serve_flush(const wire::Header& flush, Session& session) {
+  session.scope().spawn(flush_for_peer(flush, session));
+}
+
+// A flush may overtake the writes that it names (schedules: priority-overtakes).
+Task<> Volume::flush_for_peer(wire::Header flush, Session& session) {
+  while (session.received_number() < flush.follows && !session.dropped()) {
+    co_await session.bulk_received().wait();
+  }
+  while (!applying_.empty() && applying_.front().number <= flush.follows) {
+    co_await applied_.wait();
+  }
+  if (session.dropped()) co_return;
+  Request own;
+  own.op = Op::flush;
+  own.error = IoError::io;
+  if (!failed_) co_await perform(disk(), own);
+  wire::Header reply;
+  reply.volume = flush.volume;
+  reply.number = flush.number;
+  if (own.error != IoError::none) {
+    reply.flags = wire::flag_error;
+    engine_.disk_failed(*this, "a flush");
+  }
+  session.tell(reply, wire::Type::flushed);
+}
+
+}  // namespace baton::replication

@@ -1,0 +1,160 @@
+// One session after the other: both nodes dial, one link is kept, its loss is made durable before
+// anybody is told that a write is done (design §3 rules 4, 5, 8).
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "replication/engine/engine.h"
+
+namespace baton::replication {
+namespace {
+
+// design §8 "Both ends dial, back-off 100 ms to 5 s"
+constexpr Duration backoff_min = std::chrono::milliseconds(100);
+constexpr Duration backoff_max = std::chrono::seconds(5);
+// The greeting is quick, but a peer that settles may be writing a large bitmap first.
+constexpr int handshake_timeouts = 3;
+
+}  // namespace
+
+Task<> Engine::keep_connected() {
+  if (dialling_) co_return;
+  dialling_ = true;
+  Duration backoff = backoff_min;
+  while (up_ && want_connected_) {
+    if (session_ != nullptr) {
+      backoff = backoff_min;
+      co_await session_changed_.wait();
+      continue;
+    }
+    Result<Link> link = co_await env_.links.dial(peer_name_, env_.clock.now() + config_.timeout);
+    if (link && up_ && want_connected_ && session_ == nullptr) {
+      Link taken = std::move(*link);
+      co_await run_link(std::move(taken), true);
+    } else if (!link && last_error_ != link.error().message) {
+      last_error_ = link.error().message;
+      changed();
+    }
+    if (!up_ || !want_connected_) break;
+    // A little randomness keeps two nodes from dialling each other in step for ever.
+    const auto jitter = static_cast<std::int64_t>(env_.random.next() % 1000);
+    const Duration delay = backoff + backoff * jitter / 4000;
+    co_await session_changed_.wait_until(env_.clock, env_.clock.now() + delay);
+    backoff = std::min(backoff * 2, backoff_max);
+  }
+  dialling_ = false;
+  session_changed_.notify_all();
+}
+
+void Engine::accept(Link link) {
+  if (!up_ || !want_connected_ || !has_peer()) {
+    link->close();
+    return;
+  }
+  scope_.spawn(run_link(std::move(link), false));
+}
+
+// Drops a link that does not get through its greeting, or through settling, in time.
+Task<> Engine::limit_greeting(Session& session, bool& over) {
+  const TimePoint deadline = env_.clock.now() + config_.timeout * handshake_timeouts;
+  while (!over && !session.established() && env_.clock.now() < deadline) {
+    co_await session_changed_.wait_until(env_.clock, deadline);
+  }
+  if (!over && !session.established()) {
+    session.drop("the peer did not get through the handshake in time");
+  }
+}
+
+// Two links can come up at once, because both nodes dial. The one dialled by the node with the
+// smaller name stays, unless the peer was restarted: then the older one is dead and yields.
+Task<bool> Engine::make_room_for(Session& candidate, bool dialled) {
+  while (session_ != nullptr) {
+    Session& current = *session_;
+    const bool restarted = current.peer_hello_.instance != candidate.peer_hello_.instance;
+    const bool preferred = dialled == (config_.self < peer_name_);
+    const bool yields = restarted || (!current.established() && preferred);
+    if (!yields) co_return false;
+    current.drop(restarted ? "the peer was restarted" : "another link to the peer is kept");
+    while (session_ == &current) co_await session_changed_.wait();
+  }
+  co_return up_&& want_connected_;
+}
+
+Task<> Engine::run_link(Link link, bool dialled) {
+  Session session(*this, std::move(link));
+  bool over = false;
+  session.scope().spawn(limit_greeting(session, over));
+  const bool greeted = co_await session.greet();
+  bool ran = false;
+  if (greeted) {
+    const bool room = co_await make_room_for(session, dialled);
+    if (room && !session.dropped_) {
+      ran = true;
+      session_ = &session;
+      // The earlier session's writes are over before this one begins (schedules:
+      // old-session-write-lands-late): it was joined before session_ was cleared.
+      settling_ = true;
+      update_gate();
+      const bool settled = co_await session.settle();
+      if (settled && !session.dropped_) {
+        settling_ = false;
+        co_await session.run();
+      }
+      settling_ = false;
+    } else if (room) {
+      session.drop("the link was lost");
+    } else {
+      session.drop("another link to the peer is kept");
+    }
+  }
+  // A refusal's goodbye leaves before the socket closes; limit_greeting() bounds this.
+  co_await session.sender_.emptied();
+  over = true;
+  session.drop("the link ended");
+  session_changed_.notify_all();
+  co_await session.sender_.stop();
+  co_await session.scope().join();
+  bytes_replicated_before_ += session.bytes_sent();
+  if (!session.established_ && session.fault() != last_error_) {
+    last_error_ = session.fault();
+    log(Journal::Level::notice, fmt::format("no session with {}: {}", peer_name_, session.fault()));
+  }
+  if (ran) session_ = nullptr;
+  update_gate();
+  gate_changed_.notify_all();
+  session_changed_.notify_all();
+  changed();
+}
+
+// The link is gone and nothing references the session's buffers any more. First everything that the
+// peer may lack becomes durable knowledge, then the writes that waited for the peer complete.
+Task<> Engine::session_ended(Session& session) {
+  log(Journal::Level::notice,
+      fmt::format("session with {} ended: {}", peer_name_, session.fault()));
+  last_error_ = session.fault();
+  going_alone_ = true;
+  const bool took_part = std::exchange(replicating_, false);
+  update_gate();
+  bool lacks = false;
+  for (auto& volume : volumes_) {
+    const bool volume_lacks = volume->session_lost();
+    lacks = lacks || volume_lacks;
+    volume->syncing = false;
+  }
+  if (took_part && !holding_) unvouched_ = DiskState::consistent;
+  // Completed writes that the peer may lack, or writes about to be completed without it: a
+  // generation at once. Otherwise with the first write that it will miss (rule 8).
+  if (took_part && holding_ && has_peer() && peer_has_tip_ && lacks) {
+    co_await make_generation();
+  }
+  session.lose_everything();
+  peer_offers_ = false;
+  if (!answer_) answer_ = failure("the connection to the other node was lost");
+  answered_.notify_all();
+  going_alone_ = false;
+  update_gate();
+  gate_changed_.notify_all();
+  changed();
+}
+
+}  // namespace baton::replication

@@ -1,0 +1,228 @@
+#include "replication/engine/engine.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace baton::replication {
+
+std::unique_ptr<Resource> make_resource(Environment environment, ResourceConfig config) {
+  return std::make_unique<Engine>(environment, std::move(config));
+}
+
+Engine::Engine(Environment environment, ResourceConfig config)
+    : env_(environment),
+      config_(std::move(config)),
+      gate_changed_(env_.loop),
+      session_changed_(env_.loop),
+      answered_(env_.loop),
+      scope_(env_.loop) {
+  for (const NodeConfig& node : config_.nodes) {
+    if (node.name != config_.self) peer_name_ = node.name;
+  }
+  for (std::uint32_t i = 0; i < config_.volumes.size(); ++i) {
+    volumes_.push_back(std::make_unique<Volume>(*this, i, config_.volumes[i]));
+  }
+  inconsistent_.assign(volumes_.size(), true);
+  instance_ = env_.random.next_id();
+}
+
+Engine::~Engine() = default;
+
+void Engine::log(Journal::Level level, std::string text) {
+  env_.journal.line(level, fmt::format("{}: {}", config_.name, text));
+}
+
+void Engine::changed() {
+  if (observer_ != nullptr) observer_->resource_changed(config_.name);
+}
+
+bool Engine::complete() const {
+  const bool torn =
+      std::find(inconsistent_.begin(), inconsistent_.end(), true) != inconsistent_.end();
+  return !lineage_.empty() && towards_.empty() && !torn;
+}
+
+bool Engine::every_volume_usable() const {
+  return std::ranges::all_of(
+      volumes_, [](const auto& volume) { return volume->attached() && !volume->failed(); });
+}
+
+blockdev::Superblock Engine::compose(const Volume& volume) const {
+  blockdev::Superblock next = volume.superblock();
+  next.lineage = lineage_;
+  next.towards = towards_;
+  next.epoch = epoch_.number;
+  next.holder = epoch_.holder;
+  next.boot_id = config_.boot_id;
+  next.clean = clean_;
+  next.released = released_;
+  next.primary = role_ == Role::primary;
+  next.inconsistent = inconsistent_[volume.index()];
+  next.adopted = adopted_;
+  next.peers[0] = slot_;
+  return next;
+}
+
+Task<bool> Engine::commit() {
+  bool durable = true;
+  for (auto& volume : volumes_) {
+    if (!volume->attached()) continue;
+    const IoError error = co_await volume->metadata().commit(compose(*volume));
+    if (error != IoError::none) {
+      disk_failed(*volume, "writing the superblock");
+      durable = false;
+    }
+  }
+  co_return durable;
+}
+
+void Engine::disk_failed(Volume& volume, const char* what) {
+  if (std::exchange(volume.failed_, true)) return;
+  log(Journal::Level::error,
+      fmt::format("volume {}: {} failed; the disk is not used any more. Repair or replace it, then "
+                  "restart the daemon",
+                  volume.index(), what));
+  // Without a disk this node must not be taken for a copy: the session ends, the peer goes on
+  // alone.
+  if (session_ != nullptr) session_->drop("this node's disk has failed");
+  update_gate();
+  changed();
+}
+
+DiskState Engine::disk_state(const Volume& volume) const {
+  if (!volume.attached()) return DiskState::diskless;
+  if (volume.failed()) return DiskState::failed;
+  if (lineage_.empty() || !towards_.empty() || inconsistent_[volume.index()]) {
+    return DiskState::inconsistent;
+  }
+  if (holding_ && !granted_away_) return DiskState::up_to_date;
+  const bool with_holder = session_ != nullptr && replicating_ && session_->peer_holding;
+  if (with_holder) return DiskState::up_to_date;
+  return unvouched_;
+}
+
+namespace {
+
+double percent_in_sync(const Volume& volume) {
+  if (volume.size() == 0) return 100.0;
+  const auto out = static_cast<double>(volume.metadata_bits_set());
+  return 100.0 * (1.0 - out / static_cast<double>(volume.size()));
+}
+
+}  // namespace
+
+ResourceStatus Engine::status() const {
+  ResourceStatus status;
+  status.name = config_.name;
+  status.role = role_;
+  status.up = up_;
+  status.baton_holder = epoch_.holder;
+  status.baton_epoch = epoch_.number;
+  status.window_open = offering_ || peer_offers_;
+  status.held_writes = held_;
+  status.held_reason = held_ > 0 ? held_reason_ : "";
+  if (held_ > 0) {
+    const Duration held_for = env_.clock.now() - held_since_;
+    status.held_oldest_ms = static_cast<std::uint64_t>(
+        std::chrono::duration_cast<std::chrono::milliseconds>(held_for).count());
+  }
+  status.bytes_replicated =
+      bytes_replicated_before_ + (session_ != nullptr ? session_->bytes_sent() : 0);
+  for (const auto& volume : volumes_) {
+    status.devices.push_back({volume->index(), disk_state(*volume), volume->size()});
+    for (const ClientDevice& client : volume->clients()) status.clients.push_back(client.name());
+  }
+  if (!has_peer()) return status;
+
+  ConnectionStatus connection;
+  connection.name = peer_name_;
+  const bool connected = session_ != nullptr && session_->established();
+  connection.connection_state = connected         ? ConnectionState::connected
+                                : want_connected_ ? ConnectionState::connecting
+                                                  : ConnectionState::stand_alone;
+  connection.peer_role = connected ? session_->peer_role : Role::unknown;
+  connection.split_brain = connected ? split_brain_ : std::nullopt;
+  connection.last_error = connected ? "" : last_error_;
+  for (const auto& volume : volumes_) {
+    PeerVolumeStatus peer;
+    peer.volume = volume->index();
+    peer.out_of_sync_bytes = volume->metadata_bits_set();
+    peer.percent_in_sync = percent_in_sync(*volume);
+    if (connected) {
+      const auto& disks = session_->peer_disks;
+      if (volume->index() < disks.size()) peer.peer_disk_state = disks[volume->index()];
+      const bool target = !towards_.empty();
+      if (replicating_) {
+        peer.replication_state = !volume->syncing ? ReplicationState::established
+                                 : target         ? ReplicationState::sync_target
+                                                  : ReplicationState::sync_source;
+      }
+    }
+    connection.peer_devices.push_back(peer);
+  }
+  status.connections.push_back(std::move(connection));
+  return status;
+}
+
+Result<blockdev::Limits> Engine::limits(std::uint32_t volume) const {
+  if (volume >= volumes_.size()) {
+    return failure(fmt::format("{} has no volume {}", config_.name, volume));
+  }
+  if (!up_ || !volumes_[volume]->attached()) {
+    return failure(fmt::format("{} is not up on this node; run batonctl up {}", config_.name,
+                               config_.name));
+  }
+  return volumes_[volume]->export_limits();
+}
+
+Result<std::unique_ptr<blockdev::BlockDevice>> Engine::open(std::uint32_t volume,
+                                                            ClientInfo client) {
+  const Result<blockdev::Limits> usable = limits(volume);
+  if (!usable) return std::unexpected(usable.error());
+  auto device = std::make_unique<ClientDevice>(*this, *volumes_[volume], std::move(client));
+  device->fenced = may_write();
+  changed();
+  return device;
+}
+
+// Each node tells the other its role and disks whenever they change.
+void Engine::tell_status() {
+  if (session_ == nullptr || !session_->established()) return;
+  std::vector<std::byte> text;
+  text.push_back(static_cast<std::byte>(role_));
+  for (const auto& volume : volumes_) text.push_back(static_cast<std::byte>(disk_state(*volume)));
+  wire::Header header;
+  header.epoch = epoch_.number;
+  session_->tell(header, wire::Type::status, text);
+}
+
+void Engine::peer_status(Incoming& message, Session& session) {
+  const auto text = message.payload.span();
+  if (text.size() != volumes_.size() + 1 || text[0] > static_cast<std::byte>(Role::primary)) {
+    return session.drop("the peer's status is malformed");
+  }
+  session.peer_role = static_cast<Role>(text[0]);
+  for (std::size_t i = 0; i < volumes_.size(); ++i) {
+    if (text[i + 1] > static_cast<std::byte>(DiskState::up_to_date)) {
+      return session.drop("the peer's status is malformed");
+    }
+    session.peer_disks[i] = static_cast<DiskState>(text[i + 1]);
+  }
+  changed();
+}
+
+Result<> Engine::tunnel(std::span<const std::byte> bytes) {
+  if (session_ == nullptr || !session_->established()) {
+    return failure(fmt::format("{} is not connected to {}", config_.name, peer_name_));
+  }
+  if (bytes.size() > wire::control_bytes_max) return failure("the message is too long");
+  session_->tell({}, wire::Type::tunnel, bytes);
+  return {};
+}
+
+void Engine::deliver_tunnel(std::span<const std::byte> bytes) {
+  if (tunnel_handler_) tunnel_handler_(bytes);
+}
+
+}  // namespace baton::replication

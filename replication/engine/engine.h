@@ -1,0 +1,196 @@
+// The resource on this node: which session is on, who holds the baton, what is durable about it.
+// Declared here for the parts of engine/; control/ sees resource.h only.
+//
+//   engine.cpp       construction, status, the superblock
+//   verbs.cpp        up, down, primary, secondary, connect, disconnect, invalidate …
+//   connection.cpp   dialling, accepting, one session after the other, what its loss means
+//   settling.cpp     the handshake's verdicts made durable
+//   gate.cpp         who may write now, and what held writes wait for
+//   handover.cpp     the baton moves
+//   resync.cpp       copying what differs
+#pragma once
+
+#include <optional>
+
+#include "replication/core/baton.h"
+#include "replication/engine/session.h"
+
+namespace baton::replication {
+
+class Engine final : public Resource {
+ public:
+  Engine(Environment environment, ResourceConfig config);
+  ~Engine() override;
+
+  // Resource
+  Task<Result<>> up() override;
+  Task<Result<>> down() override;
+  Task<Result<>> promote(PromoteOptions options) override;
+  Task<Result<>> demote(bool force) override;
+  Task<Result<>> connect(bool discard_my_data) override;
+  Task<Result<>> disconnect() override;
+  Task<Result<>> attach() override;
+  Task<Result<>> detach() override;
+  Task<Result<>> invalidate() override;
+  Task<Result<>> handover(std::string to) override;
+  Task<Result<>> offer() override;
+  Task<Result<>> withdraw_offer() override;
+  ResourceStatus status() const override;
+  void observe(ResourceObserver* observer) override { observer_ = observer; }
+  Result<blockdev::Limits> limits(std::uint32_t volume) const override;
+  Result<std::unique_ptr<blockdev::BlockDevice>> open(std::uint32_t volume,
+                                                      ClientInfo client) override;
+  void accept(Link link) override;
+  Result<> tunnel(std::span<const std::byte> bytes) override;
+  void on_tunnel(TunnelHandler handler) override { tunnel_handler_ = std::move(handler); }
+
+  // --- for the parts of the engine ---
+  Environment& env() { return env_; }
+  const ResourceConfig& config() const { return config_; }
+  bool has_peer() const { return !peer_name_.empty(); }
+  std::vector<std::unique_ptr<Volume>>& volumes() { return volumes_; }
+  void log(Journal::Level level, std::string text);
+  void changed();  // status() shows something new
+
+  void spawn(Task<> task) { scope_.spawn(std::move(task)); }
+  bool going_alone() const { return going_alone_; }
+
+  // gate.cpp. A client write first waits for admission; just before it is submitted it looks once
+  // more whether the copies it would go to have changed meanwhile.
+  bool admits() const { return admits_; }
+  Task<IoError> admission(ClientDevice& client, const char** reason);
+  bool submission_blocked() const { return going_alone_ || settling_ || needs_generation(); }
+  bool may_write() const { return holding_ && role_ == Role::primary; }
+  void unblock_submission();
+  Signal& gate_changed() { return gate_changed_; }
+  // The session that takes part in writes, or null.
+  Session* replicating() { return session_ != nullptr && replicating_ ? session_ : nullptr; }
+  // The session through which the holder's data can be read, or null.
+  Session* holder_session();
+  bool reads_own_copy() const;
+  Task<Session*> wait_for_holder_session(TimePoint deadline);
+
+  // connection.cpp
+  Task<> session_ended(Session& session);
+  // settling.cpp
+  Task<Result<>> apply_verdicts(Session& session);
+  wire::State describe(Session& session) const;
+  void session_established(Session& session);
+  // handover.cpp
+  void asked_for_baton(const wire::Header& header, Session& session);
+  void granted(const wire::Header& header, Session& session);
+  void taken(const wire::Header& header);
+  void handover_refused(std::string reason);
+  void offered(bool open);
+  void void_offer();
+  // resync.cpp
+  void sync_begins(Incoming& message, Session& session);
+  void sync_ends(Session& session);
+  void sync_is_ready();
+  void sync_finished(Session& session);
+  // engine.cpp
+  void disk_failed(Volume& volume, const char* what);
+  void peer_status(Incoming& message, Session& session);
+  void tell_status();
+  void deliver_tunnel(std::span<const std::byte> bytes);
+  DiskState disk_state(const Volume& volume) const;
+  Epoch epoch() const { return epoch_; }
+
+ private:
+  friend class Session;
+  struct HeldWrite;
+
+  void update_gate();
+  bool needs_generation() const {
+    return holding_ && role_ == Role::primary && has_peer() && peer_has_tip_ && !replicating_;
+  }
+  Task<bool> make_generation();
+  // Writes the superblock of every volume with what this object knows now. False: a disk failed.
+  Task<bool> commit();
+  blockdev::Superblock compose(const Volume& volume) const;
+  bool complete() const;
+  bool every_volume_usable() const;
+  Task<Result<>> attach_all();
+  Task<> turn_log_into_bits();
+  Task<> keep_connected();
+  Task<> run_link(Link link, bool dialled);
+  Task<bool> make_room_for(Session& candidate, bool dialled);
+  Task<> limit_greeting(Session& session, bool& over);
+  Task<Result<>> not_settling();
+  Task<Result<>> take_alone(bool force_generation);
+  Task<Result<>> start_fresh();
+  Task<Result<>> ask_peer_for_baton(bool first_write);
+  Task<Result<>> give_baton(bool primary);
+  Task<Result<>> quiesce();
+  Task<bool> wait_drained(TimePoint deadline);
+  Task<> give_baton_to_peer(bool primary);
+  Task<> take_granted(wire::Header header, Session& session);
+  Task<> take_for_first_write();
+  Task<> become_target(Lineage towards, Session& session);
+  Task<> finish_as_target(Session& session);
+  Task<> finish_as_source(Session& session);
+  Task<> sync_everything(Session& session);
+  void fence_clients();
+  std::string whole_status_line() const;
+
+  Environment env_;
+  ResourceConfig config_;
+  std::string peer_name_;
+  std::vector<std::unique_ptr<Volume>> volumes_;
+  ResourceObserver* observer_ = nullptr;
+  TunnelHandler tunnel_handler_;
+
+  // What the superblocks say (the same in every volume), and what is true beyond them.
+  Lineage lineage_;
+  Lineage towards_;
+  Epoch epoch_;
+  blockdev::PeerSlot slot_;
+  bool adopted_ = false;
+  bool clean_ = false;
+  bool released_ = false;
+  std::vector<bool> inconsistent_;  // per volume
+
+  bool up_ = false;
+  bool stopping_ = false;
+  bool want_connected_ = false;
+  bool discard_my_data_ = false;
+  Role role_ = Role::secondary;
+  bool holding_ = false;         // the baton, on our own word
+  bool granted_away_ = false;    // GRANT sent, TAKEN not seen: not ours on our own word any more
+  bool wrote_alone_ = false;     // made a generation since we parted from the peer
+  bool resume_primary_ = false;  // was Primary earlier in this boot
+  Arrival arrival_ = Arrival::crashed;
+  DiskState unvouched_ = DiskState::consistent;  // what a complete copy is without a witness
+
+  Session* session_ = nullptr;  // the one that settles or is established
+  bool replicating_ = false;    // it takes part in writes
+  bool settling_ = false;       // states are being compared: nothing may change under that
+  bool going_alone_ = false;    // its loss is being made durable
+  // The peer's copy may have our tip as its own: going on without it makes a generation (rule 8).
+  bool peer_has_tip_ = false;
+  bool dialling_ = false;
+  std::uint64_t instance_ = 0;  // of this process, so that the peer knows a restart
+  std::string last_error_;
+  std::optional<std::string> split_brain_;
+  std::uint64_t bytes_replicated_before_ = 0;
+
+  // gate
+  bool admits_ = false;
+  bool quiescing_ = false;
+  const char* quiesce_reason_ = "";
+  bool making_generation_ = false;
+  bool offering_ = false;     // quiesced and offered; our own write voids it
+  bool peer_offers_ = false;  // our client's first write may ask for the baton
+  bool asking_ = false;
+  bool sync_ready_ = false;         // the target has recorded that it is one
+  std::optional<Result<>> answer_;  // to our handover_ask
+  std::uint64_t held_ = 0;
+  TimePoint held_since_;
+  const char* held_reason_ = "";
+  Signal gate_changed_;
+  Signal session_changed_;
+  Signal answered_;
+  Scope scope_;
+};
+
+}  // namespace baton::replication

@@ -1,0 +1,109 @@
+// Who may write now, and what held writes wait for (design §4; rules 3 and 11).
+#include <fmt/format.h>
+
+#include "replication/engine/engine.h"
+
+namespace baton::replication {
+
+void Engine::update_gate() {
+  const bool open = up_ && !stopping_ && may_write() && !granted_away_ && !quiescing_ &&
+                    !going_alone_ && !settling_ && !needs_generation();
+  const bool opened = open && !admits_;
+  admits_ = open;
+  if (opened) gate_changed_.notify_all();
+}
+
+// A client's write at a node that does not admit it at once. Bounded by one deadline, counted from
+// the request's arrival (rule 11).
+Task<IoError> Engine::admission(ClientDevice& client, const char** reason) {
+  const TimePoint arrived = env_.clock.now();
+  const TimePoint deadline = arrived + config_.fence_hold;
+  ++held_;
+  if (held_ == 1) held_since_ = arrived;
+  IoError error = IoError::none;
+  while (!admits_) {
+    const char* why = "";
+    if (!up_ || stopping_) {
+      error = IoError::shutdown;
+      break;
+    }
+    if (may_write()) {
+      why = quiescing_ ? quiesce_reason_ : "the loss of the other node is being recorded";
+      if (offering_) void_offer();
+      if (admits_) break;
+      unblock_submission();
+    } else if (peer_offers_) {
+      why = "the other node was asked for the baton";
+      if (!asking_) scope_.spawn(take_for_first_write());
+    } else if (granted_away_) {
+      why = "the baton is on its way to the other node";
+    } else if (client.fenced) {
+      why = "the baton has moved to the other node while this client was attached";
+    } else {
+      *reason = "this node is Secondary and does not hold the baton";
+      error = IoError::not_permitted;
+      break;
+    }
+    held_reason_ = why;
+    changed();
+    const bool told = co_await gate_changed_.wait_until(env_.clock, deadline);
+    if (!told && !admits_) {
+      *reason = why;
+      // ENOSPC pauses a QEMU guest under its default policy; EIO would reach its filesystem.
+      error = IoError::no_space;
+      break;
+    }
+  }
+  if (--held_ == 0) held_reason_ = "";
+  changed();
+  co_return error;
+}
+
+// The first write that the peer will miss is here: the generation comes first.
+void Engine::unblock_submission() {
+  if (!needs_generation() || making_generation_ || going_alone_ || settling_) return;
+  making_generation_ = true;
+  struct Run {
+    static Task<> make(Engine& engine) {
+      co_await engine.make_generation();
+      engine.making_generation_ = false;
+      engine.update_gate();
+      engine.gate_changed_.notify_all();
+    }
+  };
+  scope_.spawn(Run::make(*this));
+}
+
+// Rule 8. Durable in every volume before any write in it completes.
+Task<bool> Engine::make_generation() {
+  const GenerationId id = env_.random.next_id();
+  Lineage keep{slot_.base_id, slot_.told_id};
+  append_generation(lineage_, id, blockdev::lineage_max, keep);
+  slot_.behind = true;
+  log(Journal::Level::notice,
+      fmt::format("going on without {}: new generation {:016x}", peer_name_, id));
+  const bool durable = co_await commit();
+  peer_has_tip_ = false;
+  wrote_alone_ = true;
+  co_return durable;
+}
+
+bool Engine::reads_own_copy() const {
+  return holding_ && !granted_away_ && complete();
+}
+
+Session* Engine::holder_session() {
+  const bool usable = session_ != nullptr && replicating_ && session_->peer_holding;
+  return usable ? session_ : nullptr;
+}
+
+// Rule 7: a node that does not hold the baton asks the holder; it waits briefly for one.
+Task<Session*> Engine::wait_for_holder_session(TimePoint deadline) {
+  while (holder_session() == nullptr && !reads_own_copy() && up_) {
+    const bool told = co_await gate_changed_.wait_until(env_.clock, deadline);
+    if (!told) break;
+  }
+  co_return holder_session();
+}
+
+}  // namespace baton::replication

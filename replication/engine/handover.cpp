@@ -1,0 +1,360 @@
+// The baton moves between two nodes that stay connected (design §4 "Handover", steps 1 to 5).
+//
+//   step  S (holder)                                 D (the other node)
+//   1     stops admitting writes: holds them
+//   2     everything in flight written and flushed on both copies
+//   3     GRANT(e+1, last write number)          ->
+//   4                                                has all up to that number, makes e+1 durable
+//   5                                            <-  TAKEN
+// Before 3 every failure leaves S the holder. After 3 S never resumes on its own word: the next
+// session decides (settling.cpp), because D may have taken it.
+#include <fmt/format.h>
+
+#include "replication/engine/engine.h"
+
+namespace baton::replication {
+
+using wire::Type;
+
+namespace {
+// Header::flags of grant and handover_ask; a namespace of their own beside the data flags.
+constexpr std::uint32_t flag_primary = 1U << 16U;      // grant: the receiver becomes Primary
+constexpr std::uint32_t flag_first_write = 1U << 17U;  // ask: a client's write, not an operator
+}  // namespace
+
+Task<bool> Engine::wait_drained(TimePoint deadline) {
+  for (auto& volume : volumes_) {
+    while (volume->writes_in_flight() > 0) {
+      const bool told = co_await volume->drained().wait_until(env_.clock, deadline);
+      if (!told && volume->writes_in_flight() > 0) co_return false;
+    }
+  }
+  co_return true;
+}
+
+// Steps 1 and 2. On failure admission stays stopped; the caller lets it go on.
+Task<Result<>> Engine::quiesce() {
+  quiescing_ = true;
+  update_gate();
+  const bool drained = co_await wait_drained(env_.clock.now() + config_.timeout);
+  if (!drained) {
+    co_return failure(
+        fmt::format("writes of {} did not finish within the timeout; nothing was "
+                    "changed",
+                    config_.name));
+  }
+  for (auto& volume : volumes_) {
+    const IoError flushed = co_await volume->flush_copies(false);
+    if (flushed != IoError::none) {
+      co_return failure(fmt::format("volume {} of {} could not be flushed; nothing was changed",
+                                    volume->index(), config_.name));
+    }
+  }
+  co_return Result<>{};
+}
+
+// Step 3 to 5 for a quiesced resource. Returns when the peer has taken it, or the session has ended
+// (then granted_away_ says that we wait for the next one).
+Task<> Engine::give_baton_to_peer(bool primary) {
+  Session* const session = session_;
+  const bool possible = session != nullptr && replicating_ && holding_ && !granted_away_ &&
+                        !volumes_.front()->syncing && slot_.behind == false;
+  if (!possible) co_return;
+  granted_away_ = true;
+  offering_ = false;
+  update_gate();
+  wire::Header grant;
+  grant.epoch = epoch_.number + 1;
+  grant.number = session->id();
+  grant.follows = session->last_number();
+  grant.flags = primary ? flag_primary : 0;
+  session->tell(grant, Type::grant);
+  while (granted_away_ && session_ == session && replicating_) {
+    co_await gate_changed_.wait();
+  }
+}
+
+Task<Result<>> Engine::give_baton(bool primary) {
+  const bool offered = offering_;
+  if (!offered) {
+    quiesce_reason_ = "the baton is being handed to the other node";
+    Result<> quiet = co_await quiesce();
+    if (!quiet) {
+      quiescing_ = false;
+      update_gate();
+      co_return quiet;
+    }
+  }
+  co_await give_baton_to_peer(primary);
+  const bool gone = !holding_;
+  const bool unknown = granted_away_;
+  quiescing_ = false;
+  update_gate();
+  gate_changed_.notify_all();
+  if (gone) co_return Result<>{};
+  if (unknown) {
+    co_return failure(fmt::format(
+        "the link to {} was lost while the baton was on its way; writes here are held until the "
+        "nodes meet again and know who has it",
+        peer_name_));
+  }
+  co_return failure(
+      fmt::format("{} cannot take the baton of {} now: its copy is not UpToDate or it "
+                  "is not connected; wait with wait-sync",
+                  peer_name_, config_.name));
+}
+
+Task<Result<>> Engine::handover(std::string to) {
+  Result<> ready = co_await not_settling();
+  if (!ready) co_return ready;
+  if (!has_peer()) co_return failure(fmt::format("{} has no other node", config_.name));
+  const bool connected = session_ != nullptr && replicating_;
+  if (!connected) {
+    co_return failure(fmt::format("{} is not connected to {}; handover needs both nodes",
+                                  config_.name, peer_name_));
+  }
+  if (to.empty()) to = holding_ ? peer_name_ : config_.self;
+  if (to != config_.self && to != peer_name_) {
+    co_return failure(fmt::format("{} has no node {}; it has {} and {}", config_.name, to,
+                                  config_.self, peer_name_));
+  }
+  if (to == config_.self) {
+    if (may_write()) co_return Result<>{};
+    if (holding_ && !granted_away_) co_return co_await take_alone(false);
+    co_return co_await ask_peer_for_baton(false);
+  }
+  if (!holding_) {
+    if (session_->peer_holding) co_return Result<>{};
+    co_return failure(fmt::format("{} does not hold the baton of {}", config_.self, config_.name));
+  }
+  if (quiescing_ && !offering_) {
+    co_return failure(
+        fmt::format("{} is already stopping its writes for another request", config_.name));
+  }
+  co_return co_await give_baton(true);
+}
+
+// --- D's side ------------------------------------------------------------------------------------
+
+Task<Result<>> Engine::ask_peer_for_baton(bool first_write) {
+  if (asking_)
+    co_return failure(fmt::format("the baton of {} was asked for already", config_.name));
+  Session* const session = session_;
+  if (session == nullptr || !replicating_) {
+    co_return failure(fmt::format("{} is not connected to {}", config_.name, peer_name_));
+  }
+  asking_ = true;
+  answer_.reset();
+  wire::Header ask;
+  ask.number = session->id();
+  ask.epoch = epoch_.number;
+  ask.flags = first_write ? flag_first_write : 0;
+  session->tell(ask, Type::handover_ask);
+  const TimePoint deadline = env_.clock.now() + config_.timeout * 2;
+  while (!answer_) {
+    const bool told = co_await answered_.wait_until(env_.clock, deadline);
+    if (!told) break;
+  }
+  asking_ = false;
+  if (!answer_) {
+    co_return failure(
+        fmt::format("{} did not answer the request for the baton of {}", peer_name_, config_.name));
+  }
+  Result<> answer = std::move(*answer_);
+  answer_.reset();
+  co_return answer;
+}
+
+// A client of ours wrote while the peer offers the baton. Refused: held writes go on to wait until
+// their deadline, since the offer may have been voided by a source that will offer again.
+Task<> Engine::take_for_first_write() {
+  const Result<> taken = co_await ask_peer_for_baton(true);
+  if (!taken) {
+    log(Journal::Level::warning,
+        "the baton was not given for the first write: " + taken.error().message);
+    peer_offers_ = false;
+  }
+  gate_changed_.notify_all();
+}
+
+void Engine::granted(const wire::Header& header, Session& session) {
+  const bool usable = header.number == session.id() && header.epoch > epoch_.number &&
+                      session.peer_holding && replicating_;
+  if (!usable) return session.drop("the peer granted a baton that it cannot grant");
+  session.scope().spawn(take_granted(header, session));
+}
+
+Task<> Engine::take_granted(wire::Header header, Session& session) {
+  // Step 4: everything that was acknowledged there is applied here before this node admits.
+  while (session.received_number() < header.follows && !session.dropped()) {
+    co_await session.bulk_received().wait();
+  }
+  if (session.dropped()) co_return;
+  for (auto& volume : volumes_) co_await volume->applied_all();
+  session.peer_holding = false;
+  epoch_ = {header.epoch, config_.self};
+  const bool primary = (header.flags & flag_primary) != 0;
+  const Role before = role_;
+  if (primary) role_ = Role::primary;
+  const bool durable = co_await commit();
+  if (!durable) {
+    role_ = before;
+    co_return;  // the failed disk has dropped the session; the peer stays what it is
+  }
+  // From here on this node holds, whatever becomes of the session.
+  holding_ = true;
+  peer_offers_ = false;
+  peer_has_tip_ = true;
+  wire::Header reply;
+  reply.epoch = header.epoch;
+  reply.number = header.number;
+  session.tell(reply, Type::taken);
+  if (primary) {
+    for (auto& volume : volumes_) {
+      for (ClientDevice& client : volume->clients()) client.fenced = true;
+    }
+  }
+  log(Journal::Level::notice, fmt::format("took the baton from {}: {}, epoch {}", peer_name_,
+                                          name_of(role_), epoch_.number));
+  answer_ = Result<>{};
+  answered_.notify_all();
+  update_gate();
+  gate_changed_.notify_all();
+  tell_status();
+  changed();
+}
+
+void Engine::handover_refused(std::string reason) {
+  answer_ = failure(std::move(reason));
+  answered_.notify_all();
+}
+
+void Engine::offered(bool open) {
+  peer_offers_ = open && !holding_;
+  gate_changed_.notify_all();
+  changed();
+}
+
+// --- S's side ------------------------------------------------------------------------------------
+
+void Engine::asked_for_baton(const wire::Header& header, Session& session) {
+  const bool first_write = (header.flags & flag_first_write) != 0;
+  std::string why;
+  if (header.number != session.id() || !replicating_) {
+    why = "the request belongs to another session";
+  } else if (!holding_ || granted_away_) {
+    why = fmt::format("{} does not hold the baton", config_.self);
+  } else if (first_write && !offering_) {
+    why = fmt::format("{} goes on writing: its own write came first, or nothing was offered",
+                      config_.self);
+  } else if (quiescing_ && !offering_) {
+    why = fmt::format("{} is stopping its writes for another request", config_.self);
+  } else if (slot_.behind || volumes_.front()->syncing) {
+    why = fmt::format("the copy on {} is not UpToDate; wait with wait-sync", peer_name_);
+  }
+  if (!why.empty()) {
+    session.tell({}, Type::handover_refused, std::as_bytes(std::span(why)));
+    return;
+  }
+  struct Give {
+    static Task<> run(Engine& engine, std::uint64_t session_id) {
+      const Result<> given = co_await engine.give_baton(true);
+      if (given) co_return;
+      engine.log(Journal::Level::warning, "handover: " + given.error().message);
+      Session* const now = engine.session_;
+      if (now != nullptr && now->established() && now->id() == session_id && engine.holding_) {
+        now->tell({}, Type::handover_refused, std::as_bytes(std::span(given.error().message)));
+      }
+    }
+  };
+  scope_.spawn(Give::run(*this, session.id()));
+}
+
+void Engine::taken(const wire::Header& header) {
+  if (session_ == nullptr || !granted_away_ || header.number != session_->id() ||
+      header.epoch != epoch_.number + 1) {
+    if (session_ != nullptr) session_->drop("the peer took a baton that was not granted");
+    return;
+  }
+  epoch_ = {header.epoch, peer_name_};
+  holding_ = false;
+  granted_away_ = false;
+  role_ = Role::secondary;
+  session_->peer_holding = true;
+  session_->peer_role = Role::primary;  // its status follows
+  fence_clients();
+  log(Journal::Level::notice,
+      fmt::format("{} has the baton: Secondary, epoch {}", peer_name_, epoch_.number));
+  struct Record {
+    static Task<> run(Engine& engine) { co_await engine.commit(); }
+  };
+  scope_.spawn(Record::run(*this));
+  update_gate();
+  gate_changed_.notify_all();
+  tell_status();
+  changed();
+}
+
+// Their memory is older than the disk from the peer's first write on: they are held, never let
+// through without an operator or a new handover (schedules: client-gone-baton-back).
+void Engine::fence_clients() {
+  for (auto& volume : volumes_) {
+    for (ClientDevice& client : volume->clients()) client.unflushed_writes = false;
+  }
+}
+
+Task<Result<>> Engine::offer() {
+  Result<> ready = co_await not_settling();
+  if (!ready) co_return ready;
+  if (offering_) co_return Result<>{};
+  if (!may_write() || granted_away_) {
+    co_return failure(fmt::format("{} is not Primary on {}", config_.name, config_.self));
+  }
+  if (session_ == nullptr || !replicating_ || slot_.behind || volumes_.front()->syncing) {
+    co_return failure(
+        fmt::format("{} cannot be offered: {} is not connected or its copy is not "
+                    "UpToDate; wait with wait-sync",
+                    config_.name, peer_name_));
+  }
+  if (quiescing_) {
+    co_return failure(
+        fmt::format("{} is already stopping its writes for another request", config_.name));
+  }
+  quiesce_reason_ = "the baton is offered to the other node";
+  Result<> quiet = co_await quiesce();
+  if (!quiet || session_ == nullptr || !replicating_) {
+    quiescing_ = false;
+    update_gate();
+    gate_changed_.notify_all();
+    if (!quiet) co_return quiet;
+    co_return failure(
+        fmt::format("the link to {} was lost; {} goes on here", peer_name_, config_.name));
+  }
+  offering_ = true;
+  session_->tell({}, Type::offer);
+  gate_changed_.notify_all();  // a write that is held already decides at once
+  changed();
+  co_return Result<>{};
+}
+
+// The own client's write came first: it decides (design §4 "Who asks (b)").
+void Engine::void_offer() {
+  if (!offering_ || granted_away_) return;
+  offering_ = false;
+  quiescing_ = false;
+  if (session_ != nullptr && session_->established()) session_->tell({}, Type::offer_void);
+  log(Journal::Level::notice, "the offer is void: a client here wrote first");
+  update_gate();
+  gate_changed_.notify_all();
+  changed();
+}
+
+Task<Result<>> Engine::withdraw_offer() {
+  if (!holding_ || granted_away_) {
+    co_return failure(fmt::format("the baton of {} has gone to {}", config_.name, peer_name_));
+  }
+  void_offer();
+  co_return Result<>{};
+}
+
+}  // namespace baton::replication

@@ -1,0 +1,301 @@
+// Copying what differs (rules 6 and 9; design §5).
+//
+//   source                                        target
+//   SYNC_BEGIN(lineage)                       ->  records `towards` and Inconsistent, durably
+//                                             <-  SYNC_READY
+//   writes and zeroings with flag_resync      ->  applied like any other write
+//   flushes; bits are cleared after each
+//   no bit left: records `told`, durably
+//   SYNC_END (after the last write)           ->  flushes, adopts the lineage, durably
+//                                             <-  SYNC_FINISHED
+//   removes the behind mark, durably
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "replication/engine/engine.h"
+#include "replication/engine/range_guard.h"
+
+namespace baton::replication {
+
+using blockdev::Op;
+using blockdev::Request;
+using wire::Type;
+
+namespace {
+
+constexpr std::uint64_t chunk_blocks = 256;  // 1 MiB: the largest message
+constexpr std::uint64_t zero_blocks = 4096;  // 16 MiB of hole are told in one message
+// In flight at once. Small while a guest writes, so that its writes find a short queue.
+constexpr std::size_t chunks_idle = 8;
+constexpr std::size_t chunks_busy = 2;
+constexpr std::uint64_t flush_every_bytes = 64U << 20U;
+
+}  // namespace
+
+struct SyncWindow {
+  explicit SyncWindow(Loop& loop) : moved(loop) {}
+  std::size_t in_flight = 0;
+  std::uint64_t copied_bytes = 0;  // since the last flush
+  bool failed = false;
+  Signal moved;
+};
+
+// True if the disk knows that the whole range reads as zeroes (a hole).
+Task<bool> Volume::known_zero(std::uint64_t offset, std::uint64_t length) {
+  std::vector<blockdev::Extent> extents;
+  Request status;
+  status.op = Op::block_status;
+  status.flags.req_one = true;
+  status.offset = offset;
+  status.length = length;
+  status.extents = &extents;
+  co_await perform(disk(), status);
+  co_return status.error == IoError::none && !extents.empty() && extents.front().zero &&
+      extents.front().length >= length;
+}
+
+// Copies one run of blocks: reads it while nobody writes it, and queues it before anybody does.
+Task<> Volume::copy_range(blockdev::BlockRange range, Session& session, SyncWindow& window) {
+  const std::uint64_t offset = range.first * blockdev::block_bytes;
+  const std::uint64_t length = std::min(range.count * blockdev::block_bytes, size() - offset);
+  bool sent_it = false;
+  SentWrite sent;
+  Latch finished;
+  Buffer data;
+  {
+    RangeGuard guard(ranges_, offset, length, false);
+    co_await guard.acquired();
+    const bool zero = co_await known_zero(offset, length);
+    // A hole that was written meanwhile is too long for one message: the next round copies it.
+    const bool too_long = !zero && range.count > chunk_blocks;
+    IoError error = too_long ? IoError::overflow : IoError::none;
+    if (!zero && !too_long) {
+      data = engine_.env().buffers.take(length);
+      error = IoError::no_memory;
+      if (data) {
+        Request own;
+        own.op = Op::read;
+        own.offset = offset;
+        own.length = length;
+        own.data = data.data();
+        co_await perform(disk(), own);
+        error = own.error;
+        if (error == IoError::io) engine_.disk_failed(*this, "a read for the resync");
+      }
+    }
+    while (error == IoError::none && !session.dropped() &&
+           (session.window_full() || unflushed_.full())) {
+      if (unflushed_.full()) flush_peer_soon();
+      co_await session.window_moved().wait();
+    }
+    if (error == IoError::none && !session.dropped()) {
+      sent.header.volume = static_cast<std::uint16_t>(index_);
+      sent.header.offset = offset;
+      sent.header.length = length;
+      sent.header.flags = wire::flag_resync;
+      sent.session = &session;
+      if (!zero) sent.payload = data.span();
+      sent.finished = &finished;
+      finished.add();
+      unflushed_.note(offset, length, true);
+      session.send(sent, zero ? Type::zero : Type::write);
+      sent_it = true;
+    } else if (!too_long && !session.dropped()) {
+      window.failed = true;
+    }
+    // From here a client's write goes into the lane behind this copy, and lands after it (rule 9).
+    guard.release();
+  }
+  if (sent_it) co_await finished;
+  --window.in_flight;
+  window.copied_bytes += length;
+  window.moved.notify_all();
+}
+
+// One volume, until no bit is set and everything is flushed there; or the session is dropped.
+Task<> Volume::sync_source(Session& session) {
+  SyncWindow window(engine_.env().loop);
+  Scope copies(engine_.env().loop);
+  std::uint64_t block = 0;
+  while (!session.dropped() && !failed_) {
+    const std::size_t most = writes_in_flight_ > 0 ? chunks_busy : chunks_idle;
+    if (window.in_flight >= most) {
+      co_await window.moved.wait();
+      continue;
+    }
+    if (window.copied_bytes >= flush_every_bytes) {
+      window.copied_bytes = 0;
+      flush_peer_soon();
+    }
+    if (window.failed) {
+      // Memory was short, or the disk failed (then the session is dropped): try again a little
+      // later.
+      window.failed = false;
+      co_await sleep_for(engine_.env().clock, std::chrono::milliseconds(10));
+    }
+    auto range = bits().next_set(block, zero_blocks);
+    if (range && range->count > chunk_blocks) {
+      const std::uint64_t offset = range->first * blockdev::block_bytes;
+      const std::uint64_t length = std::min(range->count * blockdev::block_bytes, size() - offset);
+      const bool hole = co_await known_zero(offset, length);
+      if (!hole) range->count = chunk_blocks;
+    }
+    if (range) {
+      block = range->first + range->count;
+      ++window.in_flight;
+      copies.spawn(copy_range(*range, session, window));
+      engine_.changed();
+      continue;
+    }
+    if (window.in_flight > 0) {
+      co_await window.moved.wait();
+      continue;
+    }
+    // Everything was sent and answered: what the flush proves, it clears.
+    co_await flush_copies(false);
+    block = 0;
+    if (bits().blocks_set() == 0) break;
+  }
+  while (window.in_flight > 0) co_await window.moved.wait();
+  co_await copies.join();
+}
+
+bool Volume::session_lost() {
+  bool lacks = false;
+  unflushed_.drain([this, &lacks](const UnflushedLog::Entry& entry) {
+    bits().set(entry.offset, entry.length);
+    lacks = lacks || !entry.resync;
+  });
+  return lacks;
+}
+
+// --- the source ----------------------------------------------------------------------------------
+
+Task<> Engine::sync_everything(Session& session) {
+  for (auto& volume : volumes_) {
+    volume->syncing = true;
+    volume->sync_total = volume->bits().bytes_set();
+  }
+  const std::vector<std::byte> lineage = wire::encode_lineage(lineage_);
+  OutMessage begin;
+  begin.payload = lineage;
+  sync_ready_ = false;
+  session.send_bulk(begin, Type::sync_begin);
+  changed();
+  while (!sync_ready_ && !session.dropped()) co_await session.bulk_received().wait();
+  if (session.dropped()) co_return;
+  const TimePoint began = env_.clock.now();
+  for (auto& volume : volumes_) co_await volume->sync_source(session);
+  if (session.dropped()) co_return;
+  // From the moment it is told, the peer counts as having our tip (schedules: end-of-resync-lost).
+  slot_.told_id = lineage_.back();
+  peer_has_tip_ = true;
+  const bool durable = co_await commit();
+  if (!durable || session.dropped()) co_return;
+  OutMessage end;
+  session.send_bulk(end, Type::sync_end);
+  const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(env_.clock.now() - began);
+  log(Journal::Level::notice,
+      fmt::format("everything is copied to {} ({} ms)", peer_name_, took.count()));
+  while (slot_.behind && !session.dropped()) co_await session.bulk_received().wait();
+}
+
+void Engine::sync_is_ready() {
+  sync_ready_ = true;
+  if (session_ != nullptr) session_->bulk_received().notify_all();
+}
+
+void Engine::sync_finished(Session& session) {
+  if (slot_.told_id == 0 || !holding_)
+    return session.drop("the peer finished a sync that is not on");
+  session.scope().spawn(finish_as_source(session));
+}
+
+Task<> Engine::finish_as_source(Session& session) {
+  // The mark is removed durably before the copy counts (rule 4).
+  blockdev::PeerSlot before = slot_;
+  slot_.behind = false;
+  slot_.base_id = slot_.told_id;
+  slot_.told_id = 0;
+  for (auto& volume : volumes_) {
+    const IoError written = co_await volume->metadata().write_bitmap(0);
+    if (written != IoError::none) disk_failed(*volume, "writing the bitmap");
+  }
+  const bool durable = co_await commit();
+  if (!durable) {
+    slot_ = before;
+    co_return;
+  }
+  for (auto& volume : volumes_) volume->syncing = false;
+  session.bulk_received().notify_all();
+  log(Journal::Level::notice, fmt::format("{} is UpToDate", peer_name_));
+  tell_status();
+  gate_changed_.notify_all();
+  changed();
+}
+
+// --- the target ----------------------------------------------------------------------------------
+
+void Engine::sync_begins(Incoming& message, Session& session) {
+  auto lineage = wire::decode_lineage(message.payload.span());
+  if (!lineage || session.verdict.direction != Direction::peer_to_self || !session.peer_holding) {
+    return session.drop("the peer began a sync that was not agreed");
+  }
+  session.scope().spawn(become_target(std::move(*lineage), session));
+}
+
+// Durable before the first block arrives: half-way this copy is no generation at all (schedules:
+// interrupted-target).
+Task<> Engine::become_target(Lineage towards, Session& session) {
+  towards_ = std::move(towards);
+  inconsistent_.assign(volumes_.size(), true);
+  const bool durable = co_await commit();
+  if (!durable || session.dropped()) co_return;
+  for (auto& volume : volumes_) volume->syncing = true;
+  session.tell({}, Type::sync_ready);
+  tell_status();
+  changed();
+}
+
+void Engine::sync_ends(Session& session) {
+  if (towards_.empty()) return session.drop("the peer ended a sync that is not on");
+  session.scope().spawn(finish_as_target(session));
+}
+
+Task<> Engine::finish_as_target(Session& session) {
+  for (auto& volume : volumes_) {
+    co_await volume->applied_all();
+    Request flush;
+    flush.op = Op::flush;
+    co_await perform(volume->disk(), flush);
+    if (flush.error != IoError::none) {
+      disk_failed(*volume, "a flush");
+      co_return;
+    }
+    // Ours were part of the union that was copied.
+    volume->bits().clear_all();
+    const IoError written = co_await volume->metadata().write_bitmap(0);
+    if (written != IoError::none) {
+      disk_failed(*volume, "writing the bitmap");
+      co_return;
+    }
+  }
+  if (session.dropped()) co_return;
+  lineage_ = std::exchange(towards_, {});
+  inconsistent_.assign(volumes_.size(), false);
+  adopted_ = false;
+  slot_.base_id = lineage_.back();
+  slot_.told_id = 0;
+  slot_.behind = false;
+  const bool durable = co_await commit();
+  if (!durable || session.dropped()) co_return;
+  for (auto& volume : volumes_) volume->syncing = false;
+  session.tell({}, Type::sync_finished);
+  log(Journal::Level::notice, "UpToDate");
+  tell_status();
+  gate_changed_.notify_all();
+  changed();
+}
+
+}  // namespace baton::replication

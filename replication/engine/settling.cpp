@@ -1,0 +1,384 @@
+// The handshake: who is there, what each side has, what follows from it, made durable before it is
+// acted on (design §4, §5, §7; docs/wire-protocol.md "Settling").
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/hash.h"
+#include "replication/engine/engine.h"
+
+namespace baton::replication {
+
+using wire::Type;
+
+namespace {
+
+std::string text_of(const Buffer& payload) {
+  return {reinterpret_cast<const char*>(payload.data()), payload.size()};
+}
+
+bool older(const wire::StampState& own, const wire::StampState& confirmed_by_other) {
+  return confirmed_by_other.number > own.number;
+}
+
+}  // namespace
+
+// The next message must be of this type; a goodbye says why not.
+Task<bool> Session::expect(Type type, Incoming& message) {
+  const bool came = co_await receiver_.next(message);
+  if (!came) {
+    if (fault_.empty()) fault_ = receiver_.fault();
+    co_return false;
+  }
+  if (message.type() == Type::goodbye) {
+    fault_ = text_of(message.payload);
+    co_return false;
+  }
+  if (message.type() != type) {
+    fault_ = fmt::format("the peer sent '{}' where '{}' belongs",
+                         wire::kind_of(message.header.type)->name,
+                         wire::kind_of(static_cast<std::uint16_t>(type))->name);
+    co_return false;
+  }
+  co_return true;
+}
+
+Task<bool> Session::exchange_hello() {
+  const ResourceConfig& config = engine_.config();
+  own_hello_.resource = config.name;
+  own_hello_.from = config.self;
+  own_hello_.to = engine_.peer_name_;
+  own_hello_.volumes = static_cast<std::uint32_t>(config.volumes.size());
+  own_hello_.instance = engine_.instance_;
+  for (std::size_t i = 0; i < own_hello_.nonce.size(); i += 8) {
+    const std::uint64_t word = engine_.env().random.next();
+    std::memcpy(own_hello_.nonce.data() + i, &word, 8);
+  }
+  tell({}, Type::hello, wire::encode(own_hello_));
+
+  Incoming message;
+  const bool came = co_await expect(Type::hello, message);
+  if (!came) co_return false;
+  auto hello = wire::decode_hello(message.payload.span());
+  if (!hello) {
+    refuse(hello.error());
+    co_return false;
+  }
+  peer_hello_ = std::move(*hello);
+  std::string why;
+  if (peer_hello_.version_lowest > wire::version_max ||
+      peer_hello_.version_highest < wire::version_min) {
+    why = fmt::format("{} speaks protocol versions {} to {}, {} speaks {} to {}: upgrade the older",
+                      peer_hello_.from, peer_hello_.version_lowest, peer_hello_.version_highest,
+                      config.self, wire::version_min, wire::version_max);
+  } else if (peer_hello_.features != 0) {
+    why = fmt::format("{} asks for features that {} does not know: upgrade it", peer_hello_.from,
+                      config.self);
+  } else if (peer_hello_.resource != config.name) {
+    why = fmt::format(
+        "{} greets for resource {}, this is {}: compare the addresses in both "
+        "configurations",
+        peer_hello_.from, peer_hello_.resource, config.name);
+  } else if (peer_hello_.from != engine_.peer_name_ || peer_hello_.to != config.self) {
+    why = fmt::format(
+        "a node that calls itself {} greets {}, expected was {} greeting {}: compare "
+        "the node names in both configurations",
+        peer_hello_.from, peer_hello_.to, engine_.peer_name_, config.self);
+  } else if (peer_hello_.volumes != own_hello_.volumes) {
+    why = fmt::format("{} has {} volumes in {}, {} has {}: make the configurations the same",
+                      peer_hello_.from, peer_hello_.volumes, config.name, config.self,
+                      own_hello_.volumes);
+  }
+  if (!why.empty()) refuse(why);
+  co_return why.empty();
+}
+
+Task<bool> Session::exchange_proof() {
+  const std::string& secret = engine_.config().secret;
+  const Proof ours = prove(secret, own_hello_, peer_hello_);
+  tell({}, Type::proof, ours);
+  Incoming message;
+  const bool came = co_await expect(Type::proof, message);
+  if (!came) co_return false;
+  if (!same_proof(prove(secret, peer_hello_, own_hello_), message.payload.span())) {
+    refuse(
+        fmt::format("{} and {} do not share the same secret for {}: compare `secret` in both "
+                    "configurations",
+                    peer_hello_.from, engine_.config().self, engine_.config().name));
+    co_return false;
+  }
+  co_return true;
+}
+
+Task<bool> Session::greet() {
+  scope_.spawn(sender_.run());
+  const bool met = co_await exchange_hello();
+  if (!met) co_return false;
+  const bool proven = co_await exchange_proof();
+  if (!proven) co_return false;
+  peer_ = peer_hello_.from;
+  co_return true;
+}
+
+wire::State Engine::describe(Session& session) const {
+  wire::State state;
+  state.epoch = epoch_;
+  state.holding = holding_ && !granted_away_;
+  state.primary = role_ == Role::primary;
+  state.wrote_alone = wrote_alone_;
+  state.resume_primary = resume_primary_;
+  state.complete = complete();
+  state.adopted = adopted_;
+  state.discard_my_data = discard_my_data_;
+  state.writer = holding_;
+  state.arrival = static_cast<std::uint8_t>(arrival_);
+  state.lineage = lineage_;
+  state.towards = towards_;
+  state.slot_base = slot_.base_id;
+  state.slot_told = slot_.told_id;
+  state.session = {slot_.session.number, slot_.session.id};
+  state.confirmed = {slot_.confirmed.number, slot_.confirmed.id};
+  state.new_session_id = session.own_state_.new_session_id;
+  for (const auto& volume : volumes_) {
+    state.volumes.push_back({.size = volume->size(),
+                             .disk_state = static_cast<std::uint8_t>(disk_state(*volume)),
+                             .bits = volume->bits().blocks_set()});
+  }
+  return state;
+}
+
+namespace {
+
+CopyFacts copy_facts(const std::string& name, const wire::State& state, bool old_session) {
+  CopyFacts facts;
+  facts.name = name;
+  facts.lineage = state.lineage;
+  facts.towards = state.towards;
+  facts.complete = state.complete;
+  facts.adopted = state.adopted;
+  facts.discard_my_data = state.discard_my_data;
+  facts.holder = state.holding;
+  facts.role = state.primary ? Role::primary : Role::secondary;
+  facts.arrival = static_cast<Arrival>(state.arrival);
+  facts.writer = state.writer;
+  facts.epoch = state.epoch.number;
+  facts.last_holder = state.epoch.holder == name;
+  facts.old_session = old_session;
+  facts.slot_base = state.slot_base;
+  facts.slot_told = state.slot_told;
+  return facts;
+}
+
+BatonFacts baton_facts(const std::string& name, const wire::State& state) {
+  return {.name = name,
+          .epoch = state.epoch,
+          .holding = state.holding,
+          .role = state.primary ? Role::primary : Role::secondary,
+          .wrote_alone = state.wrote_alone,
+          .resume_primary = state.resume_primary};
+}
+
+}  // namespace
+
+Task<bool> Session::exchange_bits() {
+  // Both sides end with the union of both bitmaps (design §5: settled is always the union).
+  constexpr std::uint64_t words_per_message = wire::control_bytes_max / 8;
+  for (auto& volume : engine_.volumes()) {
+    const blockdev::Bitmap& bits = volume->bits();
+    for (std::uint64_t word = 0; word < bits.words(); word += words_per_message) {
+      std::vector<le64> chunk;
+      bool any = false;
+      const std::uint64_t end = std::min(bits.words(), word + words_per_message);
+      for (std::uint64_t at = word; at < end; ++at) {
+        chunk.push_back(le64(bits.word(at)));
+        any = any || bits.word(at) != 0;
+      }
+      if (!any) continue;
+      wire::Header header;
+      header.volume = static_cast<std::uint16_t>(volume->index());
+      header.number = word;
+      tell(header, Type::bits, std::as_bytes(std::span(chunk)));
+    }
+  }
+  tell({}, Type::bits_end);
+  for (;;) {
+    Incoming message;
+    const bool came = co_await receiver_.next(message);
+    if (!came) {
+      if (fault_.empty()) fault_ = receiver_.fault();
+      co_return false;
+    }
+    if (message.type() == Type::bits_end) co_return true;
+    if (message.type() == Type::goodbye) {
+      fault_ = text_of(message.payload);
+      co_return false;
+    }
+    const bool usable = message.type() == Type::bits &&
+                        message.header.volume < engine_.volumes().size() &&
+                        message.payload.size() % 8 == 0;
+    if (!usable) {
+      refuse("a bitmap message is malformed");
+      co_return false;
+    }
+    blockdev::Bitmap& bits = engine_.volumes()[message.header.volume]->bits();
+    const std::uint64_t first = message.header.number;
+    const std::uint64_t count = message.payload.size() / 8;
+    if (first > bits.words() || count > bits.words() - first) {
+      refuse("a bitmap message lies outside the volume");
+      co_return false;
+    }
+    for (std::uint64_t i = 0; i < count; ++i) {
+      le64 word;
+      std::memcpy(&word, message.payload.data() + i * 8, 8);
+      bits.merge_word(first + i, word);
+    }
+  }
+}
+
+Task<bool> Session::settle() {
+  own_state_.new_session_id = engine_.env().random.next_id();
+  own_state_ = engine_.describe(*this);
+  tell({}, Type::state, wire::encode(own_state_));
+  Incoming message;
+  bool came = co_await expect(Type::state, message);
+  if (!came) co_return false;
+  auto state = wire::decode_state(message.payload.span());
+  if (!state || state->volumes.size() != engine_.volumes().size()) {
+    refuse(state ? "the state names other volumes than the greeting" : state.error());
+    co_return false;
+  }
+  peer_state_ = std::move(*state);
+
+  came = co_await exchange_bits();
+  if (!came) co_return false;
+
+  const Result<> applied = co_await engine_.apply_verdicts(*this);
+  if (!applied) {
+    refuse(applied.error().message);
+    co_return false;
+  }
+  tell({}, Type::ready);
+  came = co_await expect(Type::ready, message);
+  if (!came) co_return false;
+  for (const wire::VolumeState& volume : peer_state_.volumes) {
+    peer_disks.push_back(static_cast<DiskState>(volume.disk_state));
+  }
+  co_return true;
+}
+
+Task<Result<>> Engine::apply_verdicts(Session& session) {
+  const wire::State& own = session.own_state_;
+  const wire::State& peer = session.peer_state_;
+  const std::string& name = session.peer_;
+  for (std::size_t i = 0; i < volumes_.size(); ++i) {
+    if (own.volumes[i].size != peer.volumes[i].size) {
+      co_return failure(fmt::format(
+          "volume {} of {} has {} bytes on {} and {} bytes on {}: make the smaller disk larger, or "
+          "set `size` in the configuration and run create-md again on the empty side",
+          i, config_.name, own.volumes[i].size, config_.self, peer.volumes[i].size, name));
+    }
+    if (static_cast<DiskState>(peer.volumes[i].disk_state) <= DiskState::failed ||
+        disk_state(*volumes_[i]) <= DiskState::failed) {
+      co_return failure(
+          fmt::format("volume {} of {} has no usable disk on one side; attach it, or "
+                      "repair the disk and restart",
+                      i, config_.name));
+    }
+  }
+  // A stamp that the peer knows both sides to have made, and we do not have: our disk is an older
+  // copy of itself (schedules: disk-from-the-past).
+  const CopyFacts own_facts = copy_facts(config_.self, own, older(own.session, peer.confirmed));
+  const CopyFacts peer_facts = copy_facts(name, peer, older(peer.session, own.confirmed));
+  const Verdict verdict = replication::settle(own_facts, peer_facts, config_.protocol);
+  const BatonVerdict baton =
+      assign_baton(baton_facts(config_.self, own), baton_facts(name, peer), verdict);
+  session.verdict = verdict;
+  log(Journal::Level::notice,
+      fmt::format("settling with {}: data {}, baton {} (holder {}, epoch {})", name, verdict.row,
+                  baton.row, baton.holder.empty() ? "nobody" : baton.holder, baton.epoch));
+  if (verdict.action == Action::refuse) {
+    co_return failure(fmt::format("{} and {} cannot replicate {}: {}", config_.self, name,
+                                  config_.name, verdict.sentence));
+  }
+
+  slot_.name = name;
+  slot_.session = {std::max(own.session.number, peer.session.number) + 1,
+                   own.new_session_id ^ peer.new_session_id};
+  session.stamp_ = slot_.session;
+  split_brain_.reset();
+  if (verdict.action == Action::split_brain || baton.row == "both-wrote") {
+    session.verdict.action = Action::split_brain;
+    split_brain_ = fmt::format(
+        "{} and {} both wrote since generation {:016x}: {} blocks may differ; "
+        "{}",
+        config_.self, name, lineage_.empty() ? 0 : lineage_.front(),
+        volumes_.front()->bits().blocks_set(), verdict.sentence);
+    log(Journal::Level::error, "split brain: " + *split_brain_);
+    co_return Result<>{};
+  }
+  if (verdict.action == Action::wait) co_return Result<>{};
+
+  bool bits_set = false;
+  for (auto& volume : volumes_) {
+    if (verdict.action == Action::everything) volume->bits().set_all();
+    bits_set = bits_set || volume->bits().blocks_set() > 0;
+    const IoError written = co_await volume->metadata().write_bitmap(0);
+    if (written != IoError::none) {
+      disk_failed(*volume, "writing the bitmap");
+      co_return failure("the metadata device failed; see the log");
+    }
+  }
+  const bool self_source = verdict.direction == Direction::self_to_peer;
+  const bool copying = bits_set || verdict.action != Action::settle_bits;
+  if (verdict.action == Action::settle_bits && !bits_set) {
+    session.verdict.direction = Direction::none;  // nothing to settle
+    slot_.base_id = lineage_.empty() ? 0 : lineage_.back();
+    slot_.told_id = 0;
+    slot_.behind = false;
+  } else if (self_source) {
+    if (verdict.action == Action::everything) {
+      slot_.base_id = peer.lineage.empty() ? 0 : peer.lineage.back();
+      slot_.told_id = 0;
+    }
+    slot_.behind = true;
+  }
+  epoch_ = {baton.epoch, baton.holder};
+  holding_ = baton.holder == config_.self;
+  granted_away_ = false;
+  if (baton.self_demoted) {
+    log(Journal::Level::warning, fmt::format("no longer Primary: {} holds the baton", name));
+    role_ = Role::secondary;
+    fence_clients();
+  }
+  if (baton.self_promoted && holding_) role_ = Role::primary;
+  resume_primary_ = false;
+  discard_my_data_ = false;
+  const bool durable = co_await commit();
+  if (!durable) co_return failure("the metadata device failed; see the log");
+  // Going on without the peer forks only from a tip that the peer may have.
+  peer_has_tip_ = !copying || !self_source;
+  session.peer_holding = baton.holder == name;
+  session.peer_role = peer.primary ? Role::primary : Role::secondary;
+  co_return Result<>{};
+}
+
+void Engine::session_established(Session& session) {
+  last_error_.clear();
+  slot_.confirmed = slot_.session;
+  arrival_ = Arrival::lived_through;
+  const bool writes =
+      session.verdict.action != Action::split_brain && session.verdict.action != Action::wait;
+  replicating_ = writes;
+  if (writes) wrote_alone_ = false;
+  update_gate();
+  tell_status();
+  if (writes && session.verdict.direction == Direction::self_to_peer) {
+    session.scope().spawn(sync_everything(session));
+  }
+  session_changed_.notify_all();
+  gate_changed_.notify_all();
+  changed();
+}
+
+}  // namespace baton::replication

@@ -1,0 +1,419 @@
+#include "replication/engine/volume.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "replication/engine/engine.h"
+#include "replication/engine/range_guard.h"
+
+namespace baton::replication {
+
+using blockdev::Op;
+using blockdev::Request;
+
+namespace {
+
+// Notes of the unflushed log: 32 bytes each. At half of this a flush of the peer is due, so a guest
+// that never flushes is flushed for about every 8,000 scattered writes.
+constexpr std::size_t unflushed_notes = 16384;
+
+// A zeroing carries no payload; this bounds how long it keeps a range and activity log regions
+// busy.
+constexpr std::uint64_t zero_piece_bytes = 32U << 20U;
+
+// Completes a request from the loop: never inside submit() (base/operation.h).
+Task<> complete_later(Loop& loop, Request& request, IoError error, const char* reason) {
+  co_await Yield(loop);
+  request.error = error;
+  request.reason = reason;
+  request.complete();
+}
+
+}  // namespace
+
+ClientDevice::ClientDevice(Engine& engine, Volume& volume, ClientInfo info)
+    : loop_(engine.env().loop),
+      volume_(&volume),
+      info_(std::move(info)),
+      limits_(volume.export_limits()) {
+  volume.clients().push_back(*this);
+}
+
+void ClientDevice::submit(Request& request) {
+  BATON_ASSERT(volume_ != nullptr, "clients are closed before the resource they use");
+  volume_->start(request, *this);
+}
+
+Volume::Volume(Engine& engine, std::uint32_t index, VolumeConfig config)
+    : engine_(engine),
+      index_(index),
+      config_(config),
+      unflushed_(unflushed_notes),
+      drained_(engine.env().loop),
+      applied_(engine.env().loop) {}
+
+Volume::~Volume() {
+  for (ClientDevice& client : clients_) client.orphan();
+}
+
+Task<Result<>> Volume::attach() {
+  Result<BackingStore> store = engine_.env().disks.open(index_);
+  if (!store) co_return std::unexpected(store.error());
+  std::vector<std::string> warnings;
+  auto loaded = co_await blockdev::Metadata::load(engine_.env().loop, *store->metadata, warnings);
+  for (const std::string& warning : warnings) engine_.log(Journal::Level::warning, warning);
+  if (!loaded) co_return std::unexpected(loaded.error());
+
+  const blockdev::Superblock& found = (*loaded)->superblock();
+  const ResourceConfig& config = engine_.config();
+  std::string why;
+  if (found.resource != config.name || found.node != config.self || found.volume != index_) {
+    why = fmt::format(
+        "the metadata of {} belongs to volume {} of {} on node {}, not to volume {} of "
+        "{} on {}: check `disks` and `meta`",
+        store->data->name(), found.volume, found.resource, found.node, index_, config.name,
+        config.self);
+  } else if (store->data->limits().size < found.size) {
+    why = fmt::format(
+        "{} has {} bytes, its metadata says {}: the disk was cut off; restore its "
+        "size, nothing was changed",
+        store->data->name(), store->data->limits().size, found.size);
+  } else if (config_.size != 0 && config_.size != found.size) {
+    why = fmt::format(
+        "the configuration says {} bytes for volume {} of {}, the metadata says {}: "
+        "correct `size`",
+        config_.size, index_, config.name, found.size);
+  }
+  if (!why.empty()) co_return failure(why, ExitCode::refused);
+
+  store_ = std::move(*store);
+  metadata_ = std::move(*loaded);
+  metadata_->set_pressure_handler(
+      [](void* self) {
+        auto& volume = *static_cast<Volume*>(self);
+        volume.engine_.spawn(volume.clean_activity_log());
+      },
+      this);
+  export_limits_ = store_.data->limits();
+  export_limits_.size = found.size;
+  // The same on every node and in every role: what a discard does is decided here, not by the disk
+  // (design §6 "TRIM is replicated as one definite result").
+  export_limits_.discard = true;
+  export_limits_.discard_zeroes = true;
+  export_limits_.fast_zero = true;
+  export_limits_.preferred_block = 4096;
+  export_limits_.rotational = false;
+  failed_ = false;
+  co_return Result<>{};
+}
+
+void Volume::close() {
+  BATON_ASSERT(writes_in_flight_ == 0 && applying_.empty(), "a volume is closed when it is quiet");
+  metadata_.reset();
+  store_ = {};
+}
+
+IoError Volume::disk_error(IoError error, const char* what) {
+  if (error == IoError::io) engine_.disk_failed(*this, what);
+  return error;
+}
+
+// --- clients -------------------------------------------------------------------------------------
+
+void Volume::start(Request& request, ClientDevice& client) {
+  engine_.spawn(serve(request, client));
+}
+
+Task<> Volume::serve(Request& request, ClientDevice& client) {
+  request.reason = nullptr;
+  if (!attached() || failed_) {
+    const IoError error = attached() ? IoError::io : IoError::shutdown;
+    return complete_later(engine_.env().loop, request, error,
+                          "the disk of this node is not usable");
+  }
+  if (request.offset > size() || request.length > size() - request.offset) {
+    return complete_later(engine_.env().loop, request, IoError::invalid, "past the end");
+  }
+  switch (request.op) {
+    case Op::read:
+      return serve_client_read(request);
+    case Op::write:
+    case Op::discard:
+    case Op::write_zeroes:
+      return serve_write(request, client);
+    case Op::flush:
+      return serve_client_flush(request, client);
+    case Op::block_status:
+      return serve_status(request);
+    case Op::prefetch:
+      break;
+  }
+  return complete_later(engine_.env().loop, request, IoError::none, nullptr);
+}
+
+Task<> Volume::serve_write(Request& request, ClientDevice& client) {
+  IoError error = IoError::none;
+  const char* reason = nullptr;
+  if (!engine_.admits()) {
+    error = co_await engine_.admission(client, &reason);
+  }
+  if (error != IoError::none || request.length == 0) {
+    co_await complete_later(engine_.env().loop, request, error, reason);
+    co_return;
+  }
+  client.unflushed_writes = true;
+  const std::uint64_t piece_max =
+      request.op == Op::write ? wire::piece_bytes_max : zero_piece_bytes;
+  ++writes_in_flight_;
+  if (request.length <= piece_max) {
+    co_await write_piece({&request, request.offset, request.length, request.data}, nullptr,
+                         nullptr);
+  } else {
+    co_await write_large(request, piece_max);
+  }
+  if (--writes_in_flight_ == 0) drained_.notify_all();
+}
+
+Task<> Volume::write_large(Request& request, std::uint64_t piece_max) {
+  Latch latch;
+  IoError first_error = IoError::none;
+  Scope pieces(engine_.env().loop);
+  latch.add();
+  for (std::uint64_t done = 0; done < request.length; done += piece_max) {
+    const std::uint64_t length = std::min(piece_max, request.length - done);
+    std::byte* data = request.op == Op::write ? request.data + done : nullptr;
+    latch.add();
+    pieces.spawn(
+        write_piece({&request, request.offset + done, length, data}, &latch, &first_error));
+  }
+  latch.arrive();
+  co_await latch;
+  request.error = first_error;
+  request.complete();
+  // Under A and B the peer may still be writing.
+  co_await pieces.join();
+}
+
+void SentWrite::handed_over(OutMessage& message) {
+  auto& write = static_cast<SentWrite&>(message);
+  if (write.protocol != Protocol::a || write.session->dropped()) return;
+  Latch* acknowledged = std::exchange(write.acknowledged, nullptr);
+  if (acknowledged != nullptr) acknowledged->arrive();
+}
+
+// The life of one write at the holder; docs/replication.md follows these steps.
+Task<> Volume::write_piece(Piece piece, Latch* many, IoError* first_error) {
+  Request& request = *piece.request;
+  // 1. One after the other where ranges overlap, the same order on every copy.
+  RangeGuard guard(ranges_, piece.offset, piece.length, true);
+  co_await guard.acquired();
+
+  // 2. The region is durable in the activity log before the write is submitted anywhere (rule 5).
+  IoError error = IoError::none;
+  const bool logged = metadata_->acquire_if_active(piece.offset, piece.length);
+  if (!logged)
+    error = disk_error(co_await metadata_->acquire(piece.offset, piece.length), "the log");
+  const bool acquired = error == IoError::none;
+
+  // 3. The copies it goes to must be the copies that the metadata speaks of (rules 4, 8).
+  Session* session = nullptr;
+  while (error == IoError::none) {
+    if (!engine_.may_write() || failed_) {
+      error = failed_ ? IoError::io : IoError::not_permitted;
+    } else if (engine_.submission_blocked()) {
+      engine_.unblock_submission();
+      co_await engine_.gate_changed().wait();
+      continue;
+    }
+    session = engine_.replicating();
+    const bool wait = session != nullptr && (session->window_full() || unflushed_.full());
+    if (!wait || error != IoError::none) break;
+    if (unflushed_.full()) flush_peer_soon();
+    co_await session->window_moved().wait();
+  }
+
+  // 4. Both copies at once. Nothing waits between here and the two submissions.
+  Latch acknowledged;
+  Latch finished;
+  Request own;
+  SentWrite sent;
+  if (error == IoError::none) {
+    own.op = request.op == Op::write ? Op::write : Op::write_zeroes;
+    own.flags = request.flags;
+    own.offset = piece.offset;
+    own.length = piece.length;
+    own.data = piece.data;
+    if (session != nullptr) {
+      fill_header(sent, request, piece);
+      sent.session = session;
+      sent.protocol = engine_.config().protocol;
+      sent.acknowledged = &acknowledged;
+      sent.finished = &finished;
+      acknowledged.add();
+      finished.add();
+      unflushed_.note(piece.offset, piece.length, false);
+      session->send(sent, own.op == Op::write ? wire::Type::write : wire::Type::zero);
+      if (unflushed_.pressing()) flush_peer_soon();
+    } else if (engine_.has_peer()) {
+      bits().set(piece.offset, piece.length);
+    }
+    acknowledged.add();
+    own.on_complete(
+        [](Operation& operation) { static_cast<Latch*>(operation.context())->arrive(); },
+        &acknowledged);
+    disk().submit(own);
+    co_await acknowledged;
+    error = disk_error(own.error, "a write");
+    if (error != IoError::none && engine_.has_peer()) bits().set(piece.offset, piece.length);
+  }
+
+  // 5. Done for the client; the peer may still be at it (A, B).
+  guard.release();
+  if (many != nullptr) {
+    if (error != IoError::none) *first_error = error;
+    many->arrive();
+  } else {
+    request.error = error;
+    request.complete();
+  }
+  co_await finished;
+  if (acquired) metadata_->release(piece.offset, piece.length);
+}
+
+void Volume::fill_header(SentWrite& sent, const Request& request, const Piece& piece) const {
+  sent.header.volume = static_cast<std::uint16_t>(index_);
+  sent.header.offset = piece.offset;
+  sent.header.length = piece.length;
+  std::uint32_t flags = 0;
+  if (request.flags.fua) flags |= wire::flag_fua;
+  if (request.flags.no_hole) flags |= wire::flag_no_hole;
+  if (engine_.config().protocol == Protocol::b) flags |= wire::flag_ack_received;
+  sent.header.flags = flags;
+  if (piece.data != nullptr) sent.payload = {piece.data, piece.length};
+  sent.on_sent = &SentWrite::handed_over;
+}
+
+Task<> Volume::serve_client_flush(Request& request, ClientDevice& client) {
+  IoError error = IoError::none;
+  if (engine_.may_write()) {
+    // Noted before: what the client writes while this flush runs is not covered by it.
+    client.unflushed_writes = false;
+    error = co_await flush_copies(true);
+    if (error != IoError::none) client.unflushed_writes = true;
+  } else {
+    // Nothing of this client's can be unflushed here: the baton left with everything on stable
+    // storage (handover step 2), and a Secondary admits no write.
+    co_await Yield(engine_.env().loop);
+  }
+  request.error = error;
+  request.complete();
+}
+
+Task<> Volume::serve_status(Request& request) {
+  const bool own = engine_.reads_own_copy() && request.length > 0;
+  if (own) {
+    Request inner;
+    inner.op = Op::block_status;
+    inner.flags = request.flags;
+    inner.offset = request.offset;
+    inner.length = request.length;
+    inner.extents = request.extents;
+    co_await perform(disk(), inner);
+    request.error = inner.error;
+  } else {
+    // "Allocated data" is always true enough (NBD specification, base:allocation).
+    co_await Yield(engine_.env().loop);
+    request.extents->clear();
+    request.extents->push_back({request.length, false, false});
+    request.error = IoError::none;
+  }
+  request.complete();
+}
+
+// --- flushes -------------------------------------------------------------------------------------
+
+Task<IoError> Volume::flush_copies(bool own_protocol) {
+  Session* const session = engine_.replicating();
+  const std::uint64_t region_interval = metadata_->begin_interval();
+  const std::uint64_t peer_interval = unflushed_.begin_interval();
+  const bool peer =
+      session != nullptr && !(own_protocol && engine_.config().protocol == Protocol::a);
+  Latch both;
+  PeerRequest asked;
+  asked.answered = &both;
+  if (peer) {
+    wire::Header flush;
+    flush.volume = static_cast<std::uint16_t>(index_);
+    flush.follows = session->last_number();
+    session->ask(asked, flush, wire::Type::flush);
+  }
+  Request own;
+  own.op = Op::flush;
+  both.add();
+  own.on_complete([](Operation& operation) { static_cast<Latch*>(operation.context())->arrive(); },
+                  &both);
+  disk().submit(own);
+  co_await both;
+  if (own.error != IoError::none) {
+    engine_.disk_failed(*this, "a flush");
+    co_return IoError::io;
+  }
+  if (!peer || asked.lost) co_return IoError::none;
+  if (asked.error != IoError::none) {
+    // Its copy is not to be counted any more: what it has not flushed becomes bits first.
+    if (engine_.replicating() == session) session->drop("the peer's disk failed a flush");
+    while (engine_.replicating() == session || engine_.going_alone()) {
+      co_await engine_.gate_changed().wait();
+    }
+    co_return IoError::none;
+  }
+  unflushed_.flushed(peer_interval, [this](const UnflushedLog::Entry& entry) {
+    if (entry.resync) bits().clear(entry.offset, entry.length);
+  });
+  session->window_moved().notify_all();
+  metadata_->mark_clean(region_interval);
+  co_return IoError::none;
+}
+
+Task<IoError> Volume::settle_alone() {
+  const std::uint64_t interval = metadata_->begin_interval();
+  Request own;
+  own.op = Op::flush;
+  co_await perform(disk(), own);
+  if (own.error != IoError::none) {
+    engine_.disk_failed(*this, "a flush");
+    co_return IoError::io;
+  }
+  const IoError written = co_await metadata_->write_bitmap(0);
+  if (written != IoError::none) {
+    engine_.disk_failed(*this, "writing the bitmap");
+    co_return IoError::io;
+  }
+  metadata_->mark_clean(interval);
+  co_return IoError::none;
+}
+
+// Schedules: never-flushes. A guest that never flushes is flushed for.
+Task<> Volume::clean_activity_log() {
+  if (cleaning_) co_return;
+  cleaning_ = true;
+  if (engine_.replicating() != nullptr) {
+    co_await flush_copies(false);
+  } else {
+    co_await settle_alone();
+  }
+  cleaning_ = false;
+}
+
+void Volume::flush_peer_soon() {
+  if (std::exchange(barrier_running_, true)) return;
+  engine_.spawn(flush_peer());
+}
+
+Task<> Volume::flush_peer() {
+  co_await flush_copies(false);
+  barrier_running_ = false;
+}
+
+}  // namespace baton::replication

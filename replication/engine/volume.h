@@ -1,0 +1,188 @@
+// One volume of a resource on this node: the path of every request, on both sides of the link.
+//
+// As holder: client writes go to the own disk and to the peer, in one order per block (RangeLock).
+// As the other node: applies what the holder sends, in the holder's order, and asks the holder for
+// what its own clients read. docs/replication.md draws the life of one write.
+#pragma once
+
+#include <boost/intrusive/list.hpp>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "blockdev/metadata/metadata.h"
+#include "replication/core/range_lock.h"
+#include "replication/core/unflushed.h"
+#include "replication/engine/latch.h"
+#include "replication/engine/receiver.h"
+#include "replication/engine/resource.h"
+#include "replication/engine/sender.h"
+
+namespace baton::replication {
+
+class Engine;
+class Session;
+class Volume;
+
+// What one NBD connection holds of a volume.
+class ClientDevice final : public blockdev::BlockDevice,
+                           public boost::intrusive::list_base_hook<
+                               boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
+ public:
+  ClientDevice(Engine& engine, Volume& volume, ClientInfo info);
+  const blockdev::Limits& limits() const override { return limits_; }
+  void submit(blockdev::Request& request) override;
+  std::string name() const override { return info_.name; }
+
+  // Wrote after its last answered flush: its memory may hold what the disk has not (design §8,
+  // `secondary`).
+  bool unflushed_writes = false;
+  // Was attached while this node was Primary: after a handover its writes are held, then ENOSPC
+  // (design §4 "The fence and going back").
+  bool fenced = false;
+  void orphan() { volume_ = nullptr; }  // the volume goes first (only in a killed world)
+
+ private:
+  Loop& loop_;
+  Volume* volume_;
+  ClientInfo info_;
+  blockdev::Limits limits_;
+};
+
+// A write or zeroing on its way to the peer; known to the session by its number.
+struct SentWrite : OutMessage {
+  std::uint64_t number = 0;
+  TimePoint sent_at;
+  Protocol protocol = Protocol::c;
+  Latch* acknowledged = nullptr;  // arrives when the protocol lets the client's write complete
+  Latch* finished = nullptr;      // arrives when the peer has written it, or is lost
+  bool peer_lost = false;         // out: the session ended first; its range is in the bitmap
+  Session* session = nullptr;
+
+  // Protocol A: handed to the transport.
+  static void handed_over(OutMessage& message);
+};
+
+// A write received from the holder, until the own disk has it.
+struct Applied
+    : boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
+  std::uint64_t number = 0;
+};
+
+struct SyncWindow;  // resync.cpp
+
+class Volume {
+ public:
+  Volume(Engine& engine, std::uint32_t index, VolumeConfig config);
+  Volume(const Volume&) = delete;
+  Volume& operator=(const Volume&) = delete;
+  ~Volume();
+
+  std::uint32_t index() const { return index_; }
+
+  // --- the copy ---
+  Task<Result<>> attach();
+  // Nothing may be in flight. The disks are closed.
+  void close();
+  bool attached() const { return metadata_ != nullptr; }
+  bool failed() const { return failed_; }
+  blockdev::Metadata& metadata() { return *metadata_; }
+  const blockdev::Superblock& superblock() const { return metadata_->superblock(); }
+  // Bytes that the peer may lack; 0 when there are no disks.
+  std::uint64_t metadata_bits_set() const {
+    return metadata_ == nullptr ? 0 : metadata_->bitmap(0).bytes_set();
+  }
+  blockdev::Bitmap& bits() { return metadata_->bitmap(0); }
+  blockdev::BlockDevice& disk() { return *store_.data; }
+  const blockdev::Limits& export_limits() const { return export_limits_; }
+  std::uint64_t size() const { return export_limits_.size; }
+
+  // --- clients ---
+  void start(blockdev::Request& request, ClientDevice& client);
+  using Clients = boost::intrusive::list<ClientDevice, boost::intrusive::constant_time_size<false>>;
+  Clients& clients() { return clients_; }
+  // Client writes past admission that are not finished on every copy.
+  std::uint64_t writes_in_flight() const { return writes_in_flight_; }
+
+  // Everything acknowledged before is on stable storage here and, if the peer takes part, there
+  // (whatever the protocol, unless `own_protocol` lets A skip the peer).
+  Task<IoError> flush_copies(bool own_protocol);
+  // Rule 5 without a peer: flush, write the bitmap, let regions leave the activity log.
+  Task<IoError> settle_alone();
+
+  // --- the peer's side of it ---
+  void apply(Incoming&& message, Session& session);
+  void serve_flush(const wire::Header& flush, Session& session);
+  void serve_read(const wire::Header& read, Session& session);
+  bool applying() const { return !applying_.empty(); }
+  Task<> applied_all();
+
+  // Notes in the bitmap what the peer may lack, and forgets the session's part of every write.
+  // True if the peer may lack something that a client was told is written.
+  bool session_lost();
+  UnflushedLog& unflushed() { return unflushed_; }
+  RangeLock& ranges() { return ranges_; }
+
+  // Reads own blocks, and returns only what is finished on every copy (schedules: dirty-read).
+  Task<IoError> read_own(std::uint64_t offset, std::uint64_t length, std::byte* data);
+
+  // --- resync; see resync.cpp ---
+  Task<> sync_source(Session& session);
+  bool syncing = false;          // SyncSource or SyncTarget in the session that is on
+  std::uint64_t sync_total = 0;  // bytes to copy when it began
+
+ private:
+  friend class Engine;
+  friend class ClientDevice;
+  struct Piece {
+    blockdev::Request* request;
+    std::uint64_t offset;
+    std::uint64_t length;
+    std::byte* data;
+  };
+
+  Task<> serve(blockdev::Request& request, ClientDevice& client);
+  Task<> serve_write(blockdev::Request& request, ClientDevice& client);
+  Task<> serve_client_read(blockdev::Request& request);
+  Task<> serve_client_flush(blockdev::Request& request, ClientDevice& client);
+  Task<> serve_status(blockdev::Request& request);
+  Task<> write_large(blockdev::Request& request, std::uint64_t piece_max);
+  // Completes the request, or, as one of many, arrives at `many` and notes an error.
+  Task<> write_piece(Piece piece, Latch* many, IoError* first_error);
+  void fill_header(SentWrite& sent, const blockdev::Request& request, const Piece& piece) const;
+  Task<IoError> read_from_holder(std::uint64_t offset, std::uint64_t length, std::byte* data,
+                                 const char** reason);
+  Task<> apply_one(Incoming message, Session& session);
+  Task<> flush_for_peer(wire::Header flush, Session& session);
+  Task<> read_for_peer(wire::Header read, Session& session);
+  Task<bool> known_zero(std::uint64_t offset, std::uint64_t length);
+  Task<> copy_range(blockdev::BlockRange range, Session& session, SyncWindow& window);
+  Task<> clean_activity_log();
+  void flush_peer_soon();
+  Task<> flush_peer();
+  IoError disk_error(IoError error, const char* what);
+
+  Engine& engine_;
+  std::uint32_t index_;
+  VolumeConfig config_;
+  BackingStore store_;
+  std::unique_ptr<blockdev::Metadata> metadata_;
+  blockdev::Limits export_limits_;
+  bool failed_ = false;
+  bool cleaning_ = false;
+  bool barrier_running_ = false;
+  Clients clients_;
+  RangeLock ranges_;
+  UnflushedLog unflushed_;
+  std::uint64_t writes_in_flight_ = 0;
+  Signal drained_;
+  // Received writes in the order of their numbers, until their disk write is done.
+  boost::intrusive::list<Applied, boost::intrusive::constant_time_size<false>> applying_;
+  Signal applied_;
+
+ public:
+  Signal& drained() { return drained_; }
+};
+
+}  // namespace baton::replication
