@@ -35,7 +35,7 @@ void Oracle::killed_before_writing(int node, const ReadCopy& read) {
   }
 }
 
-// Does the copy show the write wherever nothing newer has taken its place?
+// Does the copy show the write, or something newer, in every cell? When in doubt it does not.
 bool Oracle::present(std::uint64_t number, int node, const ReadCopy& read) const {
   const Write& write = writes_[number];
   const Volume& volume = volumes_[write.volume];
@@ -45,14 +45,12 @@ bool Oracle::present(std::uint64_t number, int node, const ReadCopy& read) const
     const std::uint64_t bytes = volume.cells.bytes_of(cell);
     const std::span content = std::span(buffer).first(bytes);
     const Entry* entry = entry_of(number, cell);
-    const bool visible = entry != nullptr && superseder(*find_history(volume, cell), *entry,
-                                                        write.node, now_) == nullptr;
-    if (visible) {
-      read(node, write.volume, at, content);
-      const auto value = volume.cells.decode(cell, content);
-      // A later write, still unanswered, may lie over it already.
-      if (!value || (write.zero ? *value != 0 : *value < entry->value)) return false;
-    }
+    read(node, write.volume, at, content);
+    const auto value = volume.cells.decode(cell, content);
+    // No entry: forgotten, because what took its place is durable on every copy.
+    const bool shown =
+        value && (*value == 0 ? write.zero : entry != nullptr && *value >= entry->value);
+    if (entry != nullptr && !shown) return false;
     at += bytes;
   }
   return true;
