@@ -57,7 +57,7 @@ class Coordinator final : QmpListener {
   // Moves the guest. Completes with what became of it; both channels are closed then.
   Task<MigrationReport> run() { return drive(EventKind::start); }
   // Finishes or undoes what an earlier coordinator left. A QEMU whose channel cannot be dialled is
-  // given as a channel that fails at once. Changes nothing where no migration was left.
+  // given as a LostQmpChannel. Changes nothing where no migration was left.
   Task<MigrationReport> recover() { return drive(EventKind::recover); }
 
   // The operator's word; may be called at any time. Fails with a sentence when it comes too late.

@@ -54,4 +54,12 @@ Task<Result<std::string>> StreamQmpChannel::receive() {
   }
 }
 
+Task<Result<>> LostQmpChannel::send(std::string /*line*/) {
+  co_return failure(reason_);
+}
+
+Task<Result<std::string>> LostQmpChannel::receive() {
+  co_return failure(reason_);
+}
+
 }  // namespace baton::control::migration

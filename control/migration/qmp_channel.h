@@ -6,6 +6,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "base/result.h"
 #include "base/stream.h"
@@ -45,6 +46,19 @@ class StreamQmpChannel final : public QmpChannel {
   std::unique_ptr<Stream> stream_;
   LineCutter lines_;
   std::string buffer_;
+};
+
+// A QMP that could not be reached: Coordinator::recover() goes on with the other one.
+class LostQmpChannel final : public QmpChannel {
+ public:
+  explicit LostQmpChannel(std::string reason) : reason_(std::move(reason)) {}
+
+  Task<Result<>> send(std::string line) override;
+  Task<Result<std::string>> receive() override;
+  void close() override {}
+
+ private:
+  std::string reason_;
 };
 
 // Dials a QEMU's `-qmp unix:PATH,server=on,wait=off`. Connecting to a unix socket does not wait: a

@@ -181,7 +181,7 @@ std::string summary_of(State outcome, std::string_view reason, std::string_view 
                        const MigrationNames& names, std::string_view detail) {
   std::string_view ending = text_of(endings, last_row);
   if (ending.empty()) ending = text_of(endings, name_of(outcome));
-  const std::string end = fill_in(ending, names, {});
+  std::string end = fill_in(ending, names, {});
   if (reason.empty()) return end;
   std::string why = sentence_of(reason, names, detail);
   if (!why.empty() && why.front() >= 'a' && why.front() <= 'z') why.front() -= 'a' - 'A';

@@ -11,7 +11,7 @@ namespace {
 constexpr std::string_view tcp = "tcp:";
 constexpr std::string_view unix_socket = "unix:";
 
-std::optional<std::uint16_t> port_of(std::string_view digits) {
+std::optional<std::uint16_t> port_of(const std::string& digits) {
   if (digits.empty()) return 0;
   std::uint16_t port = 0;
   const char* end = digits.data() + digits.size();
@@ -36,7 +36,7 @@ Result<MigrationUri> MigrationUri::parse(std::string_view text) {
   const std::size_t colon = address.find(':', host_end);
   uri.host_ = address.substr(0, colon);
   const auto port =
-      port_of(colon == std::string_view::npos ? std::string_view() : address.substr(colon + 1));
+      port_of(colon == std::string_view::npos ? "" : std::string(address.substr(colon + 1)));
   if (uri.host_.empty() || !port) return wrong();
   uri.leaves_port_open_ = *port == 0;
   return uri.leaves_port_open_ ? uri.with_port(0) : uri;

@@ -34,6 +34,7 @@ class Engine final : public Resource {
   Task<Result<>> invalidate() override;
   Task<Result<>> handover(std::string to) override;
   Task<Result<>> offer() override;
+  Task<Result<>> grant_offered() override;
   Task<Result<>> withdraw_offer() override;
   ResourceStatus status() const override;
   void observe(ResourceObserver* observer) override { observer_ = observer; }

@@ -26,14 +26,15 @@ constexpr int died_as_told = 3;  // coordinator_probe.cpp
 class RealQemu : public ::testing::Test {
  protected:
   void SetUp() override {
-    qemu_ = find_program("qemu-system-x86_64");
-    qemu_nbd_ = find_program("qemu-nbd");
-    if (!qemu_ || !qemu_nbd_) GTEST_SKIP() << "qemu-system-x86_64 or qemu-nbd is not installed";
+    qemu_ = find_program("qemu-system-x86_64").value_or("");
+    qemu_nbd_ = find_program("qemu-nbd").value_or("");
+    if (qemu_.empty() || qemu_nbd_.empty())
+      GTEST_SKIP() << "qemu-system-x86_64 or qemu-nbd is not installed";
     char name[] = "/tmp/baton-migration-XXXXXX";  // short: unix sockets allow 107 bytes
     folder_ = mkdtemp(name);
     disk_ = std::make_unique<CountingDisk>(folder_ + "/disk.img");
     nbd_ = std::make_unique<ChildProcess>(
-        std::vector<std::string>{*qemu_nbd_, "--persistent", "--shared=8", "--format=raw",
+        std::vector<std::string>{qemu_nbd_, "--persistent", "--shared=8", "--format=raw",
                                  "--export-name=disk", "--socket=" + folder_ + "/nbd.sock",
                                  disk_->path()},
         std::vector<int>{}, false);
@@ -60,7 +61,7 @@ class RealQemu : public ::testing::Test {
         R"("export":"disk","open-timeout":10,"server":{"type":"unix","path":")" +
         folder_ + R"(/nbd.sock"}}})";
     std::vector<std::string> command{
-        *qemu_,      "-nodefaults",
+        qemu_,       "-nodefaults",
         "-display",  "none",
         "-accel",    "tcg",
         "-m",        "64",
@@ -96,8 +97,8 @@ class RealQemu : public ::testing::Test {
     EXPECT_FALSE(disk_->foreign_write_seen()) << "two guests wrote";
   }
 
-  std::optional<std::string> qemu_;
-  std::optional<std::string> qemu_nbd_;
+  std::string qemu_;
+  std::string qemu_nbd_;
   std::string folder_;
   std::unique_ptr<CountingDisk> disk_;
   std::unique_ptr<ChildProcess> nbd_;

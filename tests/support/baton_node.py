@@ -1,8 +1,21 @@
 """A Baton node of a test: its configuration, its batond, and batonctl towards it."""
+import hashlib
 import json
 import shlex
 
 import baton_test
+
+# One resource on one node, in the folder of its case.
+SINGLE_NODE_CONFIG = """[resource]
+name = "vm1"
+
+[[volume]]
+size = "64MiB"
+
+[node.solo]
+nbd   = ["unix:vm1.sock"]
+disks = ["vm1.img"]
+"""
 
 
 class Node:
@@ -62,3 +75,32 @@ class Node:
         """The resource's object of `status --json`."""
         (entry,) = json.loads(self.ctl("status", resource, "--json").stdout)
         return entry
+
+
+class NodeCase(baton_test.TestCase):
+    """A case with one node, configured and not started."""
+
+    def setUp(self):
+        super().setUp()
+        self.node = Node(self)
+        self.write_config(SINGLE_NODE_CONFIG)
+
+    def write_config(self, text, name="vm1.toml"):
+        (self.folder / name).write_text(text)
+
+    def path(self, name):
+        return self.folder / name
+
+    def uri(self, export="", name="vm1.sock"):
+        return f"nbd+unix:///{export}?socket={self.path(name)}"
+
+    def files(self):
+        """Every file with its content's hash: nothing but the daemon's own files may change."""
+        def fingerprint(path):
+            return hashlib.sha256(path.read_bytes()).hexdigest()
+        return {path.name: fingerprint(path) for path in self.folder.iterdir()
+                if path.is_file() and not path.name.endswith(".log")}
+
+    def assert_sentence(self, text, *parts):
+        for part in parts:
+            self.assertIn(part, text)

@@ -152,8 +152,9 @@ class Migration : public ::testing::Test {
     MigrationOptions options{.names = {"vm1", "alpha", "beta"},
                              .uri = *MigrationUri::parse(uri),
                              .quit_source = quit_source};
-    coordinator =
-        std::make_unique<Coordinator>(loop, clock, source, destination, storage, watcher, options);
+    coordinator = std::make_unique<Coordinator>(
+        loop, clock, source, unreachable ? *unreachable : static_cast<QmpChannel&>(destination),
+        storage, watcher, options);
     std::optional<MigrationReport> report;
     Scope scope(loop);
     scope.spawn(collect(recover ? coordinator->recover() : coordinator->run(), report));
@@ -189,6 +190,7 @@ class Migration : public ::testing::Test {
   std::unique_ptr<Coordinator> coordinator;
   std::string uri = "tcp:10.0.0.2:4444";
   bool quit_source = true;
+  QmpChannel* unreachable = nullptr;  // in the destination's place
   bool stopped_ = false;
 };
 

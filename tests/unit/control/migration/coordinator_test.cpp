@@ -361,6 +361,15 @@ TEST_F(Migration, recovery_runs_the_source_whose_destination_is_gone) {
   EXPECT_EQ(log, (Log{"storage take_back", "alpha cont"}));
 }
 
+TEST_F(Migration, recovery_without_the_other_host_takes_the_guest_back) {
+  source.migration_status = "pre-switchover";
+  stopped_ = true;
+  LostQmpChannel lost("the other node is not connected");
+  unreachable = &lost;
+  EXPECT_EQ(run(true).outcome, State::stayed);
+  EXPECT_EQ(log, (Log{"storage take_back", "alpha migrate_cancel"}));
+}
+
 TEST_F(Migration, recovery_of_nothing_touches_nothing) {
   const MigrationReport report = run(true);
   EXPECT_EQ(report.sentence, "No migration was left unfinished.");

@@ -72,8 +72,8 @@ TEST(PlanTable, every_decision_has_a_row_for_every_input_and_uses_every_row) {
 TEST(PlanTable, every_state_that_waits_for_a_qemu_has_a_deadline) {
   for (int s = 0; s < state_count; ++s) {
     const State state = state_of(s);
-    const bool waits_for_storage =
-        entry_action(state) && *entry_action(state) <= Action::storage_take_back;
+    const auto action = entry_action(state);
+    const bool waits_for_storage = action && *action <= Action::storage_take_back;
     const bool waits = state != State::idle && !final_states().contains(state);
     EXPECT_EQ(patience_of(state) != Patience::none, waits && !waits_for_storage) << name_of(state);
     if (patience_of(state) != Patience::none) {

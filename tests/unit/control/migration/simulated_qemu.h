@@ -8,6 +8,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "control/migration/qmp_channel.h"
@@ -23,7 +24,9 @@ class SimulatedQemu final : public QmpChannel {
 
   // Instead of what the command does by itself; `reply` is called by it, or never.
   using Behaviour = std::function<void()>;
-  void on(const std::string& command, Behaviour behaviour) { behaviours_[command] = behaviour; }
+  void on(const std::string& command, Behaviour behaviour) {
+    behaviours_[command] = std::move(behaviour);
+  }
 
   // For behaviours.
   void reply_ok(const std::string& json = "{}");
