@@ -148,6 +148,7 @@ Task<> Engine::session_ended(Session& session) {
   going_alone_ = true;
   const bool took_part = std::exchange(replicating_, false);
   update_gate();
+  changed();
   bool lacks = false;
   for (auto& volume : volumes_) {
     const bool volume_lacks = volume->session_lost();

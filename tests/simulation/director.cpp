@@ -316,6 +316,17 @@ void Director::connect_and_attach() {
   }
 }
 
+void Director::demote_everybody() {
+  for (int number = 0; number < static_cast<int>(cluster_.nodes()); ++number) {
+    if (!cluster_.node(number).up()) continue;
+    Step step;
+    step.what = Do::demote;
+    step.node = number;
+    step.words = {"force"};
+    carry_out(step);
+  }
+}
+
 std::string Director::why_not_well() {
   std::string text = "60 s after all faults have stopped:";
   for (int number = 0; number < static_cast<int>(cluster_.nodes()); ++number) {
@@ -347,6 +358,11 @@ std::string Director::why_not_well() {
 // everything once nothing moves.
 void Director::prove_service() {
   World& world = cluster_.world();
+  // Writes that a Secondary holds end first, with ENOSPC.
+  const auto idle = [&] { return cluster_.clients_idle(); };
+  if (!world.run_while_waiting(idle, verb_limit)) {
+    return world.violated("liveness", "a client waits at the end");
+  }
   const std::uint64_t errors = cluster_.errors();
   const int primary = cluster_.rules().primary();
   Step step;
@@ -392,9 +408,12 @@ void Director::end_well() {
   }
   const TimePoint deadline = world.now() + well_limit;
   bool well = false;
+  const TimePoint patience = world.now() + well_limit / 2;
   while (!well && !world.violation() && world.now() < deadline) {
     world.run_for(std::chrono::milliseconds(500));
     connect_and_attach();
+    // The wanted one may be the one whose data is older: then it, too, has to yield.
+    if (world.now() > patience && !cluster_.rules().connected()) demote_everybody();
     if (resolve_split_brain()) continue;
     well = promote_somebody() && cluster_.rules().both_up_to_date();
   }

@@ -76,6 +76,7 @@ void Rules::look_at(Node& node) {
 NodeSet Rules::up_to_date_copies(int node, std::uint32_t volume) {
   // Asked in the middle of a turn: what was announced a moment ago counts.
   Node& asked = *nodes_[static_cast<std::size_t>(node)];
+  asked.fresh_status();
   look_at(asked);
   const NodeSet said = seen_[static_cast<std::size_t>(node)].copies[volume];
   // Under A the peer may lack what was acknowledged; nobody promised more.
