@@ -111,6 +111,7 @@ class Engine final : public Resource {
   blockdev::Superblock compose(const Volume& volume) const;
   bool complete() const;
   bool every_volume_usable() const;
+  Task<Result<>> start_up();
   Task<Result<>> attach_all();
   Task<> turn_log_into_bits();
   Task<> keep_connected();
@@ -153,6 +154,7 @@ class Engine final : public Resource {
   std::vector<bool> inconsistent_;  // per volume
 
   bool up_ = false;
+  bool starting_ = false;
   bool stopping_ = false;
   bool want_connected_ = false;
   bool discard_my_data_ = false;

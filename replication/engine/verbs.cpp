@@ -80,7 +80,16 @@ Task<> Engine::turn_log_into_bits() {
 }
 
 Task<Result<>> Engine::up() {
+  while (starting_) co_await session_changed_.wait();
   if (up_) co_return Result<>{};
+  starting_ = true;
+  Result<> started = co_await start_up();
+  starting_ = false;
+  session_changed_.notify_all();
+  co_return started;
+}
+
+Task<Result<>> Engine::start_up() {
   Result<> attached = co_await attach_all();
   if (!attached) co_return attached;
   co_await turn_log_into_bits();
@@ -345,6 +354,7 @@ Task<Result<>> Engine::invalidate() {
 }
 
 Task<Result<>> Engine::down() {
+  while (starting_) co_await session_changed_.wait();
   if (!up_) co_return Result<>{};
   while (settling_ || going_alone_) co_await session_changed_.wait();
   stopping_ = true;

@@ -156,6 +156,7 @@ class Volume {
   Task<> apply_one(Incoming message, Session& session);
   Task<> flush_for_peer(wire::Header flush, Session& session);
   Task<> read_for_peer(wire::Header read, Session& session);
+  std::uint64_t bytes_of(blockdev::BlockRange range) const;
   Task<bool> known_zero(std::uint64_t offset, std::uint64_t length);
   Task<> copy_range(blockdev::BlockRange range, Session& session, SyncWindow& window);
   Task<> clean_activity_log();
