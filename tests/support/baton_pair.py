@@ -119,7 +119,8 @@ class PairCase(baton_test.TestCase):
         for node in self.nodes:
             node.daemon.send_signal(signal.SIGTERM)
         for node in self.nodes:
-            node.stop()
+            self.assertEqual(node.daemon.wait(30), 0, node.daemon.log_tail())
+            self.assertIn("stopped cleanly", node.daemon.log())
 
     def assert_same_images(self):
         """Byte for byte, after the stop."""
