@@ -30,7 +30,7 @@ Engine::Engine(Environment environment, ResourceConfig config)
 Engine::~Engine() = default;
 
 void Engine::log(Journal::Level level, std::string text) {
-  env_.journal.line(level, fmt::format("{}: {}", config_.name, text));
+  env_.journal.line(level, std::move(text));
 }
 
 void Engine::changed() {
