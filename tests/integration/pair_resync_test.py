@@ -165,11 +165,11 @@ class FullSync(ResyncCase):
         self.beta.ctl("connect", "vm1", "--discard-my-data")
         self.alpha.ctl("primary", "vm1", "--force", "--yes")
         self.synced()
-        self.assertLess(self.bytes_replicated(self.alpha), 3 * MIB, "data only")
+        self.assertLess(self.bytes_replicated(self.alpha), MIB + 64 * KIB, "data only")
         self.stop_and_compare()
         self.assertEqual(self.image(self.beta).read_bytes(), content)
         for node in self.nodes:
-            self.assertLess(self.image(node).stat().st_blocks * 512, 4 * MIB,
+            self.assertLess(self.image(node).stat().st_blocks * 512, MIB + 256 * KIB,
                             f"{node.name}'s image stays sparse")
 
     def test_invalidate_fetches_the_copy_anew(self):
@@ -366,7 +366,6 @@ class Adoption(ResyncCase):
         self.stop_and_compare()
         self.assert_untouched()
         self.assertEqual(self.image(self.alpha).stat().st_blocks, self.blocks)
-        self.assertTrue(self.dump(self.alpha)["adopted"] in (True, False))
 
     def test_the_adopted_side_is_no_target_until_its_operator_says_so(self):
         self.adopt()

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 
 import baton_test
 from baton_node import Node
@@ -213,11 +214,11 @@ class PairCase(baton_test.TestCase):
 
 
 WRITER = r"""
-import sys, time
-path, offset, blocks, flush_every, first = sys.argv[1], *map(int, sys.argv[2:6])
-count = int(sys.argv[6])
+import os, sys, time
+uri, *numbers = os.environ["WRITER"].split()
+offset, blocks, flush_every, first, count = map(int, numbers)
 h = nbd.NBD()
-h.connect_uri(path)
+h.connect_uri(uri)
 print("attached", flush=True)
 number = first
 slowest = 0.0
@@ -250,11 +251,9 @@ class Writer:
         self.offset = offset
         self.blocks = blocks
         self.first = first
-        script = case.folder / "writer.py"
-        script.write_text(WRITER)
-        self.process = case.start(
-            ["nbdsh", script, case.uri(node), offset, blocks, flush_every, first, count],
-            name=f"writer-{node.name}", env=DEBIAN_FIRST, stdin=baton_test.subprocess.PIPE)
+        words = f"{case.uri(node)} {offset} {blocks} {flush_every} {first} {count}"
+        self.process = case.start(["nbdsh", "-c", WRITER], name=f"writer-{node.name}",
+                                  env={**DEBIAN_FIRST, "WRITER": words}, stdin=subprocess.PIPE)
         self.pid = self.process.pid
         self.process.wait_for_line("^attached", timeout=30)
 
