@@ -41,6 +41,8 @@ class ClientDevice final : public blockdev::BlockDevice,
   // Was attached while this node was Primary: after a handover its writes are held, then ENOSPC
   // (design §4 "The fence and going back").
   bool fenced = false;
+  // A refused write is worth a line of the log, but one for each client is enough.
+  bool refusal_logged = false;
   void orphan() { volume_ = nullptr; }  // the volume goes first (only in a killed world)
 
  private:
