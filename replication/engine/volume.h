@@ -159,6 +159,7 @@ class Volume {
   Task<> flush_for_peer(wire::Header flush, Session& session);
   Task<> read_for_peer(wire::Header read, Session& session);
   Task<bool> known_zero(std::uint64_t offset, std::uint64_t length);
+  Task<> cut_at_hole(blockdev::BlockRange& range);
   Task<> copy_range(blockdev::BlockRange range, Session& session, SyncWindow& window);
   Task<> clean_activity_log();
   void flush_peer_soon();
