@@ -370,7 +370,11 @@ void Engine::session_established(Session& session) {
   const bool writes =
       session.verdict.action != Action::split_brain && session.verdict.action != Action::wait;
   replicating_ = writes;
-  if (writes) wrote_alone_ = false;
+  if (writes) {
+    wrote_alone_ = false;
+    // "Nobody can have written since the stop" ends here: the peer may go on without us.
+    unvouched_ = DiskState::consistent;
+  }
   update_gate();
   tell_status();
   if (writes && session.verdict.direction == Direction::self_to_peer) {

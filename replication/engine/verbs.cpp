@@ -168,6 +168,7 @@ Task<Result<>> Engine::take_alone(bool force_generation) {
 Task<Result<>> Engine::start_fresh() {
   if (lineage_.empty()) lineage_.push_back(env_.random.next_id());
   inconsistent_.assign(volumes_.size(), false);
+  unvouched_ = DiskState::consistent;
   // The other copy, whatever it is, is not this one.
   slot_.behind = has_peer();
   slot_.base_id = 0;
