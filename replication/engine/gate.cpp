@@ -23,7 +23,7 @@ Task<IoError> Engine::admission(ClientDevice& client, const char** reason) {
   IoError error = IoError::none;
   while (!admits_) {
     const char* why = "";
-    if (!up_ || stopping_) {
+    if (!up_ || stopping_ || (leaving_ && !may_write())) {
       error = IoError::shutdown;
       break;
     }

@@ -106,6 +106,7 @@ Task<Result<>> Engine::up() {
   clean_ = false;
   released_ = false;
   stopping_ = false;
+  leaving_ = false;
   up_ = true;
   const bool durable = co_await commit();
   if (!durable) {
@@ -346,6 +347,11 @@ Task<Result<>> Engine::invalidate() {
   if (session_ != nullptr) session_->drop("this node's data was invalidated");
   changed();
   co_return Result<>{};
+}
+
+void Engine::expect_down() {
+  leaving_ = up_;
+  gate_changed_.notify_all();
 }
 
 Task<Result<>> Engine::down() {
