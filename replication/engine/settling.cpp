@@ -50,6 +50,7 @@ Task<bool> Session::exchange_hello() {
   own_hello_.from = config.self;
   own_hello_.to = engine_.peer_name_;
   own_hello_.volumes = static_cast<std::uint32_t>(config.volumes.size());
+  own_hello_.protocol = static_cast<std::uint8_t>(name_of(config.protocol).front());
   own_hello_.instance = engine_.instance_;
   for (std::size_t i = 0; i < own_hello_.nonce.size(); i += 8) {
     const std::uint64_t word = engine_.env().random.next();
@@ -89,6 +90,11 @@ Task<bool> Session::exchange_hello() {
     why = fmt::format("{} has {} volumes in {}, {} has {}: make the configurations the same",
                       peer_hello_.from, peer_hello_.volumes, config.name, config.self,
                       own_hello_.volumes);
+  } else if (peer_hello_.protocol != own_hello_.protocol) {
+    const bool known = peer_hello_.protocol >= 'A' && peer_hello_.protocol <= 'C';
+    why = fmt::format("{} has protocol {} for {}, {} has {}: make the configurations the same",
+                      peer_hello_.from, known ? static_cast<char>(peer_hello_.protocol) : '?',
+                      config.name, config.self, name_of(config.protocol));
   }
   if (!why.empty()) refuse(why);
   co_return why.empty();
