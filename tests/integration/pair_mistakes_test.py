@@ -189,8 +189,8 @@ class Start(PairCase):
     def test_the_metadata_of_the_other_node(self):
         self.create_md()
         self.path("alpha.img.baton").write_bytes(self.path("beta.img.baton").read_bytes())
-        self.assert_ends(self.alpha, 1, "belongs to volume 0 of vm1 on node beta", "node alpha",
-                         "meta")
+        self.assert_ends(self.alpha, 1, "belongs to volume 0 of vm1 on node beta",
+                         "volume 0 of vm1 on alpha", "meta")
 
     def test_an_address_that_is_not_this_hosts(self):
         self.create_md()
