@@ -156,6 +156,7 @@ Task<Result<>> HostedResource::up(VerbOptions /*options*/) {
 }
 
 Task<Result<>> HostedResource::go_down(Duration patience) {
+  engine_->expect_down();
   co_await close_listeners(patience);
   Result<> done = co_await engine_->down();
   // A refusal leaves the engine up: its clients may come back.

@@ -24,6 +24,7 @@ class Engine final : public Resource {
 
   // Resource
   Task<Result<>> up() override;
+  void expect_down() override;
   Task<Result<>> down() override;
   Task<Result<>> promote(PromoteOptions options) override;
   Task<Result<>> demote(bool force) override;
@@ -156,6 +157,7 @@ class Engine final : public Resource {
   bool up_ = false;
   bool starting_ = false;
   bool stopping_ = false;
+  bool leaving_ = false;  // down() is about to follow: nobody waits for the baton any more
   bool want_connected_ = false;
   bool discard_my_data_ = false;
   Role role_ = Role::secondary;

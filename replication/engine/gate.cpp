@@ -23,7 +23,7 @@ Task<IoError> Engine::admission(ClientDevice& client, const char** reason) {
   IoError error = IoError::none;
   while (!admits_) {
     const char* why = "";
-    if (!up_ || stopping_) {
+    if (!up_ || stopping_ || (leaving_ && !may_write())) {
       error = IoError::shutdown;
       break;
     }
@@ -42,6 +42,12 @@ Task<IoError> Engine::admission(ClientDevice& client, const char** reason) {
     } else {
       *reason = "this node is Secondary and does not hold the baton";
       error = IoError::not_permitted;
+      if (!std::exchange(client.refusal_logged, true)) {
+        log(Journal::Level::warning,
+            fmt::format("a write of {} is refused: this node is Secondary and does not hold the "
+                        "baton; batonctl primary or handover brings it here",
+                        client.name()));
+      }
       break;
     }
     held_reason_ = why;

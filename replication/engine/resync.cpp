@@ -79,6 +79,30 @@ std::uint64_t Volume::bytes_of(blockdev::BlockRange range) const {
   return std::min(range.count * blockdev::block_bytes, size() - offset);
 }
 
+// Ends the run where data ends and a hole begins, or the other way round: holes are told, not sent.
+Task<> Volume::cut_at_hole(blockdev::BlockRange& range, std::uint64_t data_blocks_max) {
+  std::vector<blockdev::Extent> extents;
+  Request status;
+  status.op = Op::block_status;
+  status.flags.req_one = true;
+  status.offset = range.first * blockdev::block_bytes;
+  status.length = bytes_of(range);
+  status.extents = &extents;
+  co_await perform(disk(), status);
+  const bool known = status.error == IoError::none && !extents.empty();
+  const std::uint64_t length = known ? extents.front().length : status.length;
+  const bool hole = known && extents.front().zero &&
+                    (length >= blockdev::block_bytes || length == status.length);
+  if (hole) {
+    // The volume's last block may be a short one.
+    const std::uint64_t whole = length / blockdev::block_bytes;
+    range.count = length == status.length ? range.count : whole;
+  } else {
+    const std::uint64_t touched = (length + blockdev::block_bytes - 1) / blockdev::block_bytes;
+    range.count = std::min({range.count, std::max<std::uint64_t>(touched, 1), data_blocks_max});
+  }
+}
+
 // Copies one run of blocks: reads it while nobody writes it, and queues it before anybody does.
 Task<> Volume::copy_range(blockdev::BlockRange range, Session& session, SyncWindow& window) {
   const std::uint64_t offset = range.first * blockdev::block_bytes;
@@ -162,12 +186,7 @@ Task<> Volume::sync_source(Session& session) {
       co_await sleep_for(engine_.env().clock, std::chrono::milliseconds(10));
     }
     auto range = bits().next_set(block, zero_blocks);
-    if (range && range->count > window.chunk_blocks_now()) {
-      const std::uint64_t offset = range->first * blockdev::block_bytes;
-      const std::uint64_t length = std::min(range->count * blockdev::block_bytes, size() - offset);
-      const bool hole = co_await known_zero(offset, length);
-      if (!hole) range->count = window.chunk_blocks_now();
-    }
+    if (range && range->count > 1) co_await cut_at_hole(*range, window.chunk_blocks_now());
     if (range) {
       block = range->first + range->count;
       window.bytes_in_flight += bytes_of(*range);

@@ -55,6 +55,7 @@ class FakeResource final : public replication::Resource {
     co_return Result<>();
   }
 
+  void expect_down() override {}
   Task<Result<>> down() override {
     while (writing_) co_await moved_.wait();
     if (primary_) shared_.holder_ = -1;
