@@ -337,13 +337,14 @@ Task<Result<>> Engine::offer() {
   co_return Result<>{};
 }
 
-// The own client's write came first: it decides (design §4 "Who asks (b)").
-void Engine::void_offer() {
+// The own client's write came first (it decides, design §4 "Who asks (b)"), the offer was taken
+// back, or its session has ended.
+void Engine::void_offer(std::string_view why) {
   if (!offering_ || granted_away_) return;
   offering_ = false;
   quiescing_ = false;
   if (session_ != nullptr && session_->established()) session_->tell({}, Type::offer_void);
-  log(Journal::Level::notice, "the offer is void: a client here wrote first");
+  log(Journal::Level::notice, fmt::format("the offer is void: {}", why));
   update_gate();
   gate_changed_.notify_all();
   changed();
@@ -353,7 +354,7 @@ Task<Result<>> Engine::withdraw_offer() {
   if (!holding_ || granted_away_) {
     co_return failure(fmt::format("the baton of {} has gone to {}", config_.name, peer_name_));
   }
-  void_offer();
+  void_offer("it was taken back");
   co_return Result<>{};
 }
 
