@@ -54,6 +54,7 @@ Task<Result<std::unique_ptr<QmpChannel>>> GuestMigration::reach_destination() {
   const TimePoint deadline = place_.shard.now() + reach_patience;
   const Result<> opened = co_await (*conversation)->opened(deadline);
   if (!opened) {
+    (*conversation)->close();
     co_return failure(fmt::format("{} cannot be migrated to {}: {}", place_.spec.name,
                                   destination_.name, opened.error().message));
   }

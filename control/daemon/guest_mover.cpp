@@ -150,6 +150,7 @@ Task<Result<json::value>> GuestMover::ask_peer(MigrationWish& wish, const Migrat
     break;
   }
   wish.on_cancel(nullptr);
+  conversation.close();
   co_return answer;
 }
 

@@ -42,7 +42,7 @@ PeerConversation::PeerConversation(PeerTunnel& tunnel, Name name)
 }
 
 PeerConversation::~PeerConversation() {
-  close();
+  if (!ended_) tunnel_.conversations_.erase(name_);
 }
 
 void PeerConversation::end(std::string reason) {

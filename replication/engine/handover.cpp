@@ -239,10 +239,13 @@ void Engine::offered(bool open) {
 
 void Engine::asked_for_baton(const wire::Header& header, Session& session) {
   const bool first_write = (header.flags & flag_first_write) != 0;
+  // Asked before our GRANT had arrived there: it is the answer. A refusal would overtake the taking,
+  // and the client whose write asked would be told EPERM by a node that is about to hold.
+  if (granted_away_ && header.number == session.id()) return;
   std::string why;
   if (header.number != session.id() || !replicating_) {
     why = "the request belongs to another session";
-  } else if (!holding_ || granted_away_) {
+  } else if (!holding_) {
     why = fmt::format("{} does not hold the baton", config_.self);
   } else if (first_write && !offering_) {
     why = fmt::format("{} goes on writing: its own write came first, or nothing was offered",

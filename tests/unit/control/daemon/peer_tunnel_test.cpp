@@ -122,10 +122,10 @@ TEST_F(PeerTunnelTest, WhatWasSentBeforeTheEndIsStillRead) {
   EXPECT_THAT(line_from(**here), testing::StartsWith("over: "));
 }
 
-TEST_F(PeerTunnelTest, ADestroyedEndEndsTheOther) {
+TEST_F(PeerTunnelTest, AClosedEndEndsTheOther) {
   auto here = a.tunnel.open(PeerService::qmp);
   deliver();
-  here->reset();
+  (*here)->close();
   EXPECT_THAT(line_from(*b.served.front()), testing::StartsWith("over: "));
 }
 
