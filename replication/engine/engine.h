@@ -84,7 +84,7 @@ class Engine final : public Resource {
   void taken(const wire::Header& header);
   void handover_refused(std::string reason);
   void offered(bool open);
-  void void_offer();
+  void void_offer(std::string_view why);
   // resync.cpp
   void sync_begins(Incoming& message, Session& session);
   void sync_ends(Session& session);

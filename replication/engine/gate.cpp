@@ -29,7 +29,7 @@ Task<IoError> Engine::admission(ClientDevice& client, const char** reason) {
     }
     if (may_write()) {
       why = quiescing_ ? quiesce_reason_ : "the loss of the other node is being recorded";
-      if (offering_) void_offer();
+      if (offering_) void_offer("a client here wrote first");
       if (admits_) break;
       unblock_submission();
     } else if (peer_offers_) {

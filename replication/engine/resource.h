@@ -80,6 +80,7 @@ struct ResourceStatus {
   std::string baton_holder;  // node name; empty: nobody known
   std::uint64_t baton_epoch = 0;
   bool window_open = false;
+  bool baton_in_flight = false;  // granted away, and not known to have arrived: nobody's word yet
   std::uint64_t held_writes = 0;
   std::string held_reason;
   std::uint64_t held_oldest_ms = 0;
