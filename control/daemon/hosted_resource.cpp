@@ -236,6 +236,10 @@ Task<Result<>> HostedResource::invalidate(VerbOptions /*options*/) {
 
 Task<Result<>> HostedResource::handover(VerbOptions options) {
   if (auto up = must_be_up(); !up) co_return up;
+  // Never a handover at once where somebody asked to wait for a first write.
+  if (options.allow || options.deny) {
+    co_return failure("handover --allow and --deny are not available yet in this version");
+  }
   co_return co_await engine_->handover(options.to);
 }
 
