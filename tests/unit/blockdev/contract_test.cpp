@@ -5,7 +5,7 @@
 #include <functional>
 
 #include "blockdev/memory_device.h"
-#include "rig.h"
+#include "tests/support/device_rig.h"
 
 namespace baton::blockdev {
 namespace {

@@ -13,7 +13,7 @@
 #include <fstream>
 #include <thread>
 
-#include "rig.h"
+#include "tests/support/device_rig.h"
 
 namespace baton::blockdev {
 namespace {
