@@ -24,6 +24,12 @@ target_compile_options(baton_flags INTERFACE
 target_include_directories(baton_flags INTERFACE ${CMAKE_SOURCE_DIR})
 target_link_options(baton_flags INTERFACE -fuse-ld=lld)
 
+# One-line defects chosen at run time, for the simulator to catch (base/mutant.h). Never shipped.
+option(BATON_MUTANTS "compile the mutants in" OFF)
+if(BATON_MUTANTS)
+  target_compile_definitions(baton_flags INTERFACE BATON_MUTANTS)
+endif()
+
 if(BATON_SANITIZE)
   add_compile_options(-fsanitize=${BATON_SANITIZE} -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${BATON_SANITIZE})

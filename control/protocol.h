@@ -25,6 +25,9 @@ inline constexpr std::size_t request_bytes_max = 16U * 1024;
 // The status of a thousand resources is about 1 MiB.
 inline constexpr std::size_t reply_bytes_max = 16U * 1024 * 1024;
 
+// The id of a reply that is for the client as a whole: it will get no other.
+inline constexpr std::uint64_t no_request = 0;
+
 struct VerbOptions {
   bool force = false;
   bool confirmed = false;  // the risk was named and accepted

@@ -64,7 +64,7 @@ Result<json::value> exchange(DaemonConnection& daemon, const Request& request, b
   while (true) {
     auto reply = daemon.receive();
     if (!reply) return std::unexpected(reply.error());
-    if (reply->id != request.id) continue;
+    if (reply->id != request.id && reply->id != no_request) continue;
     switch (reply->kind) {
       case Reply::Kind::progress:
         show_progress(*reply, line);

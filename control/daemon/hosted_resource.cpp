@@ -113,6 +113,7 @@ Result<> HostedResource::must_be_up() const {
 }
 
 Result<> HostedResource::open_listeners() {
+  if (listening_) return {};
   if (node_.address && spec_.nodes.size() > 1) {
     const nbd::Address address{
         .kind = nbd::Address::Kind::tcp, .host = node_.address->host, .port = node_.address->port};
@@ -120,12 +121,14 @@ Result<> HostedResource::open_listeners() {
       engine_->accept(std::move(link));
     });
     if (!listener) {
-      return failure(fmt::format("{} cannot wait for its peer: {} (address of node {} in {})",
-                                 name(), listener.error().message, node_.name, spec_.file));
+      return failure(
+          fmt::format("{} cannot wait for its peer: {}; free that address (ss -lp shows "
+                      "who has it), or choose another as address of node {} in {}",
+                      name(), listener.error().message, node_.name, spec_.file));
     }
     link_listener_ = std::move(*listener);
   }
-  auto opened = place_.doors.open(spec_, node_, offered_);
+  auto opened = place_.doors.open(spec_, node_);
   listening_ = opened.has_value();
   if (!opened) link_listener_.reset();
   return opened;
@@ -140,13 +143,13 @@ Task<> HostedResource::close_listeners(Duration patience) {
 
 Task<Result<>> HostedResource::up(VerbOptions /*options*/) {
   if (auto alone = begin("up"); !alone) co_return alone;
-  Result<> done = co_await engine_->up();
-  if (done && !listening_) {
-    done = open_listeners();
-    if (!done) {
-      const Result<> undone = co_await engine_->down();
-      if (!undone) journal_.line(LogLevel::error, undone.error().message);
-    }
+  // Listeners first: where an address is taken, nothing on the disks has been changed.
+  const bool was_listening = listening_;
+  Result<> done = open_listeners();
+  if (done) {
+    done = co_await engine_->up();
+    if (done && !was_listening) place_.doors.offer(node_, offered_);
+    if (!done && !was_listening) co_await close_listeners(Duration::zero());
   }
   ended(done ? "" : done.error().message);
   co_return done;
@@ -157,7 +160,9 @@ Task<Result<>> HostedResource::go_down(Duration patience) {
   Result<> done = co_await engine_->down();
   // A refusal leaves the engine up: its clients may come back.
   if (!done && engine_->status().up) {
-    if (auto reopened = open_listeners(); !reopened) {
+    if (auto reopened = open_listeners(); reopened) {
+      place_.doors.offer(node_, offered_);
+    } else {
       journal_.line(LogLevel::error, reopened.error().message);
     }
   }

@@ -36,8 +36,8 @@ class HostedResource final : replication::ResourceObserver, Runnable {
 
   const std::string& name() const { return spec_.name; }
 
-  // Brings the engine up, then opens the link listener and the exports: all or nothing. The reason
-  // of a failure also stays in status().
+  // Opens the listeners, brings the engine up, offers the exports: all or nothing. The reason of a
+  // failure also stays in status().
   Task<Result<>> up(VerbOptions options);
   // Refuses while clients are attached, unless forced: then they are ended first.
   Task<Result<>> down(VerbOptions options);
@@ -88,8 +88,8 @@ class HostedResource final : replication::ResourceObserver, Runnable {
   std::unique_ptr<Acceptor> link_listener_;
   std::string switching_;  // "up" or "down" while that is under way
   Signal switched_;
-  bool listening_ = false;
-  std::string error_;  // why it is not up
+  bool listening_ = false;  // the NBD listeners are open
+  std::string error_;       // why it is not up
   StatusEntry published_;
   TimePoint published_at_;
   Timer progress_pause_;

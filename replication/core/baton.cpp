@@ -73,6 +73,9 @@ BatonVerdict assign_baton(const BatonFacts& self, const BatonFacts& peer, const 
   const bool self_is_target = data.direction == Direction::peer_to_self;
   const bool peer_is_target = data.direction == Direction::self_to_peer;
   const bool copies = data.action == Action::everything || data.action == Action::by_bitmap;
+  // Both wrote, and an operator has said whose writes are given up.
+  const bool discarded = verdict.row == "both-wrote" && data.row == "split-brain-discarded";
+  if (discarded) verdict.holder = self_is_target ? self.name : peer.name;
   if (copies && self_is_target && verdict.holder == self.name) {
     verdict = {.row = "source-takes", .holder = peer.name, .epoch = highest + 1};
   } else if (copies && peer_is_target && verdict.holder == peer.name) {

@@ -34,6 +34,7 @@ class Engine final : public Resource {
   Task<Result<>> invalidate() override;
   Task<Result<>> handover(std::string to) override;
   Task<Result<>> offer() override;
+  Task<Result<>> grant_offered() override;
   Task<Result<>> withdraw_offer() override;
   ResourceStatus status() const override;
   void observe(ResourceObserver* observer) override { observer_ = observer; }
@@ -113,6 +114,7 @@ class Engine final : public Resource {
   Task<Result<>> attach_all();
   Task<> turn_log_into_bits();
   Task<> keep_connected();
+  void dial_later();
   Task<> run_link(Link link, bool dialled);
   Task<bool> make_room_for(Session& candidate, bool dialled);
   Task<> limit_greeting(Session& session, bool& over);
@@ -161,6 +163,7 @@ class Engine final : public Resource {
   bool resume_primary_ = false;  // was Primary earlier in this boot
   Arrival arrival_ = Arrival::crashed;
   DiskState unvouched_ = DiskState::consistent;  // what a complete copy is without a witness
+  bool to_be_copied_to_ = false;  // by the session that is on: until then no copy to rely on
 
   Session* session_ = nullptr;  // the one that settles or is established
   bool replicating_ = false;    // it takes part in writes
@@ -169,6 +172,8 @@ class Engine final : public Resource {
   // The peer's copy may have our tip as its own: going on without it makes a generation (rule 8).
   bool peer_has_tip_ = false;
   bool dialling_ = false;
+  TimePoint dial_at_;  // not before
+  Duration backoff_{};
   std::uint64_t instance_ = 0;  // of this process, so that the peer knows a restart
   std::string last_error_;
   std::optional<std::string> split_brain_;

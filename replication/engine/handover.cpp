@@ -349,6 +349,18 @@ void Engine::void_offer() {
   changed();
 }
 
+Task<Result<>> Engine::grant_offered() {
+  if (!holding_ && epoch_.holder == peer_name_) co_return Result<>{};
+  if (!offering_) {
+    co_return failure(
+        fmt::format("no offer of {} is open: a client on {} has written since, and goes "
+                    "on",
+                    config_.name, config_.self));
+  }
+  // Nothing may come between the check and the grant: give_baton() starts at once.
+  co_return co_await give_baton(true);
+}
+
 Task<Result<>> Engine::withdraw_offer() {
   if (!holding_ || granted_away_) {
     co_return failure(fmt::format("the baton of {} has gone to {}", config_.name, peer_name_));

@@ -138,6 +138,11 @@ class Resource {
   // that the baton is to be had. The holder keeps it: its own client's next write voids the offer
   // and goes on; the peer's first write, or handover() there, brings the grant.
   virtual Task<Result<>> offer() = 0;
+  // The coordinator's word that the destination's guest runs, on the holder: grants the baton if
+  // the offer is still open, and completes when the peer has taken it. An offer that a client's
+  // write has voided meanwhile fails and changes nothing: that guest goes on (two guests never both
+  // write).
+  virtual Task<Result<>> grant_offered() = 0;
   // Ends the offer: writes are admitted again. Done as well when there is none (any more), unless
   // the baton has gone.
   virtual Task<Result<>> withdraw_offer() = 0;

@@ -291,6 +291,7 @@ Task<> Engine::finish_as_target(Session& session) {
   const bool durable = co_await commit();
   if (!durable || session.dropped()) co_return;
   for (auto& volume : volumes_) volume->syncing = false;
+  to_be_copied_to_ = false;
   session.tell({}, Type::sync_finished);
   log(Journal::Level::notice, "UpToDate");
   tell_status();

@@ -260,6 +260,7 @@ Task<> Session::watch() {
 Task<> Session::run() {
   established_ = true;
   heard_at_ = engine_.env().clock.now();
+  wake_watch_.notify_all();
   scope_.spawn(watch());
   engine_.session_established(*this);
   Incoming message;

@@ -336,7 +336,9 @@ Task<Result<>> Engine::apply_verdicts(Session& session) {
     slot_.base_id = lineage_.empty() ? 0 : lineage_.back();
     slot_.told_id = 0;
     slot_.behind = false;
-  } else if (self_source) {
+  } else if (!self_source) {
+    to_be_copied_to_ = true;
+  } else {
     if (verdict.action == Action::everything) {
       slot_.base_id = peer.lineage.empty() ? 0 : peer.lineage.back();
       slot_.told_id = 0;

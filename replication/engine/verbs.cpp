@@ -71,6 +71,9 @@ Task<> Engine::turn_log_into_bits() {
         continue;
       }
     }
+    // Their bits are durable (or, alone, there is no other copy to compare with): the regions that
+    // the metadata holds as released in its first interval may leave the log.
+    metadata.mark_clean(metadata.begin_interval());
     const IoError emptied = co_await metadata.empty_activity_log();
     if (emptied != IoError::none) disk_failed(*volume, "writing the activity log");
   }

@@ -111,19 +111,21 @@ inline constexpr std::uint32_t flag_resync = 1U
 inline constexpr std::uint32_t flag_ack_received = 1U << 3U;  // write, zero: answer `received` (B)
 inline constexpr std::uint32_t flag_error = 1U << 4U;         // done, flushed, data: it failed
 
-// Every message: this header, then `payload_bytes` bytes.
+// Every message: this header, then `payload_bytes` bytes. Fields that a message does not use are
+// zero: what lay in memory there goes over no wire.
 struct Header {
-  le32 magic;
-  le16 type;
-  le16 volume;
-  le32 flags;
-  le32 payload_bytes;
-  le64 number;    // of the write, flush, read, ping …; answers carry the number of what they answer
-  le64 follows;   // the last write (its number) that must be applied before this is acted on
-  le64 epoch;     // of the sender's baton, for write, zero, grant, taken, status
-  le64 offset;    // bytes
-  le64 length;    // bytes of the range; for write and data the same as payload_bytes
-  le64 checksum;  // XXH3-64 over the payload, seeded with XXH3-64 over this header with checksum 0
+  le32 magic{};
+  le16 type{};
+  le16 volume{};
+  le32 flags{};
+  le32 payload_bytes{};
+  le64 number{};  // of the write, flush, read, ping …; answers carry the number of what they answer
+  le64 follows{};  // the last write (its number) that must be applied before this is acted on
+  le64 epoch{};    // of the sender's baton, for write, zero, grant, taken, status
+  le64 offset{};   // bytes
+  le64 length{};   // bytes of the range; for write and data the same as payload_bytes
+  le64
+      checksum{};  // XXH3-64 over the payload, seeded with XXH3-64 over this header with checksum 0
 };
 static_assert(sizeof(Header) == 64);
 static_assert(alignof(Header) == 1);

@@ -14,7 +14,7 @@ _PYTHON_WAITS_HERE = ("tests/support/baton_test.py",)
 # (folders, folders that may all the same, pattern, what to do instead)
 BANNED = [
     # The program inside the test guest writes at a pace of its own; it is no test.
-    (_EVERYWHERE, ("tests/migration/guest",), r"\bthis_thread\s*::\s*(sleep_\w+|yield)|\b(usleep|nanosleep|clock_nanosleep)\(|(?<![\w.:>])sleep\(",
+    (_EVERYWHERE, ("tests/migration/guest",), r"\bthis_thread\s*::\s*sleep_\w+|\b(usleep|nanosleep|clock_nanosleep)\(|(?<![\w.:>])sleep\(",
      "waits for time to pass: wait for the event (Signal, Clock, Timer)"),
     (PRODUCT, ("base/runtime", "control"), r"\bstd::(thread|jthread|async)\b|\bpthread_create\b",
      "starts a thread: a shard is one thread, and only base/runtime and control start them"),

@@ -176,7 +176,8 @@ TEST(Restart, a_copy_is_only_consistent_until_somebody_vouches_for_it) {
   facts.has_lineage = facts.complete = true;
   EXPECT_EQ(state_after_restart(facts), DiskState::consistent);
   facts.last_holder = true;
-  EXPECT_EQ(state_after_restart(facts), DiskState::consistent) << "it crashed: the peer may be ahead";
+  EXPECT_EQ(state_after_restart(facts), DiskState::consistent)
+      << "it crashed: the peer may be ahead";
   facts.clean = true;
   EXPECT_EQ(state_after_restart(facts), DiskState::up_to_date) << "the last to leave, in order";
 }

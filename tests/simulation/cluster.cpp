@@ -1,0 +1,91 @@
+#include "tests/simulation/cluster.h"
+
+#include <algorithm>
+
+namespace baton::sim {
+
+Cluster::Cluster(std::uint64_t seed, const Settings& settings, Factory& factory)
+    : settings_(settings),
+      world_(seed),
+      net_(world_, settings.nodes, settings.net),
+      oracle_(settings.nodes, settings.volume_bytes) {
+  replication::ResourceConfig config;
+  config.name = "vm1";
+  config.protocol = settings.protocol;
+  config.auto_resume = settings.auto_resume;
+  config.secret = "between us";
+  for (std::size_t i = 0; i < settings.nodes; ++i) {
+    config.nodes.push_back({node_name(static_cast<int>(i))});
+  }
+  for (const std::uint64_t bytes : settings.volume_bytes) config.volumes.push_back({bytes});
+  for (std::size_t i = 0; i < settings.nodes; ++i) {
+    config.self = node_name(static_cast<int>(i));
+    nodes_.push_back(std::make_unique<Node>(world_, net_, factory, static_cast<int>(i), config,
+                                            settings.disks[i]));
+  }
+  rules_ = std::make_unique<Rules>(world_, net_, oracle_, nodes_, settings.protocol);
+  std::uint64_t number = 0;
+  for (auto& node : nodes_) {
+    for (std::uint32_t volume = 0; volume < settings.volume_bytes.size(); ++volume) {
+      for (std::size_t i = 0; i < settings.clients_per_node; ++i) {
+        clients_.push_back(
+            std::make_unique<SimClient>(world_, *node, oracle_, *rules_, volume, ++number));
+        rules_->watch(*clients_.back());
+      }
+    }
+  }
+  world_.after_every_step([this] { rules_->after_step(); });
+}
+
+// Nodes tell their clients when they go; clients hold devices of their node.
+Cluster::~Cluster() {
+  for (auto& node : nodes_) node->kill();
+}
+
+SimClient& Cluster::client(int node, std::uint32_t volume, std::size_t which) {
+  const std::size_t per_node = settings_.volume_bytes.size() * settings_.clients_per_node;
+  return *clients_[static_cast<std::size_t>(node) * per_node + volume * settings_.clients_per_node +
+                   which];
+}
+
+void Cluster::create() {
+  for (auto& node : nodes_) node->create_metadata();
+  for (auto& node : nodes_) node->start();
+  const auto all_up = [this] {
+    return std::ranges::all_of(nodes_, [](const auto& node) { return node->up(); });
+  };
+  if (!world_.run_while_waiting(all_up, std::chrono::seconds(60))) {
+    world_.violated("start", "a node does not come up");
+  }
+}
+
+void Cluster::kill(int number) {
+  node(number).kill();
+  oracle_.failure();
+  // Under A and B what a copy had only received goes with its process.
+  if (settings_.protocol != replication::Protocol::c) {
+    oracle_.killed_before_writing(number, rules_->read_copy());
+  }
+}
+
+void Cluster::power_cut(int number, PowerLoss how) {
+  if (!node(number).powered()) return;
+  kill(number);
+  node(number).power_cut(how);
+  oracle_.power_cut(number);
+}
+
+std::uint64_t Cluster::errors() const {
+  std::uint64_t errors = 0;
+  for (const auto& client : clients_) {
+    const SimClient::Counters& counters = client->counters();
+    errors += counters.failed + counters.refused + counters.unanswered;
+  }
+  return errors;
+}
+
+bool Cluster::clients_idle() const {
+  return std::ranges::all_of(clients_, [](const auto& client) { return client->idle(); });
+}
+
+}  // namespace baton::sim

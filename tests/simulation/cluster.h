@@ -1,0 +1,58 @@
+// One world put together: nodes, links, clients, oracle and rules, from a few settings.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "tests/simulation/rules.h"
+
+namespace baton::sim {
+
+struct Settings {
+  replication::Protocol protocol = replication::Protocol::c;
+  std::vector<std::uint64_t> volume_bytes = {4U << 20U};
+  std::size_t nodes = 2;
+  std::size_t clients_per_node = 1;  // per volume
+  bool auto_resume = true;
+  NetModel net;
+  std::vector<DiskModel> disks = {{}, {}};  // by node
+};
+
+class Cluster {
+ public:
+  Cluster(std::uint64_t seed, const Settings& settings, Factory& factory);
+  Cluster(const Cluster&) = delete;
+  Cluster& operator=(const Cluster&) = delete;
+  ~Cluster();
+
+  World& world() { return world_; }
+  SimNet& net() { return net_; }
+  Oracle& oracle() { return oracle_; }
+  Rules& rules() { return *rules_; }
+  Node& node(int number) { return *nodes_[static_cast<std::size_t>(number)]; }
+  std::size_t nodes() const { return nodes_.size(); }
+  const Settings& settings() const { return settings_; }
+  std::vector<std::unique_ptr<SimClient>>& clients() { return clients_; }
+  SimClient& client(int node, std::uint32_t volume, std::size_t which = 0);
+
+  // Metadata on every node, every node started and up.
+  void create();
+  bool clients_idle() const;
+
+  // As Node's, and the oracle is told.
+  void kill(int number);
+  void power_cut(int number, PowerLoss how);
+  // Requests that clients did not get done, for whatever reason.
+  std::uint64_t errors() const;
+
+ private:
+  Settings settings_;
+  World world_;
+  SimNet net_;
+  Oracle oracle_;
+  std::vector<std::unique_ptr<Node>> nodes_;
+  std::vector<std::unique_ptr<SimClient>> clients_;
+  std::unique_ptr<Rules> rules_;
+};
+
+}  // namespace baton::sim

@@ -1,0 +1,407 @@
+#include "tests/simulation/director.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace baton::sim {
+
+using replication::PromoteOptions;
+using replication::Resource;
+using replication::Role;
+
+namespace {
+
+constexpr Duration verb_limit = std::chrono::seconds(60);
+constexpr Duration well_limit = std::chrono::seconds(60);
+
+Node::MakeVerb verb_of(const Step& step, const std::string& peer) {
+  const bool force = step.has_word("force");
+  switch (step.what) {
+    case Do::promote:
+      return [force](Resource& r) { return r.promote(PromoteOptions{force, force}); };
+    case Do::demote:
+      return [force](Resource& r) { return r.demote(force); };
+    case Do::handover:
+      return [peer](Resource& r) { return r.handover(peer); };
+    case Do::connect:
+      return [discard = step.has_word("discard")](Resource& r) { return r.connect(discard); };
+    case Do::disconnect:
+      return [](Resource& r) { return r.disconnect(); };
+    case Do::attach:
+      return [](Resource& r) { return r.attach(); };
+    case Do::detach:
+      return [](Resource& r) { return r.detach(); };
+    case Do::offer:
+      return [](Resource& r) { return r.offer(); };
+    case Do::withdraw:
+      return [](Resource& r) { return r.withdraw_offer(); };
+    default:
+      return [](Resource& r) { return r.invalidate(); };
+  }
+}
+
+}  // namespace
+
+void Director::play(const Script& script) {
+  World& world = cluster_.world();
+  for (const Step& step : script) {
+    world.run_for(step.after);
+    if (world.violation()) return;
+    world.trace().say(-1, "step: " + to_text(step));
+    carry_out(step);
+    if (world.violation()) return;
+  }
+}
+
+void Director::carry_out(const Step& step) {
+  switch (step.what) {
+    case Do::promote:
+    case Do::demote:
+    case Do::handover:
+    case Do::connect:
+    case Do::disconnect:
+    case Do::attach:
+    case Do::detach:
+    case Do::invalidate:
+    case Do::offer:
+    case Do::withdraw:
+      return operate(step);
+    case Do::stop:
+      return stop_cleanly(step.node, step);
+    case Do::start:
+      return cluster_.node(step.node).start();
+    case Do::burst:
+      return start_burst(step);
+    case Do::stop_clients:
+      for (auto& client : cluster_.clients()) {
+        if (client->node().number() == step.node) client->stop();
+      }
+      return;
+    case Do::is:
+      return state(step);
+    case Do::wait_sync:
+    case Do::wait_connected:
+    case Do::wait_split_brain:
+    case Do::wait_idle:
+      return wait_for(step);
+    case Do::wait:
+      return;
+    default:
+      return hurt(step);
+  }
+}
+
+void Director::operate(const Step& step) {
+  Node& node = cluster_.node(step.node);
+  if (!node.running()) return;
+  const std::string peer = node_name(other(step.node));
+  const bool forced = step.what == Do::promote && step.has_word("force");
+  if (step.what == Do::promote) wanted_ = step.node;
+  if (step.what == Do::handover) wanted_ = other(step.node);
+  if (step.what == Do::connect && step.has_word("discard")) cluster_.rules().discards(step.node);
+  if (forced && node.status().role != Role::primary) cluster_.rules().expect_force(step.node);
+  auto verb = node.operate(to_text(step), verb_of(step, peer));
+  if (step.background && !forced) return;
+  finish(step, verb);
+  if (forced) cluster_.rules().expect_force(-1);
+}
+
+void Director::finish(const Step& step, const std::shared_ptr<Verb>& verb) {
+  World& world = cluster_.world();
+  if (!world.run_while_waiting([&] { return verb->done; }, verb_limit)) {
+    return world.violated("R11 a verb never ends", to_text(step));
+  }
+  if (step.expect == Expect::anything) return;
+  const bool done = verb->ended && verb->result.has_value();
+  if (done == (step.expect == Expect::done)) return;
+  const std::string got = !verb->ended ? "the process died"
+                          : done       ? "it was done"
+                                       : "refused: " + verb->result.error().message;
+  world.violated("script", to_text(step) + ": " + got);
+}
+
+void Director::stop_cleanly(int number, const Step& step) {
+  Node& node = cluster_.node(number);
+  if (!node.running()) return;
+  for (auto& client : cluster_.clients()) {
+    if (client->node().number() == number) client->disconnect();
+  }
+  World& world = cluster_.world();
+  const auto closed = [&] {
+    return std::ranges::none_of(cluster_.clients(), [&](const auto& client) {
+      return client->node().number() == number && client->connected();
+    });
+  };
+  if (!world.run_while_waiting(closed, verb_limit)) {
+    return world.violated("R11 a request is never answered", "while " + to_text(step));
+  }
+  auto verb = node.operate("down", [](Resource& r) { return r.down(); });
+  finish(step, verb);
+  if (verb->ended && verb->result) node.exit();
+}
+
+void Director::start_burst(const Step& step) {
+  Burst burst;
+  burst.requests = step.number("requests", burst.requests);
+  burst.depth = step.number("depth", burst.depth);
+  burst.reads = step.number("reads", burst.reads);
+  burst.flushes = step.number("flushes", burst.flushes);
+  burst.discards = step.number("discards", burst.discards);
+  burst.zeroes = step.number("zeroes", burst.zeroes);
+  burst.fua = step.number("fua", burst.fua);
+  burst.hot_blocks = step.number("hot", burst.hot_blocks);
+  burst.max_bytes = step.number("max", burst.max_bytes);
+  burst.think_max = std::chrono::microseconds(step.number("think", 0));
+  burst.stream = step.id;
+  const std::uint64_t only = step.number("volume", UINT64_MAX);
+  for (std::uint32_t volume = 0; volume < cluster_.settings().volume_bytes.size(); ++volume) {
+    if (only != UINT64_MAX && only != volume) continue;
+    for (std::size_t i = 0; i < cluster_.settings().clients_per_node; ++i) {
+      cluster_.client(step.node, volume, i).run(burst);
+    }
+  }
+  if (!step.background) {
+    const auto idle = [&] {
+      return std::ranges::all_of(cluster_.clients(), [&](const auto& client) {
+        return client->node().number() != step.node || client->idle();
+      });
+    };
+    cluster_.world().run_while_waiting(idle, verb_limit);
+  }
+}
+
+void Director::hurt(const Step& step) {
+  Cluster& c = cluster_;
+  switch (step.what) {
+    case Do::kill:
+      return c.kill(step.node);
+    case Do::power:
+      return c.power_cut(step.node, step.has_word("keep")   ? PowerLoss::keep
+                                    : step.has_word("tear") ? PowerLoss::tear
+                                                            : PowerLoss::lose);
+    case Do::pause:
+    case Do::resume:
+      if (c.node(step.node).running()) c.node(step.node).process().pause(step.what == Do::pause);
+      return;
+    case Do::cut: {
+      const int from = std::max(step.node, 0);
+      c.oracle().failure();
+      return c.net().cut(from, other(from),
+                         step.has_word("reset")     ? Cut::reset
+                         : step.has_word("one-way") ? Cut::one_way
+                                                    : Cut::silence);
+    }
+    case Do::heal:
+      return c.net().heal(0, 1);
+    case Do::corrupt:
+      return c.net().corrupt(step.node);
+    default:
+      return hurt_disks(step);
+  }
+}
+
+void Director::hurt_disks(const Step& step) {
+  Node& node = cluster_.node(step.node);
+  const auto volume = static_cast<std::uint32_t>(step.number("volume", 0));
+  SimDisk& disk = step.has_word("meta") ? node.metadata(volume) : node.data(volume);
+  if (step.what == Do::mend) return disk.mend();
+  if (step.what == Do::slow_disk) {
+    DiskModel model = cluster_.settings().disks[static_cast<std::size_t>(step.node)];
+    model.slow_max = std::chrono::milliseconds(step.number("ms", 100));
+    model.slow_permille = step.number("permille", 200);
+    return disk.set_model(model);
+  }
+  cluster_.oracle().failure();
+  if (step.has_word("all")) return disk.fail_for_good();
+  const blockdev::Op op = step.has_word("read")    ? blockdev::Op::read
+                          : step.has_word("flush") ? blockdev::Op::flush
+                                                   : blockdev::Op::write;
+  disk.fail_next(op, step.number("count", 1));
+}
+
+void Director::wait_for(const Step& step) {
+  World& world = cluster_.world();
+  Rules& rules = cluster_.rules();
+  const auto holds = [&] {
+    switch (step.what) {
+      case Do::wait_sync:
+        return rules.both_up_to_date();
+      case Do::wait_connected:
+        return rules.connected();
+      case Do::wait_split_brain:
+        return rules.split_brain();
+      default:
+        return cluster_.clients_idle();
+    }
+  };
+  if (!world.run_while_waiting(holds, std::chrono::seconds(step.number("limit", 60)))) {
+    world.violated("script", to_text(step) + " does not come true");
+  }
+}
+
+// `is A Primary UpToDate`: every word must be shown by status.
+void Director::state(const Step& step) {
+  Node& node = cluster_.node(step.node);
+  World& world = cluster_.world();
+  if (!node.running()) return world.violated("script", to_text(step) + ": it is not running");
+  const auto& status = node.status();
+  std::vector<std::string> shown = {std::string(name_of(status.role))};
+  for (const auto& device : status.devices) shown.emplace_back(name_of(device.disk_state));
+  for (const auto& connection : status.connections) {
+    shown.emplace_back(name_of(connection.connection_state));
+    if (connection.split_brain) shown.emplace_back("split-brain");
+  }
+  for (const std::string& word : step.words) {
+    const bool negated = word.starts_with("not-");
+    const std::string name = negated ? word.substr(4) : word;
+    if ((std::ranges::find(shown, name) == shown.end()) != negated) {
+      world.violated("script", fmt::format("{}: it is {}", to_text(step), fmt::join(shown, " ")));
+    }
+  }
+}
+
+// --- the end ---
+
+// Two histories, or two Primaries who refuse each other: the one that is not wanted yields.
+bool Director::resolve_split_brain() {
+  Rules& rules = cluster_.rules();
+  const bool two = cluster_.node(0).up() && cluster_.node(1).up() &&
+                   cluster_.node(0).status().role == Role::primary &&
+                   cluster_.node(1).status().role == Role::primary && !rules.connected();
+  if (!rules.split_brain() && !two) return false;
+  Step step;
+  step.what = Do::demote;
+  step.node = other(wanted_);
+  step.words = {"force"};
+  carry_out(step);
+  if (!rules.split_brain()) return true;
+  step.what = Do::connect;
+  step.words = {"discard"};
+  carry_out(step);
+  return true;
+}
+
+bool Director::promote_somebody() {
+  Rules& rules = cluster_.rules();
+  if (rules.primary() >= 0) return true;
+  Step step;
+  step.what = Do::promote;
+  step.node = wanted_;
+  carry_out(step);
+  return rules.primary() >= 0;
+}
+
+// What an operator would do about a node that was told to stand alone, or lost its disk.
+void Director::connect_and_attach() {
+  for (int number = 0; number < static_cast<int>(cluster_.nodes()); ++number) {
+    Node& node = cluster_.node(number);
+    if (!node.up()) continue;
+    Step step;
+    step.node = number;
+    const auto& status = node.status();
+    const auto lost = [](const auto& device) {
+      return device.disk_state == replication::DiskState::diskless ||
+             device.disk_state == replication::DiskState::failed;
+    };
+    if (std::ranges::any_of(status.devices, lost)) {
+      step.what = Do::attach;
+      operate(step);
+    }
+    if (!status.connections.empty() &&
+        status.connections[0].connection_state == replication::ConnectionState::stand_alone) {
+      step.what = Do::connect;
+      operate(step);
+    }
+  }
+}
+
+std::string Director::why_not_well() {
+  std::string text = "60 s after all faults have stopped:";
+  for (int number = 0; number < static_cast<int>(cluster_.nodes()); ++number) {
+    Node& node = cluster_.node(number);
+    if (!node.up()) {
+      text += fmt::format(" {} is not up;", node.name());
+      continue;
+    }
+    const auto& status = node.status();
+    text += fmt::format(" {} is {}", node.name(), name_of(status.role));
+    for (const auto& device : status.devices)
+      text += fmt::format(" {}", name_of(device.disk_state));
+    for (const auto& connection : status.connections) {
+      text += fmt::format(" {}", name_of(connection.connection_state));
+      for (const auto& volume : connection.peer_devices) {
+        text += fmt::format(" {} peer {}", name_of(volume.replication_state),
+                            name_of(volume.peer_disk_state));
+      }
+      if (!connection.last_error.empty()) text += " (" + connection.last_error + ")";
+      if (connection.split_brain) text += " split brain";
+    }
+    if (status.held_writes > 0) text += fmt::format(" {} held writes", status.held_writes);
+    text += ";";
+  }
+  return text;
+}
+
+// Writes, flushes and reads on the Primary, reads on the other: all are served; then a look at
+// everything once nothing moves.
+void Director::prove_service() {
+  World& world = cluster_.world();
+  const std::uint64_t errors = cluster_.errors();
+  const int primary = cluster_.rules().primary();
+  Step step;
+  step.what = Do::burst;
+  step.id = UINT64_MAX;
+  step.node = primary;
+  step.numbers = {{"requests", 40}, {"flushes", 10}};
+  carry_out(step);
+  step.node = other(primary);
+  step.numbers = {{"requests", 20}, {"reads", 100}};
+  carry_out(step);
+  if (world.violation()) return;
+  if (!cluster_.clients_idle()) return world.violated("liveness", "a client waits at the end");
+  if (cluster_.errors() != errors) {
+    return world.violated("liveness", "a client is refused at the end, when all is well");
+  }
+  const auto still = [&] {
+    if (!cluster_.net().quiet()) return false;
+    for (int number = 0; number < static_cast<int>(cluster_.nodes()); ++number) {
+      if (!cluster_.node(number).disks_idle()) return false;
+    }
+    return true;
+  };
+  if (!world.run_while_waiting(still, std::chrono::seconds(20))) {
+    return world.violated("liveness", "disks or links never come to rest");
+  }
+  cluster_.rules().look_at_everything();
+}
+
+void Director::end_well() {
+  World& world = cluster_.world();
+  if (world.violation()) return;
+  world.trace().say(-1, "all faults stop");
+  cluster_.net().heal(0, 1);
+  for (int number = 0; number < static_cast<int>(cluster_.nodes()); ++number) {
+    Node& node = cluster_.node(number);
+    for (std::uint32_t volume = 0; volume < node.volumes(); ++volume) {
+      node.data(volume).mend();
+      node.metadata(volume).mend();
+    }
+    node.process().pause(false);
+    node.start();
+  }
+  const TimePoint deadline = world.now() + well_limit;
+  bool well = false;
+  while (!well && !world.violation() && world.now() < deadline) {
+    world.run_for(std::chrono::milliseconds(500));
+    connect_and_attach();
+    if (resolve_split_brain()) continue;
+    well = promote_somebody() && cluster_.rules().both_up_to_date();
+  }
+  for (auto& client : cluster_.clients()) client->stop();
+  if (!world.violation() && !well) return world.violated("liveness", why_not_well());
+  if (world.violation()) return;
+  prove_service();
+}
+
+}  // namespace baton::sim

@@ -1,0 +1,139 @@
+// One host of the world: its disks, its daemon process with one resource, and what can happen to
+// them. The engine inside is the production engine; this file is its operating system.
+//
+// What survives what:
+//   stop        a clean stop (Resource::down): everything is as the engine left it
+//   kill        SIGKILL: frames are thrown away where they stand, disk writes in flight land or
+//               not per sector, completed ones stay (the page cache is the host's)
+//   power cut   besides, what no flush covered is lost, kept or torn, data and metadata alike; the
+//               boot id changes
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/buffer_pool.h"
+#include "replication/engine/resource.h"
+#include "tests/simulation/sim_disk.h"
+#include "tests/simulation/sim_net.h"
+
+namespace baton::sim {
+
+// Makes what runs in the world: the production engine, or a fake that lies.
+class Factory {
+ public:
+  virtual ~Factory() = default;
+  virtual std::unique_ptr<replication::Resource> make(int node,
+                                                      replication::Environment environment,
+                                                      replication::ResourceConfig config) = 0;
+  // Bytes of a metadata device, and its first content (create-md).
+  virtual std::uint64_t metadata_bytes(std::uint64_t volume_size) = 0;
+  virtual Task<Result<>> create_metadata(Loop& loop, blockdev::BlockDevice& device,
+                                         const replication::ResourceConfig& config,
+                                         std::uint32_t volume) = 0;
+};
+
+// A verb that an operator has given.
+struct Verb {
+  std::string name;
+  bool done = false;   // with `result` set, or the process died
+  bool ended = false;  // the verb itself completed
+  Result<> result;
+};
+
+class Node final : replication::Disks,
+                   replication::Links,
+                   replication::Journal,
+                   replication::ResourceObserver {
+ public:
+  Node(World& world, SimNet& net, Factory& factory, int number, replication::ResourceConfig config,
+       DiskModel model);
+  Node(const Node&) = delete;
+  Node& operator=(const Node&) = delete;
+  ~Node() override;
+
+  // Writes the metadata of every volume; before the first start.
+  void create_metadata();
+
+  int number() const { return number_; }
+  std::string name() const { return node_name(number_); }
+  Process& process() { return process_; }
+  bool running() const { return resource_ != nullptr; }
+  bool up() const { return up_; }  // Resource::up() has completed
+  std::uint64_t incarnation() const { return incarnation_; }
+  replication::Resource& resource() { return *resource_; }
+  // Fresh; from the last change when nothing was announced since.
+  const replication::ResourceStatus& status();
+  // Something was announced since the last call.
+  bool take_changed() { return std::exchange(changed_, false); }
+
+  SimDisk& data(std::uint32_t volume) { return *data_[volume]; }
+  SimDisk& metadata(std::uint32_t volume) { return *metadata_[volume]; }
+  std::size_t volumes() const { return data_.size(); }
+  bool disks_idle() const;
+
+  void start();
+  void kill();
+  void power_cut(PowerLoss how);
+  bool powered() const { return powered_; }
+  // The process has stopped by itself (down completed): its resource goes.
+  void exit();
+
+  // Starts a verb in the process's next turn. `make` is called there, on the resource.
+  using MakeVerb = std::function<Task<Result<>>(replication::Resource&)>;
+  std::shared_ptr<Verb> operate(std::string name, MakeVerb make);
+
+  // Clients of this node are told when their connection is lost, before the engine is gone.
+  class Attached {
+   public:
+    virtual ~Attached() = default;
+    virtual void process_is_dying() = 0;  // answers will not come any more
+    virtual void process_is_gone() = 0;   // let go of the device now
+  };
+  void attach(Attached& client) { attached_.push_back(&client); }
+
+ private:
+  Result<replication::BackingStore> open(std::uint32_t volume) override;
+  Task<Result<replication::Link>> dial(std::string peer, TimePoint deadline) override;
+  void line(Level level, std::string text) override;
+  void resource_changed(const std::string& resource) override;
+
+  class NodeRandom final : public Random {
+   public:
+    explicit NodeRandom(Prng prng) : prng_(prng) {}
+    std::uint64_t next() override { return prng_.next(); }
+
+   private:
+    Prng prng_;
+  };
+
+  static Task<> run_verb(Node& node, std::shared_ptr<Verb> verb, Task<Result<>> task);
+  void operated(Verb& verb, Result<> result);
+  void throw_away_process();
+
+  World& world_;
+  SimNet& net_;
+  Factory& factory_;
+  int number_;
+  replication::ResourceConfig config_;
+  Prng random_;
+  Process process_;
+  std::vector<std::unique_ptr<SimDisk>> data_;
+  std::vector<std::unique_ptr<SimDisk>> metadata_;
+  bool powered_ = true;
+  bool up_ = false;
+  bool changed_ = false;
+  bool status_known_ = false;
+  std::uint64_t incarnation_ = 0;
+  replication::ResourceStatus status_;
+  // Of the process; destroyed in this order, from below.
+  std::unique_ptr<BufferPool> buffers_;
+  std::unique_ptr<NodeRandom> node_random_;
+  std::unique_ptr<replication::Resource> resource_;
+  std::unique_ptr<Scope> verbs_;
+  std::vector<std::shared_ptr<Verb>> verbs_running_;
+  std::vector<Attached*> attached_;
+};
+
+}  // namespace baton::sim

@@ -1,0 +1,175 @@
+// What clients are entitled to see: one register per cell, with the writes that may be its value.
+//
+// Global time is known here, so there is no search: for every cell the oracle keeps the writes that
+// may still show, and drops one when another has surely taken its place (quality.md B6). A write
+// binds while at least one copy is bound to have it; which copies those are was decided when it was
+// acknowledged, from what the holder then said of the copies. A power cut takes from a copy what no
+// flush covered; what no copy is bound to have any more may be gone, and only that.
+//
+// A forced promotion without contact makes two histories (a fork): from then on each node answers
+// for what its own copy was bound to have, until one of the two has become the truth.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "tests/simulation/cells.h"
+
+namespace baton::sim {
+
+// Nodes by number, as bits.
+using NodeSet = std::uint8_t;
+constexpr NodeSet bit(int node) {
+  return static_cast<NodeSet>(1U << static_cast<unsigned>(node));
+}
+constexpr bool has(NodeSet set, int node) {
+  return (set & bit(node)) != 0;
+}
+
+// Reads the copy of `node` as a client would if it were served from there.
+using ReadCopy = std::function<void(int node, std::uint32_t volume, std::uint64_t offset,
+                                    std::span<std::byte> out)>;
+
+struct Finding {
+  std::string rule;
+  std::string what;
+};
+
+class Oracle {
+ public:
+  Oracle(std::size_t nodes, const std::vector<std::uint64_t>& volume_sizes);
+
+  const Cells& cells(std::uint32_t volume) const { return volumes_[volume].cells; }
+
+  // --- what clients do; the numbers are the oracle's own time ---
+  // The number to fill the cells with. `zero`: discard or write zeroes.
+  std::uint64_t invoke_write(int node, std::uint32_t volume, std::uint64_t offset,
+                             std::uint64_t length, bool zero, bool fua);
+  // Acknowledged: `copies` are those that count as UpToDate at this moment.
+  void write_done(std::uint64_t write, NodeSet copies);
+  // Refused with a code that says nothing was done.
+  void write_refused(std::uint64_t write);
+  // Failed, or the connection was lost: it took effect or it did not, and that is settled by now.
+  void write_unknown(std::uint64_t write);
+
+  std::uint64_t invoke_read();
+  // The connection was lost, or the read failed: the client learned nothing.
+  void read_abandoned(std::uint64_t invoked);
+  // Nothing when the answer is one that a correct volume may give.
+  std::optional<Finding> read_done(int node, std::uint32_t volume, std::uint64_t invoked,
+                                   std::uint64_t offset, std::span<const std::byte> data,
+                                   NodeSet copies);
+
+  std::uint64_t invoke_flush() { return ++now_; }
+  void flush_done(std::uint32_t volume, std::uint64_t invoked, NodeSet copies);
+
+  // --- what happens to copies ---
+  // A process died, a link was cut: from here on a missing write was lost, not served stale.
+  void failure() { last_failure_ = ++now_; }
+  void power_cut(int node);
+  // SIGKILL under A and B: what was only received is gone. `read` shows the copy afterwards.
+  void killed_before_writing(int node, const ReadCopy& read);
+  // A forced promotion on `node` without contact.
+  void forked(int node, const ReadCopy& read);
+  bool is_forked() const { return forked_; }
+  // All nodes are connected, and UpToDate at once. `told_at`: when they met; what was acknowledged
+  // before is durable on every copy. `discarded`: told by an operator to discard its data, or -1.
+  std::optional<Finding> all_agree(std::uint64_t told_at, int discarded);
+  // Acknowledged writes that `node` is bound to have and `other` is not.
+  std::size_t exclusive(int node, int other) const;
+
+  std::uint64_t now() const { return now_; }
+  // Notes that time has passed (order of events of the world among those of the clients).
+  std::uint64_t tick() { return ++now_; }
+
+  // Rule 4: does the copy of `node` hold what a client may be shown by `as_node`? (The same, but in
+  // a fork.) The first cell that does not.
+  std::optional<Finding> check_copy(int node, int as_node, std::uint32_t volume,
+                                    const ReadCopy& read) const;
+
+  std::uint64_t writes() const { return writes_.size() - 1; }
+  std::uint64_t acknowledged() const { return acknowledged_; }
+  std::uint64_t reads_checked() const { return reads_checked_; }
+
+ private:
+  enum class Fate : std::uint8_t { in_flight, firm, unknown, refused };
+  struct Write {
+    int node;
+    std::uint32_t volume;
+    std::uint64_t offset;
+    std::uint64_t length;
+    bool zero;
+    bool fua;
+    Fate fate = Fate::in_flight;
+    std::uint64_t invoked = 0;
+    std::uint64_t ended = never;
+    std::uint64_t acknowledged = never;
+    NodeSet copies = 0;   // bound to have it
+    NodeSet durable = 0;  // of those: a flush has covered it
+    bool rolled_back = false;
+  };
+  // A write as one cell knows it. A write that nobody acknowledged may have reached some cells and
+  // others not: a cell in which it was seen gets a record of its own that binds.
+  struct Entry {
+    std::uint64_t value = 0;         // what the cell shows: the number of the client's write
+    std::uint64_t write = 0;         // the record
+    std::uint64_t observed = never;  // first time a read had returned it
+    // The newest read that returned it.
+    std::uint64_t seen_from = 0;
+    std::uint64_t seen_by = never;
+  };
+  struct Volume {
+    Cells cells;
+    std::vector<std::int32_t> index;  // of a cell in `histories`, -1: never written
+    std::deque<std::vector<Entry>> histories;
+    std::vector<std::uint64_t> touched;  // cells, in the order of their first write
+  };
+  static constexpr std::uint64_t never = UINT64_MAX;
+
+  bool binds(const Write& write, int node) const;
+  std::uint64_t known_by(const Entry& entry) const;
+  const Entry* superseder(const std::vector<Entry>& history, const Entry& entry, int node,
+                          std::uint64_t invoked) const;
+  bool may_show(const std::vector<Entry>& history, const Entry& entry, int node,
+                std::uint64_t invoked) const;
+  std::optional<Finding> judge(int node, std::uint32_t volume, std::uint64_t cell,
+                               std::span<const std::byte> content, std::uint64_t invoked,
+                               const Entry** matched) const;
+  Finding explain(int node, std::uint32_t volume, std::uint64_t cell,
+                  const std::vector<Entry>& history, const Entry& shown,
+                  std::uint64_t invoked) const;
+  std::string describe(const Entry& entry) const;
+  void note_observed(Entry& entry, std::uint32_t volume, std::uint64_t cell, std::uint64_t invoked,
+                     NodeSet copies);
+  void prune(std::vector<Entry>& history) const;
+  std::vector<Entry>& history_of(Volume& volume, std::uint64_t cell);
+  const std::vector<Entry>* find_history(const Volume& volume, std::uint64_t cell) const;
+  void end_write(std::uint64_t write, Fate fate);
+  void roll_back(int loser);
+  bool present(std::uint64_t write, int node, const ReadCopy& read) const;
+  const Entry* entry_of(std::uint64_t write, std::uint64_t cell) const;
+  bool shows_anywhere(std::uint64_t write, int node) const;
+  void lose(Write& write, int node);
+
+  std::size_t nodes_;
+  NodeSet all_;
+  std::vector<Volume> volumes_;
+  std::vector<Write> writes_;  // [0] is the blank disk
+  std::uint64_t now_ = 0;
+  std::uint64_t acknowledged_ = 0;
+  std::uint64_t reads_checked_ = 0;
+  std::uint64_t last_failure_ = 0;  // when a copy last lost something, for the name of the rule
+  // Records made for cells of writes that are still in flight: of which, and which.
+  std::vector<std::pair<std::uint64_t, std::uint64_t>> seen_in_flight_;
+  bool forked_ = false;
+  std::uint64_t forked_at_ = 0;
+  std::vector<std::uint64_t> reads_open_;  // when they were invoked, oldest first
+};
+
+}  // namespace baton::sim

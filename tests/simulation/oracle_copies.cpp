@@ -1,0 +1,149 @@
+// The oracle's other half: which copies are bound to have what.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/assert.h"
+#include "tests/simulation/oracle.h"
+#include "tests/simulation/trace.h"
+
+namespace baton::sim {
+
+// What no copy is bound to have any more may be there or not.
+void Oracle::lose(Write& write, int node) {
+  write.copies &= static_cast<NodeSet>(~bit(node));
+  write.durable &= static_cast<NodeSet>(~bit(node));
+  if (write.copies == 0) write.fate = Fate::unknown;
+}
+
+void Oracle::power_cut(int node) {
+  failure();
+  for (Write& write : writes_) {
+    if (write.fate == Fate::firm && has(write.copies, node) && !has(write.durable, node)) {
+      lose(write, node);
+    }
+  }
+}
+
+void Oracle::killed_before_writing(int node, const ReadCopy& read) {
+  failure();
+  for (std::uint64_t number = 1; number < writes_.size(); ++number) {
+    Write& write = writes_[number];
+    const bool at_stake = write.fate == Fate::firm && write.node != node &&
+                          has(write.copies, node) && !has(write.durable, node);
+    if (at_stake && !present(number, node, read)) lose(write, node);
+  }
+}
+
+// Does the copy show the write, or something newer, in every cell? When in doubt it does not.
+bool Oracle::present(std::uint64_t number, int node, const ReadCopy& read) const {
+  const Write& write = writes_[number];
+  const Volume& volume = volumes_[write.volume];
+  std::array<std::byte, sector_bytes> buffer;
+  for (std::uint64_t at = write.offset; at < write.offset + write.length;) {
+    const std::uint64_t cell = volume.cells.cell_at(at);
+    const std::uint64_t bytes = volume.cells.bytes_of(cell);
+    const std::span content = std::span(buffer).first(bytes);
+    const Entry* entry = entry_of(number, cell);
+    read(node, write.volume, at, content);
+    const auto value = volume.cells.decode(cell, content);
+    // No entry: forgotten, because what took its place is durable on every copy.
+    const bool shown =
+        value && (*value == 0 ? write.zero : entry != nullptr && *value >= entry->value);
+    if (entry != nullptr && !shown) return false;
+    at += bytes;
+  }
+  return true;
+}
+
+// Is any part of it what a reader on `node` must see?
+bool Oracle::shows_anywhere(std::uint64_t number, int node) const {
+  const Write& write = writes_[number];
+  const Volume& volume = volumes_[write.volume];
+  for (std::uint64_t at = write.offset; at < write.offset + write.length;) {
+    const std::uint64_t cell = volume.cells.cell_at(at);
+    const Entry* entry = entry_of(number, cell);
+    if (entry != nullptr &&
+        superseder(*find_history(volume, cell), *entry, node, now_) == nullptr) {
+      return true;
+    }
+    at += volume.cells.bytes_of(cell);
+  }
+  return false;
+}
+
+void Oracle::forked(int node, const ReadCopy& read) {
+  failure();
+  if (forked_) return;
+  for (std::uint64_t number = 1; number < writes_.size(); ++number) {
+    Write& write = writes_[number];
+    if (write.fate != Fate::firm || has(write.copies, node)) continue;
+    if (present(number, node, read)) write.copies |= bit(node);
+  }
+  forked_ = true;
+  forked_at_ = now_;
+}
+
+std::size_t Oracle::exclusive(int node, int other) const {
+  std::size_t count = 0;
+  for (std::uint64_t number = 1; number < writes_.size(); ++number) {
+    const Write& write = writes_[number];
+    if (write.fate == Fate::firm && !write.rolled_back && has(write.copies, node) &&
+        !has(write.copies, other) && shows_anywhere(number, node)) {
+      ++count;
+    }
+  }
+  return count;
+}
+
+void Oracle::roll_back(int loser) {
+  for (Write& write : writes_) {
+    const bool only_there = write.fate == Fate::firm && write.copies == bit(loser);
+    const bool left_there =
+        write.fate == Fate::unknown && write.node == loser && write.invoked > forked_at_;
+    if (only_there || left_there) write.rolled_back = true;
+  }
+}
+
+std::optional<Finding> Oracle::all_agree(std::uint64_t told_at, int discarded) {
+  ++now_;
+  std::optional<Finding> finding;
+  if (forked_) {
+    BATON_ASSERT(nodes_ == 2, "forks are followed between two nodes");
+    const std::size_t first = exclusive(0, 1);
+    const std::size_t second = exclusive(1, 0);
+    int loser = first > 0 && second > 0 ? discarded : first > 0 ? 1 : second > 0 ? 0 : -1;
+    if (first > 0 && second > 0 && discarded < 0) {
+      finding = Finding{"R3 split brain was merged",
+                        fmt::format("A alone had {} acknowledged writes and B alone {}, and both "
+                                    "copies now count as UpToDate",
+                                    first, second)};
+    }
+    if (loser >= 0) roll_back(loser);
+    forked_ = false;
+  }
+  for (Write& write : writes_) {
+    if (write.fate != Fate::firm || write.rolled_back || write.copies == all_) continue;
+    const NodeSet added = static_cast<NodeSet>(all_ & ~write.copies);
+    write.copies = all_;
+    if (write.acknowledged < told_at) write.durable |= added;
+  }
+  return finding;
+}
+
+std::optional<Finding> Oracle::check_copy(int node, int as_node, std::uint32_t volume,
+                                          const ReadCopy& read) const {
+  const Volume& v = volumes_[volume];
+  std::array<std::byte, sector_bytes> buffer;
+  for (const std::uint64_t cell : v.touched) {
+    const std::span content = std::span(buffer).first(v.cells.bytes_of(cell));
+    read(node, volume, v.cells.offset_of(cell), content);
+    auto finding = judge(as_node, volume, cell, content, now_, nullptr);
+    if (finding)
+      return Finding{"R4 a copy claims UpToDate and is not",
+                     "copy of " + node_name(node) + ", " + finding->rule + ": " + finding->what};
+  }
+  return {};
+}
+
+}  // namespace baton::sim

@@ -1,0 +1,98 @@
+// Goal: the rules catch a product that lies. A fake resource tells one lie at a time in swarm
+// worlds; within a bounded number of seeds some rule must notice, and no rule may complain about
+// the fake that does not lie (it would complain about a right engine, too).
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include "tests/simulation/fake_resource.h"
+#include "tests/simulation/run.h"
+
+namespace baton::sim {
+namespace {
+
+Plan plan_for_fake(std::uint64_t seed) {
+  Plan plan = swarm_plan(seed);
+  // What the fake does not know: protocols, links, disconnecting.
+  plan.settings.protocol = replication::Protocol::c;
+  std::erase_if(plan.script, [](const Step& step) {
+    switch (step.what) {
+      case Do::cut:
+      case Do::heal:
+      case Do::corrupt:
+      case Do::disconnect:
+      case Do::pause:
+      case Do::resume:
+        return true;
+      default:
+        return false;
+    }
+  });
+  return plan;
+}
+
+struct Caught {
+  std::string rule;
+  std::uint64_t seeds = 0;
+};
+
+Caught catch_lie(Lie lie, std::uint64_t seeds) {
+  for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
+    FakeFactory factory(lie);
+    const Outcome outcome = run(seed, plan_for_fake(seed), factory);
+    if (outcome.violation) return {outcome.violation->rule, seed};
+  }
+  return {"", seeds};
+}
+
+TEST(Oracle, has_nothing_to_say_against_a_resource_that_does_not_lie) {
+  for (std::uint64_t seed = 1; seed <= 200; ++seed) {
+    FakeFactory factory;
+    const Plan plan = plan_for_fake(seed);
+    const Outcome outcome = run(seed, plan, factory);
+    ASSERT_FALSE(outcome.violation) << to_text(seed, outcome, 40) << to_text(plan.script);
+  }
+}
+
+struct Planted {
+  Lie lie;
+  const char* name;
+  const char* rule;  // how the rule that catches it begins
+};
+
+class PlantedLie : public testing::TestWithParam<Planted> {};
+
+TEST_P(PlantedLie, is_caught) {
+  const Caught caught = catch_lie(GetParam().lie, 300);
+  EXPECT_TRUE(caught.rule.starts_with(GetParam().rule))
+      << "caught by '" << caught.rule << "' after " << caught.seeds << " seeds";
+}
+
+INSTANTIATE_TEST_SUITE_P(Oracle, PlantedLie,
+                         testing::Values(Planted{Lie::ack_before_peer, "ack_before_peer", "R"},
+                                         Planted{Lie::lose_at_peer, "lose_at_peer", "R4"},
+                                         Planted{Lie::stale_read, "stale_read", "R7"},
+                                         Planted{Lie::two_writers, "two_writers", "R3"},
+                                         Planted{Lie::two_primaries, "two_primaries", "R3"},
+                                         Planted{Lie::flush_nothing, "flush_nothing", "R"},
+                                         Planted{Lie::flush_only_here, "flush_only_here", "R"},
+                                         Planted{Lie::ignore_fua, "ignore_fua", "R"},
+                                         Planted{Lie::mark_clean_early, "mark_clean_early", "R"},
+                                         Planted{Lie::forget_a_request, "forget_a_request", "R11"},
+                                         Planted{Lie::wrong_place, "wrong_place", "R"},
+                                         Planted{Lie::refuse_but_write, "refuse_but_write", "R"},
+                                         Planted{Lie::uninitialised_read, "uninitialised_read",
+                                                 "R7"},
+                                         Planted{Lie::no_split_brain, "no_split_brain", "R3"}),
+                         [](const auto& info) { return std::string(info.param.name); });
+
+TEST(World, gives_the_same_hash_for_the_same_seed) {
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    FakeFactory first;
+    FakeFactory second;
+    EXPECT_EQ(run(seed, plan_for_fake(seed), first).hash,
+              run(seed, plan_for_fake(seed), second).hash);
+  }
+}
+
+}  // namespace
+}  // namespace baton::sim

@@ -1,0 +1,307 @@
+#include "tests/simulation/rules.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace baton::sim {
+
+using replication::ConnectionState;
+using replication::DiskState;
+using replication::ReplicationState;
+using replication::Role;
+
+namespace {
+
+// A request waits at most for the peer's timeout (6 s), the fence (20 s) and the disk; anything
+// beyond this many seconds nobody bounds.
+constexpr Duration answer_limit = std::chrono::seconds(45);
+// Both ends say Connected before the verdict is made; the split brain must follow at once.
+constexpr Duration split_brain_limit = std::chrono::seconds(10);
+// From the grant to the news that it was taken: a round trip and a write of metadata.
+constexpr Duration two_primaries_limit = std::chrono::seconds(10);
+// Whole copies are compared when a claim is made, at the end, and every so many steps.
+constexpr std::uint64_t full_look_steps = 4096;
+
+}  // namespace
+
+Rules::Rules(World& world, SimNet& net, Oracle& oracle, std::vector<std::unique_ptr<Node>>& nodes,
+             replication::Protocol protocol)
+    : world_(world),
+      net_(net),
+      oracle_(oracle),
+      nodes_(nodes),
+      protocol_(protocol),
+      seen_(nodes.size()),
+      checked_(nodes.size(), std::vector<char>(nodes.empty() ? 0 : nodes[0]->volumes())) {}
+
+ReadCopy Rules::read_copy() const {
+  return [this](int node, std::uint32_t volume, std::uint64_t offset, std::span<std::byte> out) {
+    nodes_[static_cast<std::size_t>(node)]->data(volume).visible().read(offset, out);
+  };
+}
+
+// Translates what the node says of itself and of its peers.
+void Rules::look_at(Node& node) {
+  Seen& seen = seen_[static_cast<std::size_t>(node.number())];
+  const std::uint64_t last_primary = seen.last_primary;
+  seen = {};
+  seen.last_primary = last_primary;
+  seen.claims.assign(node.volumes(), false);
+  seen.copies.assign(node.volumes(), 0);
+  seen.running = node.running();
+  if (!node.running()) return;
+  const replication::ResourceStatus& status = node.status();
+  seen.primary = status.role == Role::primary;
+  seen.epoch = status.baton_epoch;
+  for (const auto& device : status.devices) {
+    seen.claims[device.volume] = device.disk_state == DiskState::up_to_date;
+    if (seen.claims[device.volume]) seen.copies[device.volume] |= bit(node.number());
+  }
+  seen.connected = seen.steady = !status.connections.empty();
+  for (const auto& connection : status.connections) {
+    const int peer = connection.name[0] - 'A';
+    const bool connected = connection.connection_state == ConnectionState::connected;
+    seen.connected &= connected;
+    seen.split_brain |= connection.split_brain.has_value();
+    for (const auto& volume : connection.peer_devices) {
+      const bool good = connected && volume.peer_disk_state == DiskState::up_to_date;
+      seen.steady &= good && volume.replication_state == ReplicationState::established;
+      if (good && volume.replication_state != ReplicationState::off)
+        seen.copies[volume.volume] |= bit(peer);
+    }
+  }
+}
+
+NodeSet Rules::up_to_date_copies(int node, std::uint32_t volume) {
+  // Asked in the middle of a turn: what was announced a moment ago counts.
+  Node& asked = *nodes_[static_cast<std::size_t>(node)];
+  look_at(asked);
+  const NodeSet said = seen_[static_cast<std::size_t>(node)].copies[volume];
+  // Under A the peer may lack what was acknowledged; nobody promised more.
+  return protocol_ == replication::Protocol::a ? static_cast<NodeSet>(said & bit(node)) : said;
+}
+
+void Rules::write_acknowledged(int node, std::uint64_t invoked) {
+  const Seen& seen = seen_[static_cast<std::size_t>(node)];
+  if (!seen.primary && seen.last_primary < invoked) {
+    return world_.violated(
+        "R3 more than one writer",
+        fmt::format("node {} acknowledged a write and was not Primary", node_name(node)));
+  }
+  if (oracle_.is_forked()) return;
+  if (seen.epoch < newest_epoch_) {
+    return world_.violated("R3 more than one writer",
+                           fmt::format("node {} acknowledged a write in epoch {}, after one was "
+                                       "acknowledged in epoch {}",
+                                       node_name(node), seen.epoch, newest_epoch_));
+  }
+  newest_epoch_ = seen.epoch;
+}
+
+void Rules::check_forced() {
+  if (forcing_ < 0 || !seen_[static_cast<std::size_t>(forcing_)].primary) return;
+  if (!connected() && oracle_.acknowledged() > 0) {
+    oracle_.forked(forcing_, read_copy());
+    agreed_ = false;
+  }
+  forcing_ = -1;
+}
+
+int Rules::primary() const {
+  for (std::size_t i = 0; i < nodes_.size(); ++i) {
+    if (seen_[i].primary) return static_cast<int>(i);
+  }
+  return -1;
+}
+
+bool Rules::connected() const {
+  return std::ranges::all_of(seen_,
+                             [](const Seen& seen) { return seen.running && seen.connected; });
+}
+
+bool Rules::split_brain() const {
+  return std::ranges::all_of(seen_,
+                             [](const Seen& seen) { return seen.running && seen.split_brain; });
+}
+
+bool Rules::both_up_to_date() const {
+  return connected() && std::ranges::all_of(seen_, [](const Seen& seen) {
+           return seen.steady && !seen.split_brain &&
+                  std::ranges::all_of(seen.claims, std::identity{});
+         });
+}
+
+bool Rules::clients_idle() const {
+  return std::ranges::all_of(clients_, [](const SimClient* client) { return client->idle(); });
+}
+
+void Rules::after_step() {
+  bool changed = false;
+  for (auto& node : nodes_) {
+    if (!node->take_changed()) continue;
+    changed = true;
+    look_at(*node);
+  }
+  if (changed) {
+    for (Seen& seen : seen_) {
+      if (seen.primary) seen.last_primary = oracle_.tick();
+    }
+    check_forced();
+    check_single_primary();
+    check_agreement();
+    check_claims(true);
+  }
+  if (world_.steps() >= next_full_look_) {
+    next_full_look_ = world_.steps() + full_look_steps;
+    look_at_everything();
+  }
+}
+
+void Rules::look_at_everything() {
+  for (auto& node : nodes_) look_at(*node);
+  check_single_primary();
+  check_agreement();
+  check_split_brain_is_reported();
+  check_claims(false);
+  check_equal();
+  check_answers();
+}
+
+// In a handover both show Primary for a moment: the giver, who admits nothing any more, until it
+// has heard that the baton was taken. Its epoch is the older one.
+void Rules::check_single_primary() {
+  std::size_t primaries = 0;
+  std::uint64_t epoch = 0;
+  bool same_epoch = false;
+  for (Seen& seen : seen_) {
+    if (!seen.primary) continue;
+    ++primaries;
+    same_epoch |= seen.epoch == epoch;
+    epoch = seen.epoch;
+  }
+  const bool several = primaries > 1 && !oracle_.is_forked();
+  if (!several || !connected()) two_primaries_since_ = TimePoint::never();
+  if (!several) return;
+  if (same_epoch) {
+    return world_.violated(
+        "R3 more than one writer",
+        fmt::format("two nodes are Primary in epoch {} and nobody forced either", epoch));
+  }
+  if (connected() && two_primaries_since_ == TimePoint::never())
+    two_primaries_since_ = world_.now();
+  if (two_primaries_since_ < world_.now() &&
+      world_.now() - two_primaries_since_ > two_primaries_limit) {
+    world_.violated("R3 more than one writer",
+                    "two nodes are Primary, connected, and nobody forced either");
+  }
+}
+
+void Rules::check_split_brain_is_reported() {
+  if (!oracle_.is_forked() || !were_connected_ || discarding_ >= 0) return;
+  if (world_.now() - connected_since_ < split_brain_limit || split_brain()) return;
+  if (oracle_.exclusive(0, 1) > 0 && oracle_.exclusive(1, 0) > 0) {
+    world_.violated("R3 split brain is not reported",
+                    "both nodes have acknowledged writes that the other lacks, they are connected, "
+                    "and status shows no split brain");
+  }
+}
+
+// The moment when all nodes hold one history again.
+void Rules::check_agreement() {
+  const bool now_connected = connected();
+  if (now_connected && !were_connected_) {
+    met_at_ = oracle_.tick();
+    connected_since_ = world_.now();
+  }
+  were_connected_ = now_connected;
+  const bool agree = both_up_to_date();
+  if (agree && !agreed_) {
+    if (auto finding = oracle_.all_agree(met_at_, discarding_)) {
+      world_.violated(finding->rule, finding->what);
+    }
+    discarding_ = -1;
+  }
+  agreed_ = agree;
+}
+
+// A claim that nobody may rely on yet is not held against a node: a Secondary that believes in a
+// link which the holder has given up says UpToDate until its own timeout.
+bool Rules::claim_counts(int node, std::uint32_t volume) const {
+  const Seen& own = seen_[static_cast<std::size_t>(node)];
+  if (!own.running || !own.claims[volume]) return false;
+  if (own.primary) return true;
+  for (const Seen& other : seen_) {
+    if (&other == &own || !other.running) continue;
+    return own.connected && has(other.copies[volume], node);
+  }
+  return !own.connected;
+}
+
+// After a fork a copy that follows a holder is measured by the holder's history.
+int Rules::whose_history(int node) const {
+  const Seen& own = seen_[static_cast<std::size_t>(node)];
+  if (own.primary || !own.connected) return node;
+  for (std::size_t i = 0; i < seen_.size(); ++i) {
+    if (seen_[i].primary && seen_[i].connected) return static_cast<int>(i);
+  }
+  return node;
+}
+
+void Rules::check_claims(bool only_new) {
+  const ReadCopy read = read_copy();
+  for (auto& node : nodes_) {
+    const int number = node->number();
+    for (std::uint32_t volume = 0; volume < node->volumes(); ++volume) {
+      const bool counts = claim_counts(number, volume);
+      char& before = checked_[static_cast<std::size_t>(number)].at(volume);
+      const bool checked = std::exchange(before, counts ? 1 : 0) != 0;
+      if (!counts || (only_new && checked)) continue;
+      // Under A and B an acknowledged write may still be on its way to the other copy.
+      const bool may_lag =
+          protocol_ != replication::Protocol::c && !seen_[static_cast<std::size_t>(number)].primary;
+      if (may_lag && !(clients_idle() && net_.quiet() && node->disks_idle())) continue;
+      if (auto finding = oracle_.check_copy(number, whose_history(number), volume, read)) {
+        world_.violated(finding->rule, finding->what);
+      }
+    }
+  }
+}
+
+void Rules::check_equal() {
+  if (!both_up_to_date() || oracle_.is_forked() || !clients_idle() || !net_.quiet()) return;
+  for (auto& node : nodes_) {
+    if (!node->disks_idle()) return;
+  }
+  for (std::size_t i = 1; i < nodes_.size(); ++i) {
+    for (std::uint32_t volume = 0; volume < nodes_[0]->volumes(); ++volume) {
+      const SparseImage& first = nodes_[0]->data(volume).visible();
+      const SparseImage& other = nodes_[i]->data(volume).visible();
+      const std::uint64_t at = first.first_difference(other);
+      if (at == first.size()) continue;
+      const Cells& cells = oracle_.cells(volume);
+      const std::uint64_t cell = cells.cell_at(at);
+      std::array<std::byte, sector_bytes> buffer;
+      const std::span content = std::span(buffer).first(cells.bytes_of(cell));
+      std::string values;
+      for (const SparseImage* image : {&first, &other}) {
+        image->read(cells.offset_of(cell), content);
+        const auto value = cells.decode(cell, content);
+        values += value ? fmt::format(" #{}", *value) : " garbage";
+      }
+      world_.violated("equal copies", fmt::format("volume {} differs at offset {}:{}", volume,
+                                                  cells.offset_of(cell), values));
+      return;
+    }
+  }
+}
+
+void Rules::check_answers() {
+  for (const SimClient* client : clients_) {
+    const TimePoint oldest = client->oldest_in_flight();
+    if (oldest == TimePoint::never() || world_.now() - oldest < answer_limit) continue;
+    world_.violated("R11 a request is never answered", client->describe_oldest());
+  }
+}
+
+}  // namespace baton::sim

@@ -1,0 +1,91 @@
+// The rules of design §3, by name, looked at after every step.
+//
+//   R1, R2, R7  by the oracle, with every read and at the end
+//   R3          a write is acknowledged by a Primary only, and by none whose epoch is older than
+//   one
+//               in which another node has acknowledged; no two are Primary in one epoch, nor for
+//               longer than a handover takes while they hear each other, unless an operator forced
+//               one; two histories are reported as split brain and never merged
+//   R4          a copy that claims UpToDate, and whose claim somebody may rely on, holds every
+//               acknowledged write
+//   equal       both copies are the same when both are UpToDate, connected and nothing moves
+//   R11         every request of a client is answered within a bound
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "tests/simulation/sim_client.h"
+
+namespace baton::sim {
+
+class Rules final : public Witness {
+ public:
+  Rules(World& world, SimNet& net, Oracle& oracle, std::vector<std::unique_ptr<Node>>& nodes,
+        replication::Protocol protocol);
+
+  void watch(SimClient& client) { clients_.push_back(&client); }
+  void after_step();
+  // Everything that is otherwise looked at only now and then.
+  void look_at_everything();
+
+  // The operator forces `node` (-1: no more). If it becomes Primary without contact it answers for
+  // a history of its own from then on.
+  void expect_force(int node) { forcing_ = node; }
+  // The operator has told `node` to give up its own data.
+  void discards(int node) { discarding_ = node; }
+
+  bool connected() const;        // every node says so of every other
+  bool both_up_to_date() const;  // besides: every copy counts as UpToDate, nobody resyncs
+  bool split_brain() const;      // every node reports it
+  // A node that is Primary and running, or -1.
+  int primary() const;
+  ReadCopy read_copy() const;
+
+  NodeSet up_to_date_copies(int node, std::uint32_t volume) override;
+  void write_acknowledged(int node, std::uint64_t invoked) override;
+
+ private:
+  struct Seen {
+    bool running = false;
+    bool primary = false;
+    bool connected = false;
+    bool split_brain = false;
+    std::vector<bool> claims;  // UpToDate, by volume
+    std::vector<NodeSet> copies;
+    bool steady = false;             // every volume Established with an UpToDate peer
+    std::uint64_t last_primary = 0;  // oracle's time
+    std::uint64_t epoch = 0;
+  };
+  void look_at(Node& node);
+  void check_forced();
+  int whose_history(int node) const;
+  void check_single_primary();
+  void check_split_brain_is_reported();
+  void check_agreement();
+  void check_claims(bool only_new);
+  void check_equal();
+  void check_answers();
+  bool claim_counts(int node, std::uint32_t volume) const;
+  bool clients_idle() const;
+
+  World& world_;
+  SimNet& net_;
+  Oracle& oracle_;
+  std::vector<std::unique_ptr<Node>>& nodes_;
+  replication::Protocol protocol_;
+  std::vector<SimClient*> clients_;
+  std::vector<Seen> seen_;
+  std::vector<std::vector<char>> checked_;  // claims that were checked when they were made
+  bool agreed_ = false;
+  std::uint64_t met_at_ = 0;  // oracle's time
+  bool were_connected_ = false;
+  TimePoint connected_since_;
+  int discarding_ = -1;
+  int forcing_ = -1;
+  std::uint64_t newest_epoch_ = 0;  // in which a write was acknowledged
+  TimePoint two_primaries_since_ = TimePoint::never();
+  std::uint64_t next_full_look_ = 0;
+};
+
+}  // namespace baton::sim

@@ -1,0 +1,25 @@
+// The schedules that break naive designs, each by its name (design §3), as scripts.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tests/simulation/swarm.h"
+
+namespace baton::sim {
+
+struct Scenario {
+  std::string_view name;
+  std::string_view script;  // empty: see `missing`
+  replication::Protocol protocol = replication::Protocol::c;
+  std::uint32_t volumes = 1;
+  std::string_view missing;  // what the engine or the world lacks for it; shown when skipped
+  bool auto_resume = true;
+};
+
+const std::vector<Scenario>& scenarios();
+const Scenario* find_scenario(std::string_view name);
+Plan plan_of(const Scenario& scenario);
+
+}  // namespace baton::sim

@@ -1,0 +1,85 @@
+// A run as data: a list of timed steps, one a line, so that it can be named, printed, shrunk by
+// leaving steps out, and kept for ever.
+//
+//   primary A force              # comment
+//   wait-sync
+//   +20ms burst A requests=40 depth=8 background
+//   cut silence
+//   +7s promote B expect=refused
+//
+// `+DURATION` is virtual time that passes before the step. Steps that wait (verbs, bursts, waits)
+// end before the next begins, unless they say `background`.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/result.h"
+
+namespace baton::sim {
+
+enum class Do : std::uint8_t {
+  // operators; `options` are words
+  promote,   // [force]
+  demote,    // [force]
+  handover,  // from NODE to the other
+  connect,   // [discard]
+  disconnect,
+  attach,
+  detach,
+  invalidate,
+  offer,
+  withdraw,
+  stop,   // a clean stop of the daemon
+  start,  // the host and the daemon
+  // clients
+  burst,  // requests= depth= reads= flushes= discards= zeroes= fua= hot= max= think= volume=
+  stop_clients,
+  // faults
+  kill,
+  power,  // lose | keep | tear
+  pause,  // SIGSTOP
+  resume,
+  cut,  // silence | one-way (from NODE) | reset
+  heal,
+  corrupt,  // what is on its way from NODE
+  fail,     // read | write | flush; count=  or  all
+  mend,
+  slow_disk,  // ms=
+  // waits; a violation if it does not happen within 60 s
+  wait_sync,  // connected, every copy UpToDate
+  wait_connected,
+  wait_split_brain,
+  wait_idle,  // clients
+  wait,       // nothing but the time
+  // statements about status; a violation if untrue
+  is,  // NODE primary | secondary | UpToDate | Consistent | Inconsistent | Outdated | …
+};
+
+enum class Expect : std::uint8_t { anything, done, refused };
+
+struct Step {
+  Duration after{};
+  Do what = Do::wait;
+  int node = -1;
+  std::vector<std::string> words;
+  std::vector<std::pair<std::string, std::uint64_t>> numbers;
+  Expect expect = Expect::anything;
+  bool background = false;
+  std::uint64_t id = 0;  // keeps its random stream when steps around it are left out
+
+  bool has_word(std::string_view word) const;
+  std::uint64_t number(std::string_view key, std::uint64_t otherwise) const;
+};
+
+using Script = std::vector<Step>;
+
+// Throws std::invalid_argument with the line.
+Script parse_script(std::string_view text);
+std::string to_text(const Step& step);
+std::string to_text(const Script& script);
+
+}  // namespace baton::sim

@@ -1,0 +1,316 @@
+#include "tests/simulation/sim_disk.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/assert.h"
+
+namespace baton::sim {
+
+using blockdev::Op;
+using blockdev::Request;
+
+struct SimDisk::InFlight : Timer, Runnable {
+  explicit InFlight(SimDisk& owner)
+      : Timer(&SimDisk::land, this), Runnable(&SimDisk::deliver), disk(owner) {}
+  SimDisk& disk;
+  std::list<InFlight>::iterator self;
+  Request* request = nullptr;
+  std::vector<std::byte> data;   // as submitted: it must not change under the disk
+  std::uint64_t flush_mark = 0;  // of a flush: what had completed when it was submitted
+  bool landed = false;
+};
+
+class SimDisk::Handle final : public blockdev::BlockDevice {
+ public:
+  explicit Handle(SimDisk& disk) : disk_(&disk) {}
+  ~Handle() override {
+    if (disk_ == nullptr) return;  // its process was killed
+    if (!disk_->in_flight_.empty()) {
+      disk_->world_.violated("contract of BlockDevice",
+                             disk_->name() + " was closed with requests in flight");
+      disk_->in_flight_.clear();
+    }
+    disk_->handle_ = nullptr;
+    disk_->process_ = nullptr;
+  }
+  const blockdev::Limits& limits() const override { return disk_->limits_; }
+  void submit(Request& request) override { disk_->submit(*this, request); }
+  std::string name() const override { return disk_ != nullptr ? disk_->name() : "killed"; }
+  void forget() { disk_ = nullptr; }
+
+ private:
+  SimDisk* disk_;
+};
+
+SimDisk::SimDisk(World& world, int node, std::uint64_t number, std::uint64_t size, DiskModel model)
+    : world_(world),
+      node_(node),
+      number_(number),
+      model_(model),
+      random_(world.stream("disk", static_cast<std::uint64_t>(node) * 64 + number)),
+      visible_(size),
+      durable_(size) {
+  limits_.size = size;
+  limits_.discard = model.discard;
+  limits_.discard_zeroes = model.discard && model.discard_zeroes;
+}
+
+SimDisk::~SimDisk() {
+  if (handle_ != nullptr) handle_->forget();
+}
+
+std::string SimDisk::name() const {
+  return node_name(node_) + (number_ % 2 == 0 ? ":disk" : ":meta") + std::to_string(number_ / 2);
+}
+
+Result<std::unique_ptr<blockdev::BlockDevice>> SimDisk::open(Process& process) {
+  if (handle_ != nullptr) return failure(name() + " is in use by another process");
+  auto handle = std::make_unique<Handle>(*this);
+  handle_ = handle.get();
+  process_ = &process;
+  return handle;
+}
+
+Duration SimDisk::latency() {
+  if (random_.permille(model_.slow_permille)) {
+    return random_.duration(model_.latency_max, model_.slow_max);
+  }
+  return random_.duration(model_.latency_min, model_.latency_max);
+}
+
+void SimDisk::submit(Handle& handle, Request& request) {
+  BATON_ASSERT(&handle == handle_, "one open handle at a time");
+  request.error = IoError::none;
+  request.reason = nullptr;
+  if (request.op != Op::flush && request.offset + request.length > limits_.size) {
+    world_.violated("contract of BlockDevice", name() + " was asked past its end");
+    return;
+  }
+  in_flight_.emplace_back(*this);
+  InFlight& io = in_flight_.back();
+  io.self = std::prev(in_flight_.end());
+  io.request = &request;
+  io.flush_mark = sequence_;
+  if (request.op == Op::write) io.data.assign(request.data, request.data + request.length);
+  world_.trace().note(Event::disk_submit, node_,
+                      (number_ << 8U) | static_cast<std::uint64_t>(request.op), request.offset,
+                      request.length);
+  world_.arm_after(io, latency());
+}
+
+// The medium has done its part; the process hears of it in its next turn.
+void SimDisk::land(Timer& timer) {
+  auto& io = *static_cast<InFlight*>(timer.context());
+  SimDisk& disk = io.disk;
+  disk.carry_out(io);
+  io.landed = true;
+  disk.process_->loop().post(io);
+}
+
+void SimDisk::deliver(Runnable& runnable) {
+  auto& io = static_cast<InFlight&>(runnable);
+  SimDisk& disk = io.disk;
+  Request& request = *io.request;
+  disk.world_.trace().note(
+      Event::disk_done, disk.node_, (disk.number_ << 8U) | static_cast<std::uint64_t>(request.op),
+      request.offset, request.length | (static_cast<std::uint64_t>(request.error) << 32U));
+  disk.in_flight_.erase(io.self);
+  request.complete();
+}
+
+bool SimDisk::should_fail(Op op) {
+  if (dead_) return true;
+  std::uint64_t& due = failures_due_[static_cast<std::size_t>(op)];
+  if (due == 0) return false;
+  --due;
+  return true;
+}
+
+void SimDisk::fail_next(Op op, std::uint64_t count) {
+  failures_due_[static_cast<std::size_t>(op)] += count;
+}
+
+void SimDisk::mend() {
+  dead_ = false;
+  failures_due_.fill(0);
+}
+
+void SimDisk::carry_out(InFlight& io) {
+  Request& request = *io.request;
+  const bool modifies =
+      request.op == Op::write || request.op == Op::write_zeroes || request.op == Op::discard;
+  if (request.op == Op::write && request.length > 0 &&
+      std::memcmp(io.data.data(), request.data, request.length) != 0) {
+    world_.violated("contract of BlockDevice", name() + ": a buffer changed during its write");
+  }
+  if (should_fail(request.op)) {
+    request.error = IoError::io;
+    if (modifies) apply_some_sectors(io);
+    if (request.op == Op::flush && random_.percent(50)) {
+      // Linux marks the pages clean all the same: they will never reach the medium (quality.md B1,
+      // ATC'20), while reads go on seeing them.
+      std::erase_if(unflushed_, [&](const Unflushed& write) {
+        return write.sequence <= io.flush_mark && random_.percent(50);
+      });
+    }
+    return;
+  }
+  switch (request.op) {
+    case Op::read:
+      visible_.read(request.offset, {request.data, request.length});
+      break;
+    case Op::write:
+      apply(request.offset, request.length, io.data.data(), request.flags.fua);
+      break;
+    case Op::write_zeroes:
+      apply(request.offset, request.length, nullptr, request.flags.fua);
+      break;
+    case Op::discard:
+      if (limits_.discard_zeroes) {
+        apply(request.offset, request.length, nullptr, request.flags.fua);
+      } else {
+        discard_some(request.offset, request.length);
+      }
+      break;
+    case Op::flush:
+      flush_up_to(io.flush_mark);
+      break;
+    case Op::block_status:
+      fill_extents(request);
+      break;
+    case Op::prefetch:
+      break;
+  }
+}
+
+// `data` null: zeroes.
+void SimDisk::apply(std::uint64_t offset, std::uint64_t length, const std::byte* data, bool fua) {
+  if (length == 0) return;
+  if (data != nullptr) {
+    visible_.write(offset, {data, length});
+  } else {
+    visible_.zero(offset, length);
+  }
+  const std::uint64_t first = offset / sector_bytes * sector_bytes;
+  const std::uint64_t end =
+      std::min((offset + length + sector_bytes - 1) / sector_bytes * sector_bytes, limits_.size);
+  ++sequence_;
+  if (fua) return make_durable_over_older(first, end - first);
+  Unflushed& write = unflushed_.emplace_back(sequence_, first, end - first);
+  if (data != nullptr || first != offset || end != offset + length) {
+    write.data.resize(end - first);
+    visible_.read(first, write.data);
+  }
+}
+
+// FUA overtakes older writes of the same sectors: those must not come back over it later, so they
+// are given its content.
+void SimDisk::make_durable_over_older(std::uint64_t offset, std::uint64_t length) {
+  std::vector<std::byte> content(length);
+  visible_.read(offset, content);
+  durable_.write(offset, content);
+  for (Unflushed& write : unflushed_) {
+    const std::uint64_t first = std::max(offset, write.offset);
+    const std::uint64_t end = std::min(offset + length, write.offset + write.length);
+    if (first >= end) continue;
+    if (write.data.empty()) write.data.resize(write.length);
+    std::memcpy(write.data.data() + (first - write.offset), content.data() + (first - offset),
+                end - first);
+  }
+}
+
+// A write that failed or whose process died: each sector is old or new.
+void SimDisk::apply_some_sectors(const InFlight& io) {
+  const Request& request = *io.request;
+  const bool all = random_.percent(50);
+  std::uint64_t at = request.offset;
+  const std::uint64_t end = request.offset + request.length;
+  while (at < end) {
+    const std::uint64_t next = std::min((at / sector_bytes + 1) * sector_bytes, end);
+    if (all || random_.percent(50)) {
+      const bool zero = request.op != Op::write;
+      apply(at, next - at, zero ? nullptr : io.data.data() + (at - request.offset), false);
+    }
+    at = next;
+  }
+}
+
+void SimDisk::discard_some(std::uint64_t offset, std::uint64_t length) {
+  std::uint64_t at = offset;
+  while (at < offset + length) {
+    const std::uint64_t next =
+        std::min((at / image_block_bytes + 1) * image_block_bytes, offset + length);
+    if (next - at == image_block_bytes && random_.percent(50)) apply(at, next - at, nullptr, false);
+    at = next;
+  }
+}
+
+void SimDisk::store(SparseImage& image, const Unflushed& write, std::uint64_t offset,
+                    std::uint64_t length) const {
+  if (write.data.empty()) {
+    image.zero(offset, length);
+  } else {
+    image.write(offset, {write.data.data() + (offset - write.offset), length});
+  }
+}
+
+void SimDisk::flush_up_to(std::uint64_t sequence) {
+  while (!unflushed_.empty() && unflushed_.front().sequence <= sequence) {
+    const Unflushed& write = unflushed_.front();
+    store(durable_, write, write.offset, write.length);
+    unflushed_.pop_front();
+  }
+}
+
+void SimDisk::fill_extents(const Request& request) const {
+  request.extents->clear();
+  std::uint64_t at = request.offset;
+  const std::uint64_t end = request.offset + request.length;
+  while (at < end) {
+    const std::uint64_t next = std::min((at / image_block_bytes + 1) * image_block_bytes, end);
+    const bool hole = visible_.hole(at / image_block_bytes);
+    if (!request.extents->empty() && request.extents->back().hole == hole) {
+      request.extents->back().length += next - at;
+    } else {
+      request.extents->push_back({next - at, hole, hole});
+    }
+    at = next;
+  }
+}
+
+void SimDisk::process_killed() {
+  for (InFlight& io : in_flight_) {
+    const Op op = io.request->op;
+    if (!io.landed && (op == Op::write || op == Op::write_zeroes || op == Op::discard) &&
+        random_.percent(70)) {
+      apply_some_sectors(io);
+    }
+  }
+  in_flight_.clear();
+  if (handle_ != nullptr) handle_->forget();
+  handle_ = nullptr;
+  process_ = nullptr;
+}
+
+void SimDisk::power_cut(PowerLoss how) {
+  BATON_ASSERT(in_flight_.empty(), "the process dies with the power, before the cache does");
+  const std::uint64_t kept_percent = how == PowerLoss::keep   ? 100
+                                     : how == PowerLoss::lose ? 0
+                                                              : random_.between(1, 9) * 10;
+  for (const Unflushed& write : unflushed_) {
+    for (std::uint64_t at = 0; at < write.length; at += sector_bytes) {
+      const std::uint64_t bytes = std::min(sector_bytes, write.length - at);
+      if (random_.percent(kept_percent)) {
+        store(durable_, write, write.offset + at, bytes);
+      } else {
+        world_.trace().note(Event::disk_lost, node_, number_, (write.offset + at) / sector_bytes,
+                            write.sequence);
+      }
+    }
+  }
+  unflushed_.clear();
+  visible_.copy_from(durable_);
+}
+
+}  // namespace baton::sim

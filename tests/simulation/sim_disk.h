@@ -1,0 +1,109 @@
+// A disk with a volatile cache, as quality.md B3 models it, per 512 B sector: a durable value,
+// completed values that no flush has covered, and values in flight.
+//
+// Reads see the newest completed value. A flush makes durable what had completed when it was
+// submitted. The disk outlives the process that uses it: a SIGKILL forgets the requests (they never
+// complete into memory that is gone) and lets each sector in flight land or not; a power cut
+// besides loses, keeps or tears what no flush covered.
+#pragma once
+
+#include <deque>
+#include <list>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "blockdev/block_device.h"
+#include "tests/simulation/sparse_image.h"
+#include "tests/simulation/world.h"
+
+namespace baton::sim {
+
+// What a power cut does to completed writes that no flush has covered.
+enum class PowerLoss : std::uint8_t { lose, keep, tear };
+
+struct DiskModel {
+  Duration latency_min = std::chrono::microseconds(20);
+  Duration latency_max = std::chrono::microseconds(200);
+  std::uint64_t slow_permille = 0;  // requests that take up to `slow_max`
+  Duration slow_max = std::chrono::milliseconds(50);
+  bool discard = true;
+  bool discard_zeroes = true;  // otherwise a discarded sector keeps its content or reads as zeroes
+};
+
+class SimDisk {
+ public:
+  // `number` names it in the trace: volume * 2, plus 1 for its metadata.
+  SimDisk(World& world, int node, std::uint64_t number, std::uint64_t size, DiskModel model);
+  SimDisk(const SimDisk&) = delete;
+  SimDisk& operator=(const SimDisk&) = delete;
+  ~SimDisk();
+
+  // Opens and locks it for `process`; an error while another handle is open. Completions are
+  // delivered on the process's loop.
+  Result<std::unique_ptr<blockdev::BlockDevice>> open(Process& process);
+
+  // --- faults ---
+  // The process is gone: nothing in flight will complete; each sector of it lands or not.
+  void process_killed();
+  // After process_killed().
+  void power_cut(PowerLoss how);
+  // The next `count` requests of this kind fail. A failed write leaves each sector old or new; a
+  // failed flush may drop what it should have made durable, as Linux does.
+  void fail_next(blockdev::Op op, std::uint64_t count);
+  // Everything fails from now on (until mend()).
+  void fail_for_good() { dead_ = true; }
+  void mend();
+  void set_model(DiskModel model) { model_ = model; }
+
+  // --- for the oracle: what a read would return now ---
+  const SparseImage& visible() const { return visible_; }
+  const SparseImage& durable() const { return durable_; }
+  bool idle() const { return in_flight_.empty(); }
+  std::uint64_t size() const { return visible_.size(); }
+  std::string name() const;
+
+ private:
+  class Handle;
+  struct InFlight;
+  // A completed write that no flush has covered, rounded out to sectors; without data: zeroes.
+  struct Unflushed {
+    std::uint64_t sequence;
+    std::uint64_t offset;
+    std::uint64_t length;
+    std::vector<std::byte> data;
+  };
+
+  void submit(Handle& handle, blockdev::Request& request);
+  Duration latency();
+  static void land(Timer& timer);
+  static void deliver(Runnable& runnable);
+  void carry_out(InFlight& io);
+  bool should_fail(blockdev::Op op);
+  void apply(std::uint64_t offset, std::uint64_t length, const std::byte* data, bool fua);
+  void apply_some_sectors(const InFlight& io);
+  void discard_some(std::uint64_t offset, std::uint64_t length);
+  void make_durable_over_older(std::uint64_t offset, std::uint64_t length);
+  void store(SparseImage& image, const Unflushed& write, std::uint64_t offset,
+             std::uint64_t length) const;
+  void flush_up_to(std::uint64_t sequence);
+  void fill_extents(const blockdev::Request& request) const;
+
+  World& world_;
+  int node_;
+  std::uint64_t number_;
+  DiskModel model_;
+  blockdev::Limits limits_;
+  Prng random_;
+  SparseImage visible_;
+  SparseImage durable_;
+  std::deque<Unflushed> unflushed_;
+  std::uint64_t sequence_ = 0;  // of completed writes
+  std::list<InFlight> in_flight_;
+  Handle* handle_ = nullptr;
+  Process* process_ = nullptr;
+  std::array<std::uint64_t, 7> failures_due_{};  // by Op
+  bool dead_ = false;
+};
+
+}  // namespace baton::sim

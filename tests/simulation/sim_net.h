@@ -1,0 +1,97 @@
+// Links between nodes, as TCP behaves: bytes in order, delayed, in bounded buffers, so that a slow
+// reader holds its writer back.
+//
+// A path that is down swallows nothing for good: what was sent waits and is delivered after heal(),
+// unless an end has given up meanwhile (the other then hears a reset at its next word). A process
+// that was killed leaves a FIN or a reset behind, a host without power leaves silence, and once it
+// is up again a reset answers whoever still believes in the old connection.
+#pragma once
+
+#include <list>
+#include <memory>
+#include <vector>
+
+#include "replication/engine/environment.h"
+#include "tests/simulation/world.h"
+
+namespace baton::sim {
+
+struct NetModel {
+  Duration delay_min = std::chrono::microseconds(30);
+  Duration delay_max = std::chrono::microseconds(300);
+  std::uint64_t slow_permille = 0;  // segments that take up to `slow_max`; those behind them wait
+  Duration slow_max = std::chrono::milliseconds(200);
+  std::size_t segment_max = 65536;         // bytes that arrive together
+  std::size_t buffer_bytes = 256U << 10U;  // sent and not yet read, per direction
+};
+
+enum class Cut : std::uint8_t {
+  silence,  // both directions carry nothing
+  one_way,  // only from `a` to `b`
+  reset,    // every connection ends at once, and the path is refused until healed
+};
+
+class Connection;
+
+class SimNet {
+ public:
+  SimNet(World& world, std::size_t nodes, NetModel model);
+  SimNet(const SimNet&) = delete;
+  SimNet& operator=(const SimNet&) = delete;
+  ~SimNet();
+
+  // Takes incoming links on behalf of a process; called from its loop.
+  using Acceptor = void (*)(void* context, replication::Link link);
+  void listen(int node, Process& process, Acceptor acceptor, void* context);
+
+  // Runs on `self`, the dialling process; `deadline` is in its time.
+  Task<Result<replication::Link>> dial(Process& self, int to, TimePoint deadline);
+
+  // --- faults ---
+  void cut(int a, int b, Cut how);
+  void heal(int a, int b);
+  bool carries(int from, int to) const { return !paths_[index(from, to)].down; }
+  // Ends what the process had open. The operations in its frames are forgotten.
+  void process_killed(int node);
+  void power_cut(int node);
+  void host_is_up(int node);
+  // Flips one bit of what is on its way from `from` (TCP's checksum misses one in 65,536).
+  void corrupt(int from);
+  void set_model(NetModel model) { model_ = model; }
+  const NetModel& model() const { return model_; }
+
+  // Nothing is on its way on any path that carries.
+  bool quiet() const;
+
+ private:
+  friend class Connection;
+  struct Path {
+    bool down = false;
+    bool refuses = false;
+  };
+  struct Host {
+    bool powered = true;
+    Process* process = nullptr;  // that listens
+    Acceptor acceptor = nullptr;
+    void* context = nullptr;
+  };
+  struct Arrival;  // an established link that the listener has not taken yet
+
+  std::size_t index(int from, int to) const {
+    return static_cast<std::size_t>(from) * hosts_.size() + static_cast<std::size_t>(to);
+  }
+  replication::Link connect(Process& self, int to);
+  void drop_finished();
+  Duration delay();
+
+  World& world_;
+  NetModel model_;
+  Prng random_;
+  std::vector<Host> hosts_;
+  std::vector<Path> paths_;
+  std::vector<std::unique_ptr<Connection>> connections_;
+  std::list<Arrival> arrivals_;
+  std::uint64_t next_number_ = 1;
+};
+
+}  // namespace baton::sim

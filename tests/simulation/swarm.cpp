@@ -1,0 +1,266 @@
+#include "tests/simulation/swarm.h"
+
+#include <algorithm>
+
+namespace baton::sim {
+
+using std::chrono::microseconds;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+namespace {
+
+// Classes of what may happen; each is on in half of the worlds (quality.md B5).
+struct Classes {
+  bool kills, powers, cuts, one_way, resets, pauses, corrupts, slow_disks;
+  bool handovers, demotions, forces, disconnects, stops, detaches;
+};
+
+Classes draw_classes(Prng& random) {
+  const auto coin = [&random] { return random.percent(50); };
+  return {.kills = coin(),
+          .powers = coin(),
+          .cuts = coin(),
+          .one_way = coin(),
+          .resets = coin(),
+          .pauses = random.percent(20),
+          .corrupts = random.percent(20),
+          .slow_disks = coin(),
+          .handovers = coin(),
+          .demotions = coin(),
+          .forces = random.percent(30),
+          .disconnects = random.percent(30),
+          .stops = random.percent(30),
+          .detaches = random.percent(20)};
+}
+
+// Writes a script while it keeps track of who runs and what is cut, so that steps make sense.
+class Author {
+ public:
+  Author(Prng random, Script& script)
+      : random_(random), classes_(draw_classes(random_)), script_(script) {}
+
+  void write() {
+    add(Do::promote, 0, {"force"});
+    if (random_.percent(70)) add(Do::wait_sync);
+    const std::uint64_t rounds = random_.between(4, 14);
+    for (std::uint64_t i = 0; i < rounds; ++i) {
+      work();
+      happen();
+    }
+  }
+
+ private:
+  Step& add(Do what, int node = -1, std::vector<std::string> words = {}) {
+    Step step;
+    step.what = what;
+    step.node = node;
+    step.words = std::move(words);
+    step.id = script_.size() + 1;
+    step.after = gap();
+    return script_.emplace_back(std::move(step));
+  }
+
+  // Mostly within the time of a few requests, now and then past a timeout.
+  Duration gap() {
+    const std::uint64_t kind = random_.below(10);
+    const Duration most = kind < 5   ? Duration(milliseconds(1))
+                          : kind < 8 ? Duration(milliseconds(50))
+                          : kind < 9 ? Duration(seconds(2))
+                                     : Duration(seconds(15));
+    return microseconds(random_.below(static_cast<std::uint64_t>(most.count() / 1000)));
+  }
+
+  int any_node() { return static_cast<int>(random_.below(2)); }
+  int mostly_primary() { return random_.percent(75) ? primary_ : 1 - primary_; }
+
+  void work() {
+    const std::uint64_t bursts = random_.between(0, 2);
+    for (std::uint64_t i = 0; i < bursts; ++i) {
+      Step& step = add(Do::burst, mostly_primary());
+      step.numbers = {{"requests", random_.between(1, 60)},
+                      {"depth", random_.percent(30) ? 1 : random_.between(1, 32)},
+                      {"reads", random_.below(60)},
+                      {"flushes", random_.below(20)},
+                      {"fua", random_.percent(50) ? 0 : random_.below(50)},
+                      {"hot", random_.between(1, 64)},
+                      {"max", 512U << random_.below(8)},
+                      {"think", random_.percent(60) ? 0 : random_.below(2000)}};
+      step.background = random_.percent(85);
+    }
+  }
+
+  void verb(Do what, int node, std::vector<std::string> words = {}) {
+    add(what, node, std::move(words)).background = random_.percent(50);
+  }
+
+  void happen() {
+    switch (random_.below(14)) {
+      case 0:
+        if (classes_.kills) kill(any_node());
+        return;
+      case 1:
+        if (classes_.powers) power(any_node());
+        return;
+      case 2:
+      case 3:
+        return cut_or_heal();
+      case 4:
+      case 5:
+        return restart();
+      case 6:
+        if (classes_.handovers) {
+          verb(Do::handover, primary_);
+          primary_ = 1 - primary_;
+        }
+        return;
+      case 7:
+        return change_roles();
+      case 8:
+        return disconnect_or_connect();
+      case 9:
+        if (classes_.pauses) pause();
+        return;
+      case 10:
+        if (classes_.corrupts) add(Do::corrupt, any_node());
+        return;
+      case 11:
+        if (classes_.slow_disks) {
+          add(Do::slow_disk, any_node()).numbers = {{"ms", random_.between(1, 1500)},
+                                                    {"permille", random_.between(1, 300)}};
+        }
+        return;
+      case 12:
+        if (classes_.stops) stop(any_node());
+        return;
+      default:
+        if (random_.percent(50)) add(Do::wait_idle);
+    }
+  }
+
+  void kill(int node) {
+    add(Do::kill, node);
+    down_[static_cast<std::size_t>(node)] = true;
+    if (random_.percent(60)) start(node);
+  }
+
+  void power(int node) {
+    static constexpr std::array words = {"lose", "keep", "tear"};
+    add(Do::power, node, {words[random_.below(3)]});
+    down_[static_cast<std::size_t>(node)] = true;
+    if (random_.percent(50)) start(node);
+  }
+
+  void start(int node) {
+    add(Do::start, node);
+    down_[static_cast<std::size_t>(node)] = false;
+  }
+
+  void restart() {
+    for (int node = 0; node < 2; ++node) {
+      if (down_[static_cast<std::size_t>(node)]) start(node);
+    }
+  }
+
+  void stop(int node) {
+    add(Do::stop, node);
+    down_[static_cast<std::size_t>(node)] = true;
+    if (random_.percent(70)) start(node);
+  }
+
+  void cut_or_heal() {
+    if (cut_) {
+      add(Do::heal);
+      cut_ = false;
+      return;
+    }
+    if (!classes_.cuts) return;
+    const std::uint64_t kind = random_.below(3);
+    if (kind == 0 && classes_.one_way) {
+      add(Do::cut, any_node(), {"one-way"});
+    } else if (kind == 1 && classes_.resets) {
+      add(Do::cut, any_node(), {"reset"});
+    } else {
+      add(Do::cut, any_node(), {"silence"});
+    }
+    cut_ = true;
+    if (random_.percent(40)) {
+      add(Do::heal);
+      cut_ = false;
+    }
+  }
+
+  void change_roles() {
+    if (classes_.demotions && random_.percent(50)) verb(Do::demote, primary_);
+    const int node = any_node();
+    if (classes_.forces && random_.percent(40)) {
+      add(Do::promote, node, {"force"});
+      primary_ = node;
+    } else {
+      verb(Do::promote, node);
+      if (classes_.demotions) primary_ = node;
+    }
+  }
+
+  void disconnect_or_connect() {
+    if (!classes_.disconnects) return;
+    if (random_.percent(40)) {
+      verb(Do::disconnect, any_node());
+    } else {
+      verb(Do::connect, any_node());
+    }
+  }
+
+  void pause() {
+    const int node = any_node();
+    add(Do::pause, node);
+    add(Do::resume, node);
+  }
+
+  Prng random_;
+  Classes classes_;
+  Script& script_;
+  int primary_ = 0;
+  bool cut_ = false;
+  std::array<bool, 2> down_{};
+};
+
+}  // namespace
+
+Settings swarm_settings(std::uint64_t seed) {
+  Prng random(seed, "settings");
+  Settings settings;
+  static constexpr std::array protocols = {replication::Protocol::c, replication::Protocol::c,
+                                           replication::Protocol::b, replication::Protocol::a};
+  settings.protocol = protocols[random.below(protocols.size())];
+  const std::uint64_t volumes = random.percent(75) ? 1 : 2;
+  settings.volume_bytes.clear();
+  for (std::uint64_t i = 0; i < volumes; ++i) {
+    const std::uint64_t mib = random.percent(60) ? 1 : random.between(2, 24);
+    settings.volume_bytes.push_back((mib << 20U) + random.below(4) * 8192);
+  }
+  settings.clients_per_node = random.percent(80) ? 1 : 2;
+  settings.auto_resume = random.percent(70);
+  settings.net.buffer_bytes = std::size_t{1024} << random.below(10);
+  settings.net.segment_max = std::size_t{16} << random.below(13);
+  settings.net.delay_max = microseconds(std::uint64_t{50} << random.below(8));
+  settings.net.delay_min = settings.net.delay_max / 10;
+  settings.net.slow_permille = random.percent(70) ? 0 : random.below(50);
+  for (DiskModel& disk : settings.disks) {
+    disk.latency_max = microseconds(std::uint64_t{20} << random.below(9));
+    disk.latency_min = disk.latency_max / 10;
+    disk.slow_permille = random.percent(70) ? 0 : random.below(50);
+    disk.discard = random.percent(80);
+    disk.discard_zeroes = random.percent(70);
+  }
+  return settings;
+}
+
+Plan swarm_plan(std::uint64_t seed) {
+  Plan plan;
+  plan.settings = swarm_settings(seed);
+  Author(Prng(seed, "script"), plan.script).write();
+  return plan;
+}
+
+}  // namespace baton::sim
