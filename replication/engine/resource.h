@@ -107,8 +107,8 @@ class Resource {
   // Attaches every volume and starts to connect; Secondary at first. A one-node resource takes its
   // baton at once. Fails as a whole: nothing stays open.
   virtual Task<Result<>> up() = 0;
-  // Before exports are closed for a stop, which waits for their requests: writes that are held until
-  // the baton comes here end with an error from now on. down() has to follow.
+  // Before exports are closed for a stop, which waits for their requests: writes that are held
+  // until the baton comes here end with an error from now on. down() has to follow.
   virtual void expect_down() = 0;
   // Clean stop: drains, flushes, releases the baton durably, tells the peer, closes the disks.
   // Afterwards there is nothing to resync. Exports must have been closed for new clients before.

@@ -91,8 +91,8 @@ Task<> Volume::cut_at_hole(blockdev::BlockRange& range, std::uint64_t data_block
   co_await perform(disk(), status);
   const bool known = status.error == IoError::none && !extents.empty();
   const std::uint64_t length = known ? extents.front().length : status.length;
-  const bool hole = known && extents.front().zero &&
-                    (length >= blockdev::block_bytes || length == status.length);
+  const bool hole =
+      known && extents.front().zero && (length >= blockdev::block_bytes || length == status.length);
   if (hole) {
     // The volume's last block may be a short one.
     const std::uint64_t whole = length / blockdev::block_bytes;

@@ -156,9 +156,9 @@ wire::State Engine::describe(Session& session) const {
 
 namespace {
 
-// A daemon restarted under its guest takes the baton again where its peer knows no newer epoch (design
-// §4 "Restart"). The host ran on, so its copy has all that was acknowledged: it counts as the holder
-// that §5 prefers, and does not first become the target of a copy that cannot write.
+// A daemon restarted under its guest takes the baton again where its peer knows no newer epoch
+// (design §4 "Restart"). The host ran on, so its copy has all that was acknowledged: it counts as
+// the holder that §5 prefers, and does not first become the target of a copy that cannot write.
 bool resumes(const std::string& name, const wire::State& state, const wire::State& other) {
   return state.resume_primary && state.complete && state.epoch.holder == name && !other.holding &&
          state.epoch.number >= other.epoch.number;
@@ -178,8 +178,8 @@ CopyFacts copy_facts(const std::string& name, const wire::State& state, const wi
   facts.writer = state.writer;
   facts.epoch = state.epoch.number;
   facts.last_holder = state.epoch.holder == name;
-  // A stamp that the other knows both sides to have made, and this one does not have: its disk is an
-  // older copy of itself (schedules: disk-from-the-past).
+  // A stamp that the other knows both sides to have made, and this one does not have: its disk is
+  // an older copy of itself (schedules: disk-from-the-past).
   facts.old_session = older(state.session, other.confirmed);
   facts.slot_base = state.slot_base;
   facts.slot_told = state.slot_told;

@@ -142,8 +142,8 @@ Task<Result<>> Engine::start_up() {
 }
 
 Task<Result<>> Engine::take_alone(bool force_generation) {
-  // A holder in session with its peer only changes its role. A number that the peer has not been told
-  // would make it refuse the next write.
+  // A holder in session with its peer only changes its role. A number that the peer has not been
+  // told would make it refuse the next write.
   const bool held_in_session = holding_ && replicating_ && epoch_.holder == config_.self;
   if (!held_in_session) epoch_ = {epoch_.number + 1, config_.self};
   if (force_generation) {
