@@ -69,6 +69,12 @@ Reply result_reply(std::uint64_t id, boost::json::value result);
 Reply error_reply(std::uint64_t id, const Error& error);
 
 std::string encode(const Reply& reply);
+struct Progress {
+  std::string text;
+  double fraction = -1;  // < 0: not known
+};
+// Of a reply of kind progress; empty where it is malformed.
+Progress progress_of(const Reply& reply);
 Result<Reply> decode_reply(std::string_view line);
 // Of a reply of kind error.
 Error error_of(const Reply& reply);

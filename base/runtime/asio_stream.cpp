@@ -82,6 +82,7 @@ class SocketStream final : public Stream {
   SocketStream(Shard& shard, Socket socket, std::string peer_name)
       : state_(std::make_shared<State>(std::move(socket), shard.loop())),
         written_(*this),
+        receive_(*this),
         peer_name_(std::move(peer_name)) {}
   // Whoever destroys a stream with operations in progress has given those up, too.
   ~SocketStream() override {
@@ -93,17 +94,8 @@ class SocketStream final : public Stream {
   void read(ReadOperation& operation) override {
     BATON_ASSERT(state_->reading == nullptr, "one read at a time (base/stream.h)");
     state_->reading = &operation;
-    const std::array<asio::mutable_buffer, 2> buffers{
-        asio::buffer(operation.buffer.data(), operation.buffer.size()),
-        asio::buffer(operation.second_buffer.data(), operation.second_buffer.size())};
-    state_->socket.async_read_some(
-        buffers, [state = state_](const boost::system::error_code& error, std::size_t bytes) {
-          if (state->reading == nullptr) return;
-          ReadOperation& finished = *std::exchange(state->reading, nullptr);
-          finished.transferred = bytes;
-          finished.error = stream_error(error);
-          finished.complete();
-        });
+    rounds_before_read_ = 1;
+    state_->loop.post(receive_);
   }
 
   void write(WriteOperation& operation) override {
@@ -136,6 +128,34 @@ class SocketStream final : public Stream {
     SocketStream& stream_;
   };
 
+  // Asks the socket when what is ready now has had its turn, and what that made ready, too: the
+  // replies to what was received before leave first, and by then more has often arrived.
+  class Receive final : public Runnable {
+   public:
+    explicit Receive(SocketStream& stream)
+        : Runnable([](Runnable& self) { static_cast<Receive&>(self).stream_.receive(); }),
+          stream_(stream) {}
+
+   private:
+    SocketStream& stream_;
+  };
+
+  void receive() {
+    if (rounds_before_read_-- > 0) return state_->loop.post(receive_);
+    const ReadOperation& operation = *state_->reading;
+    const std::array<asio::mutable_buffer, 2> buffers{
+        asio::buffer(operation.buffer.data(), operation.buffer.size()),
+        asio::buffer(operation.second_buffer.data(), operation.second_buffer.size())};
+    state_->socket.async_read_some(
+        buffers, [state = state_](const boost::system::error_code& error, std::size_t bytes) {
+          if (state->reading == nullptr) return;
+          ReadOperation& finished = *std::exchange(state->reading, nullptr);
+          finished.transferred = bytes;
+          finished.error = error && state->closed ? StreamError::closed : stream_error(error);
+          finished.complete();
+        });
+  }
+
   void write_more() {
     const Sent sent = state_->closed ? Sent::failed : send_now(*state_);
     if (sent == Sent::some) return wait_for_space();
@@ -155,6 +175,8 @@ class SocketStream final : public Stream {
 
   std::shared_ptr<State> state_;
   Written written_;
+  Receive receive_;
+  unsigned rounds_before_read_ = 0;
   std::string peer_name_;
 };
 

@@ -10,6 +10,7 @@
 #include "control/config.h"
 #include "control/daemon/acceptor.h"
 #include "control/daemon/file_disks.h"
+#include "control/daemon/guest_mover.h"
 #include "control/daemon/nbd_doors.h"
 #include "control/daemon/status_board.h"
 #include "control/daemon/tcp_links.h"
@@ -53,6 +54,11 @@ class HostedResource final : replication::ResourceObserver, Runnable {
   Task<Result<>> invalidate(VerbOptions options);
   Task<Result<>> handover(VerbOptions options);
 
+  // Its value is a MigrationResult.
+  Task<Result<boost::json::value>> migrate(std::shared_ptr<MigrationWish> wish) {
+    return mover_.migrate(std::move(wish));
+  }
+
   StatusEntry status() const;
 
  private:
@@ -83,6 +89,7 @@ class HostedResource final : replication::ResourceObserver, Runnable {
   FileDisks disks_;
   TcpLinks links_;
   std::unique_ptr<replication::Resource> engine_;  // never null
+  GuestMover mover_;
   std::vector<std::unique_ptr<VolumeExport>> exports_;
   std::vector<nbd::Export*> offered_;
   std::unique_ptr<Acceptor> link_listener_;

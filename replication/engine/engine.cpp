@@ -120,6 +120,7 @@ ResourceStatus Engine::status() const {
   status.baton_holder = epoch_.holder;
   status.baton_epoch = epoch_.number;
   status.window_open = offering_ || peer_offers_;
+  status.baton_in_flight = granted_away_;
   status.held_writes = held_;
   status.held_reason = held_ > 0 ? held_reason_ : "";
   if (held_ > 0) {

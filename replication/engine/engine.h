@@ -24,6 +24,7 @@ class Engine final : public Resource {
 
   // Resource
   Task<Result<>> up() override;
+  void expect_down() override;
   Task<Result<>> down() override;
   Task<Result<>> promote(PromoteOptions options) override;
   Task<Result<>> demote(bool force) override;
@@ -83,7 +84,7 @@ class Engine final : public Resource {
   void taken(const wire::Header& header);
   void handover_refused(std::string reason);
   void offered(bool open);
-  void void_offer();
+  void void_offer(std::string_view why);
   // resync.cpp
   void sync_begins(Incoming& message, Session& session);
   void sync_ends(Session& session);
@@ -111,6 +112,7 @@ class Engine final : public Resource {
   blockdev::Superblock compose(const Volume& volume) const;
   bool complete() const;
   bool every_volume_usable() const;
+  Task<Result<>> start_up();
   Task<Result<>> attach_all();
   Task<> turn_log_into_bits();
   Task<> keep_connected();
@@ -153,7 +155,9 @@ class Engine final : public Resource {
   std::vector<bool> inconsistent_;  // per volume
 
   bool up_ = false;
+  bool starting_ = false;
   bool stopping_ = false;
+  bool leaving_ = false;  // down() is about to follow: nobody waits for the baton any more
   bool want_connected_ = false;
   bool discard_my_data_ = false;
   Role role_ = Role::secondary;

@@ -239,10 +239,13 @@ void Engine::offered(bool open) {
 
 void Engine::asked_for_baton(const wire::Header& header, Session& session) {
   const bool first_write = (header.flags & flag_first_write) != 0;
+  // Asked before our GRANT had arrived there: it is the answer. A refusal would overtake the taking,
+  // and the client whose write asked would be told EPERM by a node that is about to hold.
+  if (granted_away_ && header.number == session.id()) return;
   std::string why;
   if (header.number != session.id() || !replicating_) {
     why = "the request belongs to another session";
-  } else if (!holding_ || granted_away_) {
+  } else if (!holding_) {
     why = fmt::format("{} does not hold the baton", config_.self);
   } else if (first_write && !offering_) {
     why = fmt::format("{} goes on writing: its own write came first, or nothing was offered",
@@ -337,13 +340,14 @@ Task<Result<>> Engine::offer() {
   co_return Result<>{};
 }
 
-// The own client's write came first: it decides (design §4 "Who asks (b)").
-void Engine::void_offer() {
+// The own client's write came first (it decides, design §4 "Who asks (b)"), the offer was taken
+// back, or its session has ended.
+void Engine::void_offer(std::string_view why) {
   if (!offering_ || granted_away_) return;
   offering_ = false;
   quiescing_ = false;
   if (session_ != nullptr && session_->established()) session_->tell({}, Type::offer_void);
-  log(Journal::Level::notice, "the offer is void: a client here wrote first");
+  log(Journal::Level::notice, fmt::format("the offer is void: {}", why));
   update_gate();
   gate_changed_.notify_all();
   changed();
@@ -365,7 +369,7 @@ Task<Result<>> Engine::withdraw_offer() {
   if (!holding_ || granted_away_) {
     co_return failure(fmt::format("the baton of {} has gone to {}", config_.name, peer_name_));
   }
-  void_offer();
+  void_offer("it was taken back");
   co_return Result<>{};
 }
 

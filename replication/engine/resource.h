@@ -80,6 +80,7 @@ struct ResourceStatus {
   std::string baton_holder;  // node name; empty: nobody known
   std::uint64_t baton_epoch = 0;
   bool window_open = false;
+  bool baton_in_flight = false;  // granted away, and not known to have arrived: nobody's word yet
   std::uint64_t held_writes = 0;
   std::string held_reason;
   std::uint64_t held_oldest_ms = 0;
@@ -106,6 +107,9 @@ class Resource {
   // Attaches every volume and starts to connect; Secondary at first. A one-node resource takes its
   // baton at once. Fails as a whole: nothing stays open.
   virtual Task<Result<>> up() = 0;
+  // Before exports are closed for a stop, which waits for their requests: writes that are held
+  // until the baton comes here end with an error from now on. down() has to follow.
+  virtual void expect_down() = 0;
   // Clean stop: drains, flushes, releases the baton durably, tells the peer, closes the disks.
   // Afterwards there is nothing to resync. Exports must have been closed for new clients before.
   virtual Task<Result<>> down() = 0;

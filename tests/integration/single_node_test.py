@@ -408,6 +408,14 @@ class BadInput(NodeCase):
         for verb in ("verify", "resize", "invalidate-remote"):
             self.assert_sentence(self.node.refuses(verb, "vm1"), "not available yet")
 
+    def test_a_handover_window_is_refused_and_is_no_handover(self):
+        self.node.ctl("create-md", "vm1")
+        self.node.start()
+        text = self.node.refuses("handover", "vm1", "--allow", "--timeout", "600")
+        self.assert_sentence(text, "handover --allow", "not available yet")
+        self.assertEqual(self.node.status()["role"], "Primary")
+        self.node.stop()
+
     def test_an_unknown_resource_is_answered_with_the_known_ones(self):
         self.node.ctl("create-md", "vm1")
         self.node.start()

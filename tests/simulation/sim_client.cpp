@@ -215,7 +215,10 @@ void SimClient::settle(Slot& slot) {
       return;
     }
     case Op::flush:
-      if (ok) oracle_.flush_done(volume_, slot.number, copies);
+      // A node that is not Primary has nothing to flush: its answer covers no write made elsewhere.
+      if (ok && node_.status().role == replication::Role::primary) {
+        oracle_.flush_done(volume_, slot.number, copies);
+      }
       return;
     default:
       break;

@@ -10,10 +10,12 @@
 #include <sys/wait.h>
 
 #include <csignal>
+#include <deque>
 #include <fstream>
 #include <thread>
+#include <utility>
 
-#include "rig.h"
+#include "tests/support/device_rig.h"
 
 namespace baton::blockdev {
 namespace {
@@ -163,6 +165,58 @@ TEST(Lock, a_killed_holder_gives_the_disk_back) {
   close(ready[1]);
 }
 
+// Writes 'x' all over the disk, with many requests in flight, until it is killed.
+[[noreturn]] void write_for_ever(const std::string& path, int started) {
+  Rig rig;
+  auto device = open_file_device(*rig.ring, rig.shard.buffers(), path);
+  if (!device) _exit(1);
+  constexpr std::uint64_t piece = 1U << 20U;
+  AlignedBytes data(piece);
+  std::memset(data.data(), 'x', piece);
+  std::deque<Request> requests(8);
+  while (true) {
+    std::uint64_t offset = 0;
+    for (Request& request : requests) {
+      request.op = Op::write;
+      request.length = piece;
+      request.data = data.data();
+      request.offset = std::exchange(offset, offset + piece);
+      rig.submit(**device, request);
+    }
+    rig.ring->end_of_turn();
+    if (write(started, "s", 1) < 0) _exit(1);
+    rig.drain();
+  }
+}
+
+// Design §6: the descriptor that is locked is the one that does the I/O, and io_uring holds it for
+// every request in flight, so a successor that got the lock is alone.
+TEST(Lock, nothing_of_a_killed_holder_lands_after_its_successor_has_the_lock) {
+  const ScratchPath path;
+  ASSERT_TRUE(create_sparse_file(path.str(), 8U << 20U));
+  AlignedBytes mine(8U << 20U);
+  for (unsigned round = 0; round < 10; ++round) {
+    int started[2];
+    ASSERT_EQ(pipe2(started, O_CLOEXEC), 0);
+    const pid_t child = fork();
+    if (child == 0) write_for_ever(path.str(), started[1]);
+    close(started[1]);
+    char answer = 0;
+    ASSERT_EQ(read(started[0], &answer, 1), 1);
+    kill(child, SIGKILL);
+    Rig rig;
+    auto device = open_file_device(*rig.ring, rig.shard.buffers(), path.str());
+    while (!device) device = open_file_device(*rig.ring, rig.shard.buffers(), path.str());
+    mine.fill(round);
+    ASSERT_EQ(rig.write(**device, 0, mine.data(), mine.size()), IoError::none);
+    waitpid(child, nullptr, 0);
+    close(started[0]);
+    AlignedBytes seen(mine.size());
+    ASSERT_EQ(rig.read(**device, 0, seen.data(), seen.size()), IoError::none);
+    ASSERT_TRUE(seen == mine) << "round " << round;
+  }
+}
+
 int shell(const std::string& command) {
   return WEXITSTATUS(std::system(("{ " + command + "; } >/dev/null 2>&1").c_str()));
 }
@@ -222,6 +276,21 @@ TEST(Alignment, a_file_whose_size_fits_no_block_is_served_to_the_last_byte) {
   const auto opened_block = open_backing_file(path.str(), true);
   EXPECT_FALSE(opened_block);  // still held by the device
   if (!note.empty()) EXPECT_THAT(note, HasSubstr("not a multiple"));
+}
+
+TEST(Alignment, the_largest_request_is_served_whole_at_any_alignment) {
+  const ScratchPath path("/dev/shm");
+  constexpr std::uint64_t largest = 64U << 20U;
+  ASSERT_TRUE(create_sparse_file(path.str(), largest + 4096));
+  Rig rig;
+  auto device = open_file_device(*rig.ring, rig.shard.buffers(), path.str());
+  ASSERT_TRUE(device);
+  AlignedBytes data(largest, 1);
+  data.fill(1);
+  EXPECT_EQ(rig.write(**device, 1, data.data(), largest), IoError::none);
+  AlignedBytes seen(largest, 2);
+  EXPECT_EQ(rig.read(**device, 1, seen.data(), largest), IoError::none);
+  EXPECT_TRUE(seen == data);
 }
 
 TEST(Alignment, direct_io_is_used_where_the_filesystem_has_it) {

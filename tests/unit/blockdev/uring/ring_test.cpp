@@ -15,7 +15,7 @@
 #include <memory>
 #include <thread>
 
-#include "rig.h"
+#include "tests/support/device_rig.h"
 
 namespace baton::blockdev {
 namespace {
