@@ -336,6 +336,18 @@ void Director::demote_everybody() {
   }
 }
 
+// Two copies that were each made the first: nothing but the operator's word helps.
+void Director::discard_unrelated() {
+  Node& node = cluster_.node(other(wanted_));
+  if (!node.up() || node.status().connections.empty()) return;
+  if (!node.status().connections[0].last_error.contains("no history in common")) return;
+  Step step;
+  step.what = Do::connect;
+  step.node = node.number();
+  step.words = {"discard"};
+  carry_out(step);
+}
+
 std::string Director::why_not_well() {
   std::string text = "60 s after all faults have stopped:";
   for (int number = 0; number < static_cast<int>(cluster_.nodes()); ++number) {
@@ -426,6 +438,7 @@ void Director::end_well() {
     // The wanted one may be the one whose data is older: then it, too, has to yield.
     if (world.now() > patience && !cluster_.rules().connected()) {
       demote_everybody();
+      discard_unrelated();
       continue;
     }
     if (resolve_split_brain()) continue;

@@ -31,6 +31,7 @@ class Director {
   bool resolve_split_brain();
   void connect_and_attach();
   void demote_everybody();
+  void discard_unrelated();
   std::string why_not_well();
   void prove_service();
 

@@ -84,7 +84,8 @@ class Oracle {
   bool is_forked() const { return forked_; }
   // All nodes are connected, and UpToDate at once. `told_at`: when they met; what was acknowledged
   // before is durable on every copy. `discarded`: told by an operator to discard its data, or -1.
-  std::optional<Finding> all_agree(std::uint64_t told_at, int discarded);
+  // `binding`: from now on every copy is bound to have everything.
+  std::optional<Finding> all_agree(std::uint64_t told_at, int discarded, bool binding);
   // Acknowledged writes that `node` is bound to have and `other` is not.
   std::size_t exclusive(int node, int other) const;
 

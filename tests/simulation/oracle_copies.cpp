@@ -120,7 +120,7 @@ void Oracle::roll_back(int loser) {
   }
 }
 
-std::optional<Finding> Oracle::all_agree(std::uint64_t told_at, int discarded) {
+std::optional<Finding> Oracle::all_agree(std::uint64_t told_at, int discarded, bool binding) {
   ++now_;
   std::optional<Finding> finding;
   if (forked_) {
@@ -137,6 +137,7 @@ std::optional<Finding> Oracle::all_agree(std::uint64_t told_at, int discarded) {
     if (loser >= 0) roll_back(loser);
     forked_ = false;
   }
+  if (!binding) return finding;
   for (Write& write : writes_) {
     if (write.fate != Fate::firm || write.rolled_back || write.copies == all_) continue;
     const NodeSet added = static_cast<NodeSet>(all_ & ~write.copies);

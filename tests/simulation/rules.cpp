@@ -102,7 +102,11 @@ void Rules::write_acknowledged(int node, std::uint64_t invoked) {
 
 void Rules::check_forced() {
   if (forcing_ < 0 || !seen_[static_cast<std::size_t>(forcing_)].primary) return;
-  if (!connected() && oracle_.acknowledged() > 0) {
+  bool another = false;  // has been Primary before, so there is a history to part from
+  for (std::size_t i = 0; i < seen_.size(); ++i) {
+    another |= static_cast<int>(i) != forcing_ && seen_[i].last_primary > 0;
+  }
+  if (!connected() && another) {
     oracle_.forked(forcing_, read_copy());
     agreed_ = false;
   }
@@ -218,7 +222,10 @@ void Rules::check_agreement() {
   were_connected_ = now_connected;
   const bool agree = both_up_to_date();
   if (agree && !agreed_) {
-    if (auto finding = oracle_.all_agree(met_at_, discarding_)) {
+    // Under A a copy that counts as UpToDate may lack what is in the send queue (rule 4), and no
+    // failure of the writer is survived without loss (rule 1): only the writer's copy is bound.
+    const bool binding = protocol_ != replication::Protocol::a;
+    if (auto finding = oracle_.all_agree(met_at_, discarding_, binding)) {
       world_.violated(finding->rule, finding->what);
     }
     discarding_ = -1;
