@@ -180,7 +180,7 @@ class Migrate(baton_test.TestCase):
                             "alpha", "--uri", "exec:true", status=2)
         with self.pair.machine("beta", self.guest_dir, writers=False) as running:
             running.qmp.execute("query-status")
-            self.assert_refuses(r"the QEMU on beta is in state .*; start one with -incoming defer",
+            self.assert_refuses(r"The QEMU on beta is in state .*; start one with -incoming defer",
                                 "alpha")
         self.pair.ctl("beta", "disconnect", "vm1")
         self.assert_refuses(r"not connected to beta", "alpha")
