@@ -102,6 +102,11 @@ class Migrate(baton_test.TestCase):
             "memory being copied", mark)
         os.kill(self.pair.daemon_pid("beta"), signal.SIGSTOP)
         source.qmp.wait_event(lambda event: event.name == "STOP", 60, "the source's STOP", mark)
+        # The coordinator hears it by a connection of its own. What it does before it knows would be
+        # what QEMU may lose (docs/migration-coordinator.md).
+        baton_test.wait_for(
+            lambda: "source_guest_stopped" in self.pair.log("alpha").read_text(),
+            "the coordinator to have heard of the STOP", 60)
         return source, destination
 
     def go_on(self):
