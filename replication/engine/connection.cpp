@@ -167,8 +167,8 @@ Task<> Engine::session_ended(Session& session) {
   }
   session.lose_everything();
   peer_offers_ = false;
-  // An offer belongs to its session: the peer has forgotten it, and a grant in a later session would
-  // come from somebody who does not know what was written in between.
+  // An offer belongs to its session: the peer has forgotten it, and a grant in a later session
+  // would come from somebody who does not know what was written in between.
   void_offer("the connection to the other node was lost");
   if (!answer_) answer_ = failure("the connection to the other node was lost");
   answered_.notify_all();
