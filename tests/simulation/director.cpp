@@ -34,6 +34,8 @@ Node::MakeVerb verb_of(const Step& step, const std::string& peer) {
       return [](Resource& r) { return r.detach(); };
     case Do::offer:
       return [](Resource& r) { return r.offer(); };
+    case Do::grant:
+      return [](Resource& r) { return r.grant_offered(); };
     case Do::withdraw:
       return [](Resource& r) { return r.withdraw_offer(); };
     default:
@@ -66,6 +68,7 @@ void Director::carry_out(const Step& step) {
     case Do::invalidate:
     case Do::offer:
     case Do::withdraw:
+    case Do::grant:
       return operate(step);
     case Do::stop:
       return stop_cleanly(step.node, step);
@@ -400,8 +403,10 @@ void Director::end_well() {
   for (int number = 0; number < static_cast<int>(cluster_.nodes()); ++number) {
     Node& node = cluster_.node(number);
     for (std::uint32_t volume = 0; volume < node.volumes(); ++volume) {
-      node.data(volume).mend();
-      node.metadata(volume).mend();
+      for (SimDisk* disk : {&node.data(volume), &node.metadata(volume)}) {
+        disk->mend();
+        disk->set_model(cluster_.settings().disks[static_cast<std::size_t>(number)]);
+      }
     }
     node.process().pause(false);
     node.start();

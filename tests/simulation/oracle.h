@@ -72,7 +72,11 @@ class Oracle {
   // --- what happens to copies ---
   // A process died, a link was cut: from here on a missing write was lost, not served stale.
   void failure() { last_failure_ = ++now_; }
-  void power_cut(int node);
+  // `running`: nodes whose process is alive.
+  void power_cut(int node, NodeSet running);
+  // SIGKILL. A copy whose process has died does not lose anything, but who has lost his own half
+  // before it came to a resync cannot know any more whose is right: two failures.
+  void killed(int node);
   // SIGKILL under A and B: what was only received is gone. `read` shows the copy afterwards.
   void killed_before_writing(int node, const ReadCopy& read);
   // A forced promotion on `node` without contact.
@@ -112,6 +116,7 @@ class Oracle {
     std::uint64_t acknowledged = never;
     NodeSet copies = 0;   // bound to have it
     NodeSet durable = 0;  // of those: a flush has covered it
+    NodeSet lost = 0;     // were bound, until a failure
     bool rolled_back = false;
   };
   // A write as one cell knows it. A write that nobody acknowledged may have reached some cells and
@@ -156,6 +161,7 @@ class Oracle {
   const Entry* entry_of(std::uint64_t write, std::uint64_t cell) const;
   bool shows_anywhere(std::uint64_t write, int node) const;
   void lose(Write& write, int node);
+  void forget(Write& write);
 
   std::size_t nodes_;
   NodeSet all_;

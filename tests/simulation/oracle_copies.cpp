@@ -13,15 +13,28 @@ namespace baton::sim {
 void Oracle::lose(Write& write, int node) {
   write.copies &= static_cast<NodeSet>(~bit(node));
   write.durable &= static_cast<NodeSet>(~bit(node));
+  write.lost |= bit(node);
   if (write.copies == 0) write.fate = Fate::unknown;
 }
 
-void Oracle::power_cut(int node) {
+void Oracle::forget(Write& write) {
+  write.copies = write.durable = 0;
+  write.fate = Fate::unknown;
+}
+
+void Oracle::killed(int node) {
   failure();
   for (Write& write : writes_) {
-    if (write.fate == Fate::firm && has(write.copies, node) && !has(write.durable, node)) {
-      lose(write, node);
-    }
+    if (write.fate == Fate::firm && write.lost != 0 && write.copies == bit(node)) forget(write);
+  }
+}
+
+void Oracle::power_cut(int node, NodeSet running) {
+  failure();
+  for (Write& write : writes_) {
+    if (write.fate != Fate::firm || !has(write.copies, node) || has(write.durable, node)) continue;
+    lose(write, node);
+    if (write.fate == Fate::firm && (write.copies & running) == 0) forget(write);
   }
 }
 
@@ -126,6 +139,7 @@ std::optional<Finding> Oracle::all_agree(std::uint64_t told_at, int discarded) {
     if (write.fate != Fate::firm || write.rolled_back || write.copies == all_) continue;
     const NodeSet added = static_cast<NodeSet>(all_ & ~write.copies);
     write.copies = all_;
+    write.lost = 0;
     if (write.acknowledged < told_at) write.durable |= added;
   }
   return finding;

@@ -49,7 +49,8 @@ void SimClient::disconnect() {
 
 // Everything a client does happens in a turn of the daemon it talks to.
 void SimClient::wake() {
-  if (node_.running()) node_.process().run_soon([this] { pump(); });
+  if (node_.running()) return node_.process().run_soon([this] { pump(); });
+  bursts_.clear();  // nobody listens
 }
 
 bool SimClient::connect() {
