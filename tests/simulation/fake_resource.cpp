@@ -111,7 +111,6 @@ class FakeResource final : public replication::Resource {
   Task<Result<>> offer() override { co_return failure("not in this fake"); }
   Task<Result<>> grant_offered() override { co_return failure("not in this fake"); }
   Task<Result<>> withdraw_offer() override { co_return failure("not in this fake"); }
-  Task<Result<>> grant_offered() override { co_return failure("not in this fake"); }
   Result<> tunnel(std::span<const std::byte> /*bytes*/) override {
     return failure("not in this fake");
   }
