@@ -57,7 +57,7 @@ class FakeResource final : public replication::Resource {
 
   void expect_down() override {}
   Task<Result<>> down() override {
-    while (writing_) co_await moved_.wait();
+    while (writing_ || serving_ > 0 || !calls_.empty()) co_await moved_.wait();
     if (primary_) shared_.holder_ = -1;
     leave();
     up_ = false;
@@ -168,6 +168,7 @@ class FakeResource final : public replication::Resource {
   bool meeting_ = false;
   bool writing_ = false;
   std::uint64_t count_ = 0;
+  std::uint64_t serving_ = 0;
   std::map<std::uint64_t, std::vector<std::byte>> remembered_;
   std::list<std::shared_ptr<RemoteCall>> calls_;  // of the other, in progress here
   Signal moved_;
@@ -307,6 +308,7 @@ Task<> FakeResource::perform_call(std::shared_ptr<RemoteCall> call) {
   call->error = request.error;
   call->done = true;
   calls_.remove(call);
+  moved_.notify_all();
   if (call->answered != nullptr) call->answered->notify_all();
 }
 
@@ -329,6 +331,7 @@ Task<> FakeResource::write_later(std::shared_ptr<RemoteCall> call) {
 
 Task<> FakeResource::serve(std::uint32_t volume, Request& request) {
   ++count_;
+  ++serving_;
   co_await Yield(env_.loop);
   if (shared_.lie_ == Lie::forget_a_request && count_ % 50 == 0) co_return;
   if (request.op == Op::read) {
@@ -338,7 +341,9 @@ Task<> FakeResource::serve(std::uint32_t volume, Request& request) {
   } else {
     co_await serve_write(volume, request);
   }
+  --serving_;
   request.complete();
+  moved_.notify_all();
 }
 
 Task<> FakeResource::serve_write(std::uint32_t volume, Request& request) {

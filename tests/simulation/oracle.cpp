@@ -181,7 +181,8 @@ void Oracle::note_observed(Entry& entry, std::uint32_t volume, std::uint64_t cel
     entry.seen_by = now_;
   }
   const Write& write = writes_[entry.write];
-  if (write.fate == Fate::firm) return;
+  // An answer that was on its way when the copy it came from lost the write proves nothing now.
+  if (write.fate == Fate::firm || invoked < write.lost_at) return;
   // Seen once, it has happened here: from now on it binds like an acknowledged write.
   Write record = write;
   record.volume = volume;

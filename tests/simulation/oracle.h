@@ -117,6 +117,7 @@ class Oracle {
     NodeSet copies = 0;   // bound to have it
     NodeSet durable = 0;  // of those: a flush has covered it
     NodeSet lost = 0;     // were bound, until a failure
+    std::uint64_t lost_at = 0;
     bool rolled_back = false;
   };
   // A write as one cell knows it. A write that nobody acknowledged may have reached some cells and

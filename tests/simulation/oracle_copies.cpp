@@ -14,11 +14,13 @@ void Oracle::lose(Write& write, int node) {
   write.copies &= static_cast<NodeSet>(~bit(node));
   write.durable &= static_cast<NodeSet>(~bit(node));
   write.lost |= bit(node);
+  write.lost_at = now_;
   if (write.copies == 0) write.fate = Fate::unknown;
 }
 
 void Oracle::forget(Write& write) {
   write.copies = write.durable = 0;
+  write.lost_at = now_;
   write.fate = Fate::unknown;
 }
 

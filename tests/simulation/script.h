@@ -50,11 +50,11 @@ enum class Do : std::uint8_t {
   fail,     // read | write | flush; count=  or  all
   mend,
   slow_disk,  // ms=
-  // waits; a violation if it does not happen within 60 s
+  // waits; a violation if it does not happen within 60 s (or limit= seconds)
   wait_sync,  // connected, every copy UpToDate
   wait_connected,
   wait_split_brain,
-  wait_idle,  // clients
+  wait_idle,  // clients; at most so long
   wait,       // nothing but the time
   // statements about status; a violation if untrue
   is,  // NODE primary | secondary | UpToDate | Consistent | Inconsistent | Outdated | …
