@@ -106,6 +106,7 @@ class MemoryDevice final : public BlockDevice {
 
   IoError describe(const Request& request) const {
     const std::uint64_t end = request.offset + request.length;
+    const std::size_t wanted = request.flags.req_one ? 1 : extent_limit;
     request.extents->clear();
     for (std::uint64_t at = request.offset; at < end;) {
       const Piece piece = piece_at(at, end);
@@ -113,7 +114,7 @@ class MemoryDevice final : public BlockDevice {
       const bool same = !request.extents->empty() && request.extents->back().hole == hole;
       if (same) {
         request.extents->back().length += piece.length;
-      } else if (request.flags.req_one && !request.extents->empty()) {
+      } else if (request.extents->size() == wanted) {
         break;
       } else {
         request.extents->push_back({piece.length, hole, hole});

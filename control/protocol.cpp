@@ -179,6 +179,21 @@ Result<Reply> decode_reply(std::string_view line) {
   return malformed("neither progress, event, result nor error");
 }
 
+Progress progress_of(const Reply& reply) {
+  Progress progress;
+  const json::object* body = reply.body.if_object();
+  if (body == nullptr) return progress;
+  if (const json::value* text = body->if_contains("text"); text && text->is_string()) {
+    progress.text = std::string(text->get_string());
+  }
+  if (const json::value* fraction = body->if_contains("fraction")) {
+    boost::system::error_code error;
+    const double share = fraction->to_number<double>(error);
+    if (!error) progress.fraction = share;
+  }
+  return progress;
+}
+
 Error error_of(const Reply& reply) {
   Error error{.message = "the daemon gave no reason"};
   const json::object* body = reply.body.if_object();

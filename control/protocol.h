@@ -25,6 +25,9 @@ inline constexpr std::size_t request_bytes_max = 16U * 1024;
 // The status of a thousand resources is about 1 MiB.
 inline constexpr std::size_t reply_bytes_max = 16U * 1024 * 1024;
 
+// The id of a reply that is for the client as a whole: it will get no other.
+inline constexpr std::uint64_t no_request = 0;
+
 struct VerbOptions {
   bool force = false;
   bool confirmed = false;  // the risk was named and accepted
@@ -66,6 +69,12 @@ Reply result_reply(std::uint64_t id, boost::json::value result);
 Reply error_reply(std::uint64_t id, const Error& error);
 
 std::string encode(const Reply& reply);
+struct Progress {
+  std::string text;
+  double fraction = -1;  // < 0: not known
+};
+// Of a reply of kind progress; empty where it is malformed.
+Progress progress_of(const Reply& reply);
 Result<Reply> decode_reply(std::string_view line);
 // Of a reply of kind error.
 Error error_of(const Reply& reply);

@@ -35,6 +35,20 @@ class Telling {
     data_[key] = after;
   }
 
+  // A size is unknown (0) while nothing is attached; that it is known then is no change.
+  void size(std::uint64_t before, std::uint64_t after) {
+    const bool told = after != 0 && (exists_ || before != 0);
+    if (told) state("size", "size", size_text(before), size_text(after));
+    data_["size"] = after / 1024;
+  }
+  // Why something is down; that the reason has gone shows in what comes up.
+  void failure(std::string_view before, std::string_view after) {
+    data_["error"] = after;
+    if (!after.empty() && (exists_ || before != after)) {
+      parts_.push_back(fmt::format("stays down: {}", after));
+    }
+  }
+
   // A state by its JSON key and its word for the text.
   void state(std::string_view key, std::string_view word, std::string_view before,
              std::string_view after) {
@@ -71,7 +85,7 @@ void tell_resource(const StatusEntry* before, const StatusEntry& after, std::vec
   telling.yes_no("window", "handover window", was.status.window_open, after.status.window_open);
   telling.yes_no("held-writes", "writes held", was.status.held_writes != 0,
                  after.status.held_writes != 0);
-  telling.state("error", "error", was.error, after.error);
+  telling.failure(was.error, after.error);
   telling.add_to(out);
 }
 
@@ -83,8 +97,7 @@ void tell_device(const std::string& resource, const VolumeStatus* before, const 
   telling.identify("name", resource);
   telling.identify("volume", after.volume);
   telling.state("disk-state", "disk", name_of(was.disk_state), name_of(after.disk_state));
-  telling.state("size", "size", size_text(was.size), size_text(after.size));
-  telling.identify("size", after.size / 1024);
+  telling.size(was.size, after.size);
   telling.add_to(out);
 }
 

@@ -1,5 +1,7 @@
 #include "blockdev/metadata/store.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 namespace baton::blockdev {
@@ -24,6 +26,12 @@ Task<Result<std::unique_ptr<Store>>> Store::open(Loop& loop, BlockDevice& device
                                                  std::size_t active_regions_limit) {
   Result<MetadataArea> area = co_await read_area(device);
   if (!area) co_return std::unexpected(area.error());
+  // A predecessor that was killed may have left what was just read in the disk's cache. It must not
+  // vanish after we have built on it: the copy we overwrite next could be the only durable one.
+  const IoError error = co_await flush(device);
+  if (error != IoError::none) {
+    co_return failure(fmt::format("{} cannot be flushed: {}", device.name(), name_of(error)));
+  }
   warnings.insert(warnings.end(), area->warnings.begin(), area->warnings.end());
   co_return std::make_unique<Store>(loop, device, std::move(*area), active_regions_limit);
 }

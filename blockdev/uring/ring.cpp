@@ -140,7 +140,7 @@ bool supports_what_we_use(io_uring& uring) {
 
 Result<std::unique_ptr<Ring>> Ring::open(Loop& loop, RingOptions options) {
   auto uring = std::make_unique<io_uring>();
-  RingMode mode = options.best;
+  RingMode mode = options.mode;
   int error = set_up(*uring, options.entries, mode);
   // An older kernel does not know the newer flags.
   while (error == -EINVAL && mode != RingMode::plain) {

@@ -37,7 +37,7 @@ constexpr std::array<VerbInfo, 25> all_verbs{{
     {"dump-md", VerbPlace::here, false, "print the metadata"},
     {"new-current-uuid", VerbPlace::later, false, "begin a new data generation"},
     {"handover", VerbPlace::daemon, false, "move the right to write between connected nodes"},
-    {"migrate", VerbPlace::later, false, "migrate the guest and the right to write"},
+    {"migrate", VerbPlace::daemon, false, "live-migrate the guest and the right to write"},
     {"resolve", VerbPlace::later, false, "choose whose data stays after split brain"},
 }};
 
@@ -77,8 +77,19 @@ void add_verb_options(CLI::App& verb, Arguments& arguments, LaterOptions& later)
     verb.add_flag("--deny", options.deny, "end --allow")->excludes(allow);
   }
   if (is({"migrate"})) {
-    verb.add_option("--uri", options.uri, "where the destination listens")
-        ->type_name("tcp:HOST:PORT");
+    verb.add_option(
+            "--uri", options.uri,
+            "where the destination's QEMU listens for the guest's memory: tcp:HOST:PORT, or "
+            "unix:PATH where both nodes are on one host (default: the destination's "
+            "replication address, at a port that its QEMU chooses)")
+        ->type_name("URI");
+    verb.footer(
+        "Before it: on the destination a QEMU like the one that runs, started with -incoming "
+        "defer;\n"
+        "on both nodes qmp = \"PATH\" in the configuration, the socket of that QEMU's own\n"
+        "-qmp unix:PATH,server=on,wait=off. Either node's batond may be asked. Ctrl-C cancels "
+        "while\n"
+        "that is possible; whatever fails, exactly one guest goes on and no write is lost.");
   }
   if (is({"resolve"})) {
     verb.add_option("--keep", later.keep, "whose data stays")->type_name("NODE")->required();

@@ -61,6 +61,8 @@ Result<> DaemonConnection::send(const Request& request) {
   for (std::size_t sent = 0; sent < line.size();) {
     const ssize_t count = ::send(fd_, line.data() + sent, line.size() - sent, MSG_NOSIGNAL);
     if (count < 0 && errno == EINTR) continue;
+    // It closed the connection; what it said before that is still to be read.
+    if (count < 0 && errno == EPIPE) return {};
     if (count < 0) {
       return failure(fmt::format("batond does not take the request: {}: look at its log",
                                  std::strerror(errno)));

@@ -9,6 +9,7 @@
 
 #include "control/client/daemon_connection.h"
 #include "control/client/terminal.h"
+#include "control/migration_result.h"
 #include "control/status.h"
 
 namespace baton::control {
@@ -46,15 +47,11 @@ void print_event(const Reply& reply, bool as_json) {
   print_line(part->is_string() ? std::string(part->get_string()) : json::serialize(*part));
 }
 
-void show_progress(const Reply& reply, ProgressLine& line) {
-  const json::object* progress = reply.body.if_object();
-  if (progress == nullptr) return;
-  const json::value* text = progress->if_contains("text");
-  const json::value* fraction = progress->if_contains("fraction");
-  if (text == nullptr || !text->is_string() || fraction == nullptr) return;
-  boost::system::error_code error;
-  const double share = fraction->to_number<double>(error);
-  line.show(text->get_string(), error ? -1 : share);
+Result<> print_migration(const json::value& result, bool as_json) {
+  const auto migration = migration_result_from_json(result);
+  if (!migration) return std::unexpected(migration.error());
+  print_line(as_json ? json::serialize(result) : migration_text(*migration));
+  return {};
 }
 
 // One request and everything that comes back.
@@ -64,10 +61,10 @@ Result<json::value> exchange(DaemonConnection& daemon, const Request& request, b
   while (true) {
     auto reply = daemon.receive();
     if (!reply) return std::unexpected(reply.error());
-    if (reply->id != request.id) continue;
+    if (reply->id != request.id && reply->id != no_request) continue;
     switch (reply->kind) {
       case Reply::Kind::progress:
-        show_progress(*reply, line);
+        line.show(progress_of(*reply).text, progress_of(*reply).fraction);
         break;
       case Reply::Kind::event:
         print_event(*reply, as_json);
@@ -108,6 +105,7 @@ Result<> ask_daemon(const Arguments& arguments) {
   const auto answer = exchange_confirmed(*daemon, std::move(request), arguments.json);
   if (!answer) return std::unexpected(answer.error());
   if (arguments.verb == "status") return print_status(*answer, arguments.json);
+  if (arguments.verb == "migrate") return print_migration(*answer, arguments.json);
   return {};
 }
 

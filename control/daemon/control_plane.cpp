@@ -96,9 +96,10 @@ Task<Result<json::value>> ControlPlane::resource_verb(const Request& request, Re
 }
 
 Task<Result<json::value>> ControlPlane::perform(const Request& request, ReplySink& sink) {
-  static constexpr std::array<std::pair<std::string_view, Handler>, 4> handlers{
+  static constexpr std::array<std::pair<std::string_view, Handler>, 5> handlers{
       {{"status", &ControlPlane::status},
        {"events", &ControlPlane::events},
+       {"migrate", &ControlPlane::migrate},
        {"wait-connect", &ControlPlane::wait_connect},
        {"wait-sync", &ControlPlane::wait_sync}}};
   if (stopped_) co_return std::unexpected(stopping_error());

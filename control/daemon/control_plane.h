@@ -61,6 +61,7 @@ class ControlPlane {
   Task<Result<boost::json::value>> events(const Request& request, ReplySink& sink);
   Task<Result<boost::json::value>> wait_connect(const Request& request, ReplySink& sink);
   Task<Result<boost::json::value>> wait_sync(const Request& request, ReplySink& sink);
+  Task<Result<boost::json::value>> migrate(const Request& request, ReplySink& sink);
   Task<Result<boost::json::value>> wait_for(const Request& request, ReplySink& sink,
                                             const Waiting& waiting);
   Task<StatusEntry> status_of(Placed placed);

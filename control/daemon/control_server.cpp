@@ -31,19 +31,22 @@ Result<> ControlServer::open(const std::string& path) {
 }
 
 void ControlServer::accepted(std::unique_ptr<Stream> stream) {
-  if (clients_.size() >= clients_max) {
-    log_line(LogLevel::warning, fmt::format("{} was turned away from the control socket: {} "
-                                            "clients are connected already",
-                                            stream->peer_name(), clients_.size()));
-    return;
+  const bool turned_away = clients_.size() >= clients_max;
+  if (turned_away && !std::exchange(full_, true)) {
+    log_line(LogLevel::warning, fmt::format("{} clients are connected to the control socket: "
+                                            "further ones are turned away",
+                                            clients_.size()));
   }
+  if (clients_.size() >= 2 * clients_max) return;  // not even a word for more than that
   clients_.emplace_back(shard_, plane_, std::move(stream));
+  if (turned_away) clients_.back().turn_away(clients_max);
   sessions_.spawn(serve(std::prev(clients_.end())));
 }
 
 Task<> ControlServer::serve(std::list<ControlSession>::iterator session) {
   co_await session->run();
   clients_.erase(session);
+  if (clients_.size() < clients_max) full_ = false;
 }
 
 Task<> ControlServer::stop() {

@@ -34,6 +34,7 @@ class ControlServer {
   ControlPlane& plane_;
   std::unique_ptr<Acceptor> acceptor_;
   std::list<ControlSession> clients_;
+  bool full_ = false;  // and that was logged
   Scope sessions_;
 };
 

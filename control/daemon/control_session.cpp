@@ -67,6 +67,7 @@ Task<> ControlSession::read_requests() {
 
 // False when the client is to be dropped.
 bool ControlSession::take_lines() {
+  if (finishing_) return true;
   while (const auto line = lines_.next()) {
     auto request = decode_request(*line);
     if (!request) {
@@ -126,7 +127,15 @@ Task<> ControlSession::write_replies() {
   }
 }
 
+void ControlSession::turn_away(std::size_t clients_max) {
+  send(error_reply(no_request, {.message = fmt::format("batond has {} clients already: end one "
+                                                       "(a forgotten batonctl events?)",
+                                                       clients_max)}));
+  finish();
+}
+
 void ControlSession::finish() {
+  finishing_ = true;
   io_.spawn(close_when_done());
 }
 

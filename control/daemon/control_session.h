@@ -21,6 +21,8 @@ class ControlSession {
 
   // Serves until the client is gone or misbehaves; then its waits are thrown away.
   Task<> run();
+  // Before run(): tells the client that there are too many, and closes.
+  void turn_away(std::size_t clients_max);
   // Closes once the requests that are running have been answered and the answers sent, at the
   // latest after a second.
   void finish();
@@ -42,6 +44,7 @@ class ControlSession {
   std::string output_;   // waits to be sent
   std::string sending_;  // belongs to the write in progress
   bool ended_ = false;
+  bool finishing_ = false;  // no more requests are taken
   Signal output_ready_;
   Signal answered_;  // a request, or the last byte of the output
   Scope io_;         // reading and writing: always joined, their operations are with the stream

@@ -129,7 +129,6 @@ Task<Daemon::BroughtUp> Daemon::bring_up() {
       ++up.resources;
       continue;
     }
-    log_line(LogLevel::error, fmt::format("{} stays down: {}", name, done.error().message));
     up.if_none = done.error().exit_code;
   }
   co_return up;

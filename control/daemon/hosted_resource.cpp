@@ -36,6 +36,12 @@ ResourceConfig engine_config(const ResourceSpec& spec, const NodeSpec& node, std
   return config;
 }
 
+replication::Environment environment_of(const ShardPlace& place, replication::Disks& disks,
+                                        replication::Links& links, replication::Journal& journal) {
+  return {
+      place.shard.loop(), place.shard, place.random, place.shard.buffers(), disks, links, journal};
+}
+
 }  // namespace
 
 HostedResource::HostedResource(const ShardPlace& place, const ResourceSpec& spec,
@@ -47,6 +53,9 @@ HostedResource::HostedResource(const ShardPlace& place, const ResourceSpec& spec
       journal_(place.board, spec.name),
       disks_(place.ring, place.shard.buffers(), spec, node, journal_),
       links_(place.shard, spec),
+      engine_(make_resource(environment_of(place, disks_, links_, journal_),
+                            engine_config(spec, node, std::move(secret), boot_id))),
+      mover_(place.shard, *engine_, journal_, spec, node),
       switched_(place.shard.loop()),
       progress_pause_(
           [](Timer& timer) {
@@ -54,14 +63,6 @@ HostedResource::HostedResource(const ShardPlace& place, const ResourceSpec& spec
             self.place_.shard.loop().post(self);
           },
           this) {
-  const replication::Environment environment{place.shard.loop(),
-                                             place.shard,
-                                             place.random,
-                                             place.shard.buffers(),
-                                             disks_,
-                                             links_,
-                                             journal_};
-  engine_ = make_resource(environment, engine_config(spec, node, std::move(secret), boot_id));
   engine_->observe(this);
   for (std::uint32_t volume = 0; volume < spec.volumes.size(); ++volume) {
     exports_.push_back(std::make_unique<VolumeExport>(*engine_, spec.name, volume));
@@ -75,6 +76,7 @@ void HostedResource::resource_changed(const std::string& /*resource*/) {
 }
 
 void HostedResource::publish() {
+  mover_.status_changed();
   StatusEntry now = status();
   const TimePoint next = published_at_ + progress_interval;
   const bool only_numbers_moved = changes(&published_, now).empty();
@@ -113,6 +115,7 @@ Result<> HostedResource::must_be_up() const {
 }
 
 Result<> HostedResource::open_listeners() {
+  if (listening_) return {};
   if (node_.address && spec_.nodes.size() > 1) {
     const nbd::Address address{
         .kind = nbd::Address::Kind::tcp, .host = node_.address->host, .port = node_.address->port};
@@ -120,12 +123,14 @@ Result<> HostedResource::open_listeners() {
       engine_->accept(std::move(link));
     });
     if (!listener) {
-      return failure(fmt::format("{} cannot wait for its peer: {} (address of node {} in {})",
-                                 name(), listener.error().message, node_.name, spec_.file));
+      return failure(
+          fmt::format("{} cannot wait for its peer: {}; free that address (ss -lp shows "
+                      "who has it), or choose another as address of node {} in {}",
+                      name(), listener.error().message, node_.name, spec_.file));
     }
     link_listener_ = std::move(*listener);
   }
-  auto opened = place_.doors.open(spec_, node_, offered_);
+  auto opened = place_.doors.open(spec_, node_);
   listening_ = opened.has_value();
   if (!opened) link_listener_.reset();
   return opened;
@@ -140,24 +145,27 @@ Task<> HostedResource::close_listeners(Duration patience) {
 
 Task<Result<>> HostedResource::up(VerbOptions /*options*/) {
   if (auto alone = begin("up"); !alone) co_return alone;
-  Result<> done = co_await engine_->up();
-  if (done && !listening_) {
-    done = open_listeners();
-    if (!done) {
-      const Result<> undone = co_await engine_->down();
-      if (!undone) journal_.line(LogLevel::error, undone.error().message);
-    }
+  // Listeners first: where an address is taken, nothing on the disks has been changed.
+  const bool was_listening = listening_;
+  Result<> done = open_listeners();
+  if (done) {
+    done = co_await engine_->up();
+    if (done && !was_listening) place_.doors.offer(node_, offered_);
+    if (!done && !was_listening) co_await close_listeners(Duration::zero());
   }
   ended(done ? "" : done.error().message);
   co_return done;
 }
 
 Task<Result<>> HostedResource::go_down(Duration patience) {
+  engine_->expect_down();
   co_await close_listeners(patience);
   Result<> done = co_await engine_->down();
   // A refusal leaves the engine up: its clients may come back.
   if (!done && engine_->status().up) {
-    if (auto reopened = open_listeners(); !reopened) {
+    if (auto reopened = open_listeners(); reopened) {
+      place_.doors.offer(node_, offered_);
+    } else {
       journal_.line(LogLevel::error, reopened.error().message);
     }
   }
@@ -173,6 +181,12 @@ Task<Result<>> HostedResource::down(VerbOptions options) {
                     "batonctl down {} --force",
                     name(), fmt::join(clients, "; "), name()));
   }
+  if (mover_.busy()) {
+    co_return failure(
+        fmt::format("{}'s guest is being migrated: wait for the outcome, or cancel it (Ctrl-C at "
+                    "batonctl migrate)",
+                    name()));
+  }
   if (auto alone = begin("down"); !alone) co_return alone;
   co_return co_await go_down(client_patience);
 }
@@ -180,6 +194,7 @@ Task<Result<>> HostedResource::down(VerbOptions options) {
 Task<Result<>> HostedResource::stop(VerbOptions /*options*/) {
   while (!switching_.empty()) co_await switched_.wait();
   switching_ = "down";
+  co_await mover_.stop();
   co_return co_await go_down(client_patience);
 }
 
@@ -221,6 +236,10 @@ Task<Result<>> HostedResource::invalidate(VerbOptions /*options*/) {
 
 Task<Result<>> HostedResource::handover(VerbOptions options) {
   if (auto up = must_be_up(); !up) co_return up;
+  // Never a handover at once where somebody asked to wait for a first write.
+  if (options.allow || options.deny) {
+    co_return failure("handover --allow and --deny are not available yet in this version");
+  }
   co_return co_await engine_->handover(options.to);
 }
 

@@ -10,6 +10,7 @@
 #include "control/config.h"
 #include "control/daemon/acceptor.h"
 #include "control/daemon/file_disks.h"
+#include "control/daemon/guest_mover.h"
 #include "control/daemon/nbd_doors.h"
 #include "control/daemon/status_board.h"
 #include "control/daemon/tcp_links.h"
@@ -36,8 +37,8 @@ class HostedResource final : replication::ResourceObserver, Runnable {
 
   const std::string& name() const { return spec_.name; }
 
-  // Brings the engine up, then opens the link listener and the exports: all or nothing. The reason
-  // of a failure also stays in status().
+  // Opens the listeners, brings the engine up, offers the exports: all or nothing. The reason of a
+  // failure also stays in status().
   Task<Result<>> up(VerbOptions options);
   // Refuses while clients are attached, unless forced: then they are ended first.
   Task<Result<>> down(VerbOptions options);
@@ -52,6 +53,11 @@ class HostedResource final : replication::ResourceObserver, Runnable {
   Task<Result<>> detach(VerbOptions options);
   Task<Result<>> invalidate(VerbOptions options);
   Task<Result<>> handover(VerbOptions options);
+
+  // Its value is a MigrationResult.
+  Task<Result<boost::json::value>> migrate(std::shared_ptr<MigrationWish> wish) {
+    return mover_.migrate(std::move(wish));
+  }
 
   StatusEntry status() const;
 
@@ -83,13 +89,14 @@ class HostedResource final : replication::ResourceObserver, Runnable {
   FileDisks disks_;
   TcpLinks links_;
   std::unique_ptr<replication::Resource> engine_;  // never null
+  GuestMover mover_;
   std::vector<std::unique_ptr<VolumeExport>> exports_;
   std::vector<nbd::Export*> offered_;
   std::unique_ptr<Acceptor> link_listener_;
   std::string switching_;  // "up" or "down" while that is under way
   Signal switched_;
-  bool listening_ = false;
-  std::string error_;  // why it is not up
+  bool listening_ = false;  // the NBD listeners are open
+  std::string error_;       // why it is not up
   StatusEntry published_;
   TimePoint published_at_;
   Timer progress_pause_;

@@ -17,7 +17,7 @@ nbd::Address address_of(const Endpoint& endpoint) {
 
 }  // namespace
 
-Result<> NbdDoors::open_one(const Endpoint& endpoint, const std::vector<nbd::Export*>& exports) {
+Result<> NbdDoors::open_one(const Endpoint& endpoint) {
   Door& door = doors_[endpoint.text()];
   if (!door.listener) {
     nbd::ListenerOptions options;
@@ -28,49 +28,51 @@ Result<> NbdDoors::open_one(const Endpoint& endpoint, const std::vector<nbd::Exp
     door.listener = std::move(*listener);
   }
   ++door.resources;
-  auto as_default = nbd::ExportTable::Default::yes;
-  for (nbd::Export* offered : exports) {
-    door.table.add(*offered, as_default);
-    as_default = nbd::ExportTable::Default::no;  // "" means a resource's volume 0 (design §8)
-  }
   return {};
 }
 
-Result<> NbdDoors::open(const ResourceSpec& resource, const NodeSpec& node,
-                        const std::vector<nbd::Export*>& exports) {
+Result<> NbdDoors::open(const ResourceSpec& resource, const NodeSpec& node) {
   for (std::size_t opened = 0; opened < node.nbd.size(); ++opened) {
-    const auto good = open_one(node.nbd[opened], exports);
+    const auto good = open_one(node.nbd[opened]);
     if (good) continue;
-    // Nobody can have got in through those already opened: the shard has not turned since.
-    for (std::size_t i = 0; i < opened; ++i) withdraw(node.nbd[i], exports);
-    return failure(fmt::format("{} cannot be exported: {} (nbd of node {} in {})", resource.name,
-                               good.error().message, node.name, resource.file));
+    for (std::size_t i = 0; i < opened; ++i) release(doors_.at(node.nbd[i].text()));
+    return failure(
+        fmt::format("{} cannot be exported: {}; free that address (ss -lp shows who has "
+                    "it), or choose another in nbd of node {} in {}",
+                    resource.name, good.error().message, node.name, resource.file));
   }
   return {};
 }
 
-std::unique_ptr<nbd::Listener> NbdDoors::withdraw(const Endpoint& endpoint,
-                                                  const std::vector<nbd::Export*>& exports) {
-  Door& door = doors_.at(endpoint.text());
+void NbdDoors::offer(const NodeSpec& node, const std::vector<nbd::Export*>& exports) {
+  for (const Endpoint& endpoint : node.nbd) {
+    auto as_default = nbd::ExportTable::Default::yes;
+    for (nbd::Export* offered : exports) {
+      doors_.at(endpoint.text()).table.add(*offered, as_default);
+      as_default = nbd::ExportTable::Default::no;  // "" means a resource's volume 0 (design §8)
+    }
+  }
+}
+
+bool NbdDoors::release(Door& door) {
   BATON_ASSERT(door.resources > 0, "close() follows open()");
-  for (nbd::Export* offered : exports) door.table.remove(*offered);
-  if (--door.resources > 0) return nullptr;
-  return std::move(door.listener);
+  if (--door.resources > 0) return false;
+  door.listener.reset();
+  return true;
 }
 
 Task<> NbdDoors::close(const NodeSpec& node, std::vector<nbd::Export*> exports, Duration patience) {
   // First every way in, then those who are inside: nobody moves to another listener meanwhile.
-  std::vector<std::unique_ptr<nbd::Listener>> unused;
-  std::vector<nbd::Listener*> shared;
+  std::vector<std::shared_ptr<nbd::Listener>> unused;
+  std::vector<std::shared_ptr<nbd::Listener>> shared;
   for (const Endpoint& endpoint : node.nbd) {
-    if (auto listener = withdraw(endpoint, exports)) {
-      unused.push_back(std::move(listener));
-    } else {
-      shared.push_back(doors_.at(endpoint.text()).listener.get());
-    }
+    Door& door = doors_.at(endpoint.text());
+    for (nbd::Export* offered : exports) door.table.remove(*offered);
+    auto listener = door.listener;
+    (release(door) ? unused : shared).push_back(std::move(listener));
   }
-  for (auto& listener : unused) co_await listener->stop(patience);
-  for (nbd::Listener* listener : shared) {
+  for (const auto& listener : unused) co_await listener->stop(patience);
+  for (const auto& listener : shared) {
     for (nbd::Export* offered : exports) {
       const std::string name = offered->name();
       co_await listener->end_clients(name, patience);

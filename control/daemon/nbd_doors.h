@@ -20,25 +20,27 @@ class NbdDoors {
   NbdDoors(const NbdDoors&) = delete;
   NbdDoors& operator=(const NbdDoors&) = delete;
 
-  // Offers `exports`, volume 0 first, at every listener of `node`; opens those that nobody opened
-  // so far. All or nothing. The exports outlive their close().
-  Result<> open(const ResourceSpec& resource, const NodeSpec& node,
-                const std::vector<nbd::Export*>& exports);
+  // Opens the listeners of `node` that nobody opened so far, with nothing behind them yet. All or
+  // nothing. Comes before the disks are touched, because an address can be taken.
+  Result<> open(const ResourceSpec& resource, const NodeSpec& node);
+  // Offers `exports`, volume 0 first, at the opened listeners. The exports outlive their close().
+  void offer(const NodeSpec& node, const std::vector<nbd::Export*>& exports);
 
-  // Takes the exports away: no new client gets them, and those attached are ended in order, after
-  // `patience` by force. Completes when the last one has ended. A listener that nobody needs any
-  // more is closed. Other resources' clients notice nothing.
+  // Ends open() and, where there was one, offer(): no new client gets the exports, and those
+  // attached are ended in order, after `patience` by force. Completes when the last one has ended.
+  // A listener that nobody needs any more is closed. Other resources' clients notice nothing.
   Task<> close(const NodeSpec& node, std::vector<nbd::Export*> exports, Duration patience);
 
  private:
   struct Door {
     nbd::ExportTable table;
-    std::unique_ptr<nbd::Listener> listener;
+    // Shared with those who wait for its clients to end: another resource may close it meanwhile.
+    std::shared_ptr<nbd::Listener> listener;
     std::size_t resources = 0;
   };
-  Result<> open_one(const Endpoint& endpoint, const std::vector<nbd::Export*>& exports);
-  std::unique_ptr<nbd::Listener> withdraw(const Endpoint& endpoint,
-                                          const std::vector<nbd::Export*>& exports);
+  Result<> open_one(const Endpoint& endpoint);
+  // True when nobody needs the listener any more: it is out of the door then.
+  bool release(Door& door);
 
   Shard& shard_;
   std::map<std::string, Door> doors_;  // by Endpoint::text(); kept, so that references stay good

@@ -29,7 +29,9 @@ void StatusBoard::publish(StatusEntry entry) {
 }
 
 void StatusBoard::note(LogLevel level, std::string resource, std::string text) {
-  log_line(level, resource.empty() ? text : fmt::format("{}: {}", resource, text));
+  // The engine's lines name their resource themselves.
+  if (!text.starts_with(resource + ":")) text = fmt::format("{}: {}", resource, text);
+  log_line(level, text);
   shard_.post_from_outside([this, level, resource = std::move(resource), text = std::move(text)] {
     Change change;
     change.data["event"] = "note";
@@ -37,7 +39,7 @@ void StatusBoard::note(LogLevel level, std::string resource, std::string text) {
     change.data["name"] = resource;
     change.data["level"] = word_for(level);
     change.data["text"] = text;
-    change.text = fmt::format("{}: {}", resource, text);
+    change.text = text;
     tell(change);
   });
 }
@@ -49,9 +51,11 @@ const StatusEntry* StatusBoard::find(const std::string& resource) const {
 
 void StatusBoard::take(StatusEntry entry) {
   const StatusEntry* before = find(entry.status.name);
+  // What a resource looks like before it comes up is no change of state.
+  auto level = before == nullptr ? LogLevel::debug : LogLevel::notice;
+  if (!entry.error.empty()) level = LogLevel::error;
   for (const Change& change : changes(before, entry)) {
-    // What a resource looks like before it comes up is no change of state.
-    log_line(before == nullptr ? LogLevel::debug : LogLevel::notice, change.text);
+    log_line(level, change.text);
     tell(change);
   }
   entries_[entry.status.name] = std::move(entry);

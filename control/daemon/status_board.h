@@ -32,7 +32,7 @@ class StatusBoard {
 
   // --- from any thread ---
   void publish(StatusEntry entry);
-  // Something to know that is no change of state. `resource` may be empty.
+  // Something to know that is no change of state. About `resource`.
   void note(LogLevel level, std::string resource, std::string text);
 
   // --- on the control shard ---

@@ -73,9 +73,11 @@ BatonVerdict assign_baton(const BatonFacts& self, const BatonFacts& peer, const 
   const bool self_is_target = data.direction == Direction::peer_to_self;
   const bool peer_is_target = data.direction == Direction::self_to_peer;
   const bool copies = data.action == Action::everything || data.action == Action::by_bitmap;
-  if (copies && self_is_target && verdict.holder == self.name) {
+  // Both wrote, and an operator has given one copy up: that is the end of it.
+  const bool given_up = data.action == Action::everything && verdict.holder.empty();
+  if (copies && self_is_target && (verdict.holder == self.name || given_up)) {
     verdict = {.row = "source-takes", .holder = peer.name, .epoch = highest + 1};
-  } else if (copies && peer_is_target && verdict.holder == peer.name) {
+  } else if (copies && peer_is_target && (verdict.holder == peer.name || given_up)) {
     verdict = {.row = "source-takes",
                .holder = self.name,
                .epoch = highest + 1,

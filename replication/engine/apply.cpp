@@ -65,14 +65,22 @@ Task<> Volume::flush_for_peer(wire::Header flush, Session& session) {
     co_await applied_.wait();
   }
   if (session.dropped()) co_return;
-  Request own;
-  own.op = Op::flush;
-  own.error = IoError::io;
-  if (!failed_) co_await perform(disk(), own);
+  IoError error = IoError::io;
+  if (!failed_ && engine_.may_write()) {
+    // A peer that is going down asks the holder: what both have flushed when it leaves need not
+    // become bits, so that a clean stop leaves nothing to copy.
+    error = co_await flush_copies(false);
+    if (session.dropped()) co_return;
+  } else if (!failed_) {
+    Request own;
+    own.op = Op::flush;
+    co_await perform(disk(), own);
+    error = own.error;
+  }
   wire::Header reply;
   reply.volume = flush.volume;
   reply.number = flush.number;
-  if (own.error != IoError::none) {
+  if (error != IoError::none) {
     reply.flags = wire::flag_error;
     engine_.disk_failed(*this, "a flush");
   }

@@ -20,36 +20,39 @@ constexpr int handshake_timeouts = 3;
 Task<> Engine::keep_connected() {
   if (dialling_) co_return;
   dialling_ = true;
-  Duration backoff = backoff_min;
+  dial_at_ = {};
+  backoff_ = backoff_min;
   while (up_ && want_connected_) {
     if (session_ != nullptr) {
-      // Only a session that came about is a reason to be quick again: two nodes that refuse each
-      // other would else do so without end.
-      if (session_->established()) backoff = backoff_min;
       co_await session_changed_.wait();
+      continue;
+    }
+    if (env_.clock.now() < dial_at_) {
+      co_await session_changed_.wait_until(env_.clock, dial_at_);
       continue;
     }
     Result<Link> link = co_await env_.links.dial(peer_name_, env_.clock.now() + config_.timeout);
     if (link && up_ && want_connected_ && session_ == nullptr) {
       Link taken = std::move(*link);
       co_await run_link(std::move(taken), true);
-    } else if (!link && last_error_ != link.error().message) {
+    } else if (!link) {
+      dial_later();
+      if (last_error_ == link.error().message) continue;
       last_error_ = link.error().message;
       changed();
     }
-    if (!up_ || !want_connected_) break;
-    // A little randomness keeps two nodes from dialling each other in step for ever.
-    const auto jitter = static_cast<std::int64_t>(env_.random.next() % 1000);
-    const Duration delay = backoff + backoff * jitter / 4000;
-    const TimePoint again = env_.clock.now() + delay;
-    // Links that come in and are refused meanwhile do not shorten the wait.
-    while (up_ && want_connected_ && session_ == nullptr && env_.clock.now() < again) {
-      co_await session_changed_.wait_until(env_.clock, again);
-    }
-    backoff = std::min(backoff * 2, backoff_max);
   }
   dialling_ = false;
   session_changed_.notify_all();
+}
+
+// After every link that came to nothing, whoever dialled it: two nodes that refuse each other would
+// else do so without a pause.
+void Engine::dial_later() {
+  // A little randomness keeps two nodes from dialling each other in step for ever.
+  const auto jitter = static_cast<std::int64_t>(env_.random.next() % 1000);
+  dial_at_ = env_.clock.now() + backoff_ + backoff_ * jitter / 4000;
+  backoff_ = std::min(backoff_ * 2, backoff_max);
 }
 
 void Engine::accept(Link link) {
@@ -63,11 +66,10 @@ void Engine::accept(Link link) {
 // Drops a link that does not get through its greeting, or through settling, in time.
 Task<> Engine::limit_greeting(Session& session, bool& over) {
   const TimePoint deadline = env_.clock.now() + config_.timeout * handshake_timeouts;
-  while (!over && !session.established() && env_.clock.now() < deadline) {
-    co_await session_changed_.wait_until(env_.clock, deadline);
-  }
-  if (!over && !session.established()) {
-    session.drop("the peer did not get through the handshake in time");
+  const auto going = [&] { return !over && !session.established_ && !session.dropped_; };
+  while (going()) {
+    const bool told = co_await session.wake_watch_.wait_until(env_.clock, deadline);
+    if (!told && going()) session.drop("the peer did not get through the handshake in time");
   }
 }
 
@@ -117,7 +119,6 @@ Task<> Engine::run_link(Link link, bool dialled) {
   co_await session.sender_.emptied();
   over = true;
   session.drop("the link ended");
-  session_changed_.notify_all();
   co_await session.sender_.stop();
   co_await session.scope().join();
   bytes_replicated_before_ += session.bytes_sent();
@@ -126,6 +127,12 @@ Task<> Engine::run_link(Link link, bool dialled) {
     log(Journal::Level::notice, fmt::format("no session with {}: {}", peer_name_, session.fault()));
   }
   if (ran) session_ = nullptr;
+  if (ran && session.established_) {
+    backoff_ = backoff_min;
+    dial_at_ = env_.clock.now() + backoff_min;
+  } else if (session_ == nullptr) {
+    dial_later();
+  }
   update_gate();
   gate_changed_.notify_all();
   session_changed_.notify_all();
@@ -141,13 +148,18 @@ Task<> Engine::session_ended(Session& session) {
   going_alone_ = true;
   const bool took_part = std::exchange(replicating_, false);
   update_gate();
+  changed();
   bool lacks = false;
   for (auto& volume : volumes_) {
     const bool volume_lacks = volume->session_lost();
     lacks = lacks || volume_lacks;
     volume->syncing = false;
   }
-  if (took_part && !holding_) unvouched_ = DiskState::consistent;
+  // A copy that was still to be brought up to date is known to lack something.
+  if (took_part && !holding_) {
+    unvouched_ = to_be_copied_to_ ? DiskState::outdated : DiskState::consistent;
+  }
+  to_be_copied_to_ = false;
   // Completed writes that the peer may lack, or writes about to be completed without it: a
   // generation at once. Otherwise with the first write that it will miss (rule 8).
   if (took_part && holding_ && has_peer() && peer_has_tip_ && lacks) {
@@ -155,6 +167,9 @@ Task<> Engine::session_ended(Session& session) {
   }
   session.lose_everything();
   peer_offers_ = false;
+  // An offer belongs to its session: the peer has forgotten it, and a grant in a later session
+  // would come from somebody who does not know what was written in between.
+  void_offer("the connection to the other node was lost");
   if (!answer_) answer_ = failure("the connection to the other node was lost");
   answered_.notify_all();
   going_alone_ = false;

@@ -30,7 +30,7 @@ Engine::Engine(Environment environment, ResourceConfig config)
 Engine::~Engine() = default;
 
 void Engine::log(Journal::Level level, std::string text) {
-  env_.journal.line(level, fmt::format("{}: {}", config_.name, text));
+  env_.journal.line(level, std::move(text));
 }
 
 void Engine::changed() {
@@ -98,7 +98,7 @@ DiskState Engine::disk_state(const Volume& volume) const {
   }
   if (holding_ && !granted_away_) return DiskState::up_to_date;
   const bool with_holder = session_ != nullptr && replicating_ && session_->peer_holding;
-  if (with_holder) return DiskState::up_to_date;
+  if (with_holder) return to_be_copied_to_ ? DiskState::outdated : DiskState::up_to_date;
   return unvouched_;
 }
 
@@ -120,6 +120,7 @@ ResourceStatus Engine::status() const {
   status.baton_holder = epoch_.holder;
   status.baton_epoch = epoch_.number;
   status.window_open = offering_ || peer_offers_;
+  status.baton_in_flight = granted_away_;
   status.held_writes = held_;
   status.held_reason = held_ > 0 ? held_reason_ : "";
   if (held_ > 0) {
@@ -170,8 +171,8 @@ Result<blockdev::Limits> Engine::limits(std::uint32_t volume) const {
     return failure(fmt::format("{} has no volume {}", config_.name, volume));
   }
   if (!up_ || !volumes_[volume]->attached()) {
-    return failure(fmt::format("{} is not up on this node; run batonctl up {}", config_.name,
-                               config_.name));
+    return failure(
+        fmt::format("{} is not up on this node; run batonctl up {}", config_.name, config_.name));
   }
   return volumes_[volume]->export_limits();
 }

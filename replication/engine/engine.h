@@ -24,6 +24,7 @@ class Engine final : public Resource {
 
   // Resource
   Task<Result<>> up() override;
+  void expect_down() override;
   Task<Result<>> down() override;
   Task<Result<>> promote(PromoteOptions options) override;
   Task<Result<>> demote(bool force) override;
@@ -34,6 +35,7 @@ class Engine final : public Resource {
   Task<Result<>> invalidate() override;
   Task<Result<>> handover(std::string to) override;
   Task<Result<>> offer() override;
+  Task<Result<>> grant_offered() override;
   Task<Result<>> withdraw_offer() override;
   ResourceStatus status() const override;
   void observe(ResourceObserver* observer) override { observer_ = observer; }
@@ -82,7 +84,7 @@ class Engine final : public Resource {
   void taken(const wire::Header& header);
   void handover_refused(std::string reason);
   void offered(bool open);
-  void void_offer();
+  void void_offer(std::string_view why);
   // resync.cpp
   void sync_begins(Incoming& message, Session& session);
   void sync_ends(Session& session);
@@ -110,9 +112,11 @@ class Engine final : public Resource {
   blockdev::Superblock compose(const Volume& volume) const;
   bool complete() const;
   bool every_volume_usable() const;
+  Task<Result<>> start_up();
   Task<Result<>> attach_all();
   Task<> turn_log_into_bits();
   Task<> keep_connected();
+  void dial_later();
   Task<> run_link(Link link, bool dialled);
   Task<bool> make_room_for(Session& candidate, bool dialled);
   Task<> limit_greeting(Session& session, bool& over);
@@ -121,7 +125,7 @@ class Engine final : public Resource {
   Task<Result<>> start_fresh();
   Task<Result<>> ask_peer_for_baton(bool first_write);
   Task<Result<>> give_baton(bool primary);
-  Task<Result<>> quiesce();
+  Task<Result<>> quiesce(bool announce);
   Task<bool> wait_drained(TimePoint deadline);
   Task<> give_baton_to_peer(bool primary);
   Task<> take_granted(wire::Header header, Session& session);
@@ -151,7 +155,9 @@ class Engine final : public Resource {
   std::vector<bool> inconsistent_;  // per volume
 
   bool up_ = false;
+  bool starting_ = false;
   bool stopping_ = false;
+  bool leaving_ = false;  // down() is about to follow: nobody waits for the baton any more
   bool want_connected_ = false;
   bool discard_my_data_ = false;
   Role role_ = Role::secondary;
@@ -161,6 +167,7 @@ class Engine final : public Resource {
   bool resume_primary_ = false;  // was Primary earlier in this boot
   Arrival arrival_ = Arrival::crashed;
   DiskState unvouched_ = DiskState::consistent;  // what a complete copy is without a witness
+  bool to_be_copied_to_ = false;  // by the session that is on: until then no copy to rely on
 
   Session* session_ = nullptr;  // the one that settles or is established
   bool replicating_ = false;    // it takes part in writes
@@ -169,6 +176,8 @@ class Engine final : public Resource {
   // The peer's copy may have our tip as its own: going on without it makes a generation (rule 8).
   bool peer_has_tip_ = false;
   bool dialling_ = false;
+  TimePoint dial_at_;  // not before
+  Duration backoff_{};
   std::uint64_t instance_ = 0;  // of this process, so that the peer knows a restart
   std::string last_error_;
   std::optional<std::string> split_brain_;

@@ -23,13 +23,13 @@ Task<IoError> Engine::admission(ClientDevice& client, const char** reason) {
   IoError error = IoError::none;
   while (!admits_) {
     const char* why = "";
-    if (!up_ || stopping_) {
+    if (!up_ || stopping_ || (leaving_ && !may_write())) {
       error = IoError::shutdown;
       break;
     }
     if (may_write()) {
       why = quiescing_ ? quiesce_reason_ : "the loss of the other node is being recorded";
-      if (offering_) void_offer();
+      if (offering_) void_offer("a client here wrote first");
       if (admits_) break;
       unblock_submission();
     } else if (peer_offers_) {
@@ -42,6 +42,12 @@ Task<IoError> Engine::admission(ClientDevice& client, const char** reason) {
     } else {
       *reason = "this node is Secondary and does not hold the baton";
       error = IoError::not_permitted;
+      if (!std::exchange(client.refusal_logged, true)) {
+        log(Journal::Level::warning,
+            fmt::format("a write of {} is refused: this node is Secondary and does not hold the "
+                        "baton; batonctl primary or handover brings it here",
+                        client.name()));
+      }
       break;
     }
     held_reason_ = why;

@@ -75,6 +75,7 @@ Task<bool> Receiver::fill() {
     co_return false;
   }
   std::size_t got = read_.transferred;
+  bytes_received_ += got;
   if (into_payload) {
     const std::size_t direct = std::min(got, payload_.size() - payload_got_);
     payload_got_ += direct;

@@ -31,6 +31,8 @@ class Receiver {
   bool try_next(Incoming& into);
 
   const std::string& fault() const { return fault_; }
+  // Grows while anything arrives, also in the middle of a message.
+  std::uint64_t bytes_received() const { return bytes_received_; }
 
  private:
   bool parse_header();
@@ -48,6 +50,7 @@ class Receiver {
   std::size_t payload_got_ = 0;
   ReadOperation read_;
   std::string fault_;
+  std::uint64_t bytes_received_ = 0;
 };
 
 }  // namespace baton::replication

@@ -80,6 +80,7 @@ struct ResourceStatus {
   std::string baton_holder;  // node name; empty: nobody known
   std::uint64_t baton_epoch = 0;
   bool window_open = false;
+  bool baton_in_flight = false;  // granted away, and not known to have arrived: nobody's word yet
   std::uint64_t held_writes = 0;
   std::string held_reason;
   std::uint64_t held_oldest_ms = 0;
@@ -106,6 +107,9 @@ class Resource {
   // Attaches every volume and starts to connect; Secondary at first. A one-node resource takes its
   // baton at once. Fails as a whole: nothing stays open.
   virtual Task<Result<>> up() = 0;
+  // Before exports are closed for a stop, which waits for their requests: writes that are held
+  // until the baton comes here end with an error from now on. down() has to follow.
+  virtual void expect_down() = 0;
   // Clean stop: drains, flushes, releases the baton durably, tells the peer, closes the disks.
   // Afterwards there is nothing to resync. Exports must have been closed for new clients before.
   virtual Task<Result<>> down() = 0;
@@ -138,6 +142,11 @@ class Resource {
   // that the baton is to be had. The holder keeps it: its own client's next write voids the offer
   // and goes on; the peer's first write, or handover() there, brings the grant.
   virtual Task<Result<>> offer() = 0;
+  // The coordinator's word that the destination's guest runs, on the holder: grants the baton if
+  // the offer is still open, and completes when the peer has taken it. An offer that a client's
+  // write has voided meanwhile fails and changes nothing: that guest goes on (two guests never both
+  // write).
+  virtual Task<Result<>> grant_offered() = 0;
   // Ends the offer: writes are admitted again. Done as well when there is none (any more), unless
   // the baton has gone.
   virtual Task<Result<>> withdraw_offer() = 0;

@@ -26,16 +26,35 @@ namespace {
 
 constexpr std::uint64_t chunk_blocks = 256;  // 1 MiB: the largest message
 constexpr std::uint64_t zero_blocks = 4096;  // 16 MiB of hole are told in one message
-// In flight at once. Small while a guest writes, so that its writes find a short queue.
-constexpr std::size_t chunks_idle = 8;
-constexpr std::size_t chunks_busy = 2;
 constexpr std::uint64_t flush_every_bytes = 64U << 20U;
+
+// How much may be on its way: self-tuning, so that a flush or a write that queues behind it does
+// not wait long, on a fast link and on a slow one. Grows while answers are quick, shrinks when not.
+constexpr std::uint64_t window_start = 256U << 10U;
+constexpr std::uint64_t window_idle_max = 16U << 20U;
+constexpr std::uint64_t window_busy_max = 1U << 20U;  // while a guest writes
+constexpr Duration answer_quick = std::chrono::milliseconds(50);
+constexpr Duration answer_slow = std::chrono::milliseconds(250);
 
 }  // namespace
 
 struct SyncWindow {
   explicit SyncWindow(Loop& loop) : moved(loop) {}
-  std::size_t in_flight = 0;
+
+  bool has_room(bool guest_writes) const {
+    const std::uint64_t most = guest_writes ? std::min(bytes_max, window_busy_max) : bytes_max;
+    return bytes_in_flight == 0 || bytes_in_flight < most;
+  }
+  std::uint64_t chunk_blocks_now() const {
+    return std::clamp<std::uint64_t>(bytes_max / blockdev::block_bytes / 2, 1, chunk_blocks);
+  }
+  void answered(Duration took) {
+    if (took < answer_quick) bytes_max = std::min(bytes_max * 2, window_idle_max);
+    if (took > answer_slow) bytes_max = std::max(bytes_max / 2, blockdev::block_bytes);
+  }
+
+  std::uint64_t bytes_max = window_start;
+  std::uint64_t bytes_in_flight = 0;
   std::uint64_t copied_bytes = 0;  // since the last flush
   bool failed = false;
   Signal moved;
@@ -55,10 +74,39 @@ Task<bool> Volume::known_zero(std::uint64_t offset, std::uint64_t length) {
       extents.front().length >= length;
 }
 
+std::uint64_t Volume::bytes_of(blockdev::BlockRange range) const {
+  const std::uint64_t offset = range.first * blockdev::block_bytes;
+  return std::min(range.count * blockdev::block_bytes, size() - offset);
+}
+
+// Ends the run where data ends and a hole begins, or the other way round: holes are told, not sent.
+Task<> Volume::cut_at_hole(blockdev::BlockRange& range, std::uint64_t data_blocks_max) {
+  std::vector<blockdev::Extent> extents;
+  Request status;
+  status.op = Op::block_status;
+  status.flags.req_one = true;
+  status.offset = range.first * blockdev::block_bytes;
+  status.length = bytes_of(range);
+  status.extents = &extents;
+  co_await perform(disk(), status);
+  const bool known = status.error == IoError::none && !extents.empty();
+  const std::uint64_t length = known ? extents.front().length : status.length;
+  const bool hole =
+      known && extents.front().zero && (length >= blockdev::block_bytes || length == status.length);
+  if (hole) {
+    // The volume's last block may be a short one.
+    const std::uint64_t whole = length / blockdev::block_bytes;
+    range.count = length == status.length ? range.count : whole;
+  } else {
+    const std::uint64_t touched = (length + blockdev::block_bytes - 1) / blockdev::block_bytes;
+    range.count = std::min({range.count, std::max<std::uint64_t>(touched, 1), data_blocks_max});
+  }
+}
+
 // Copies one run of blocks: reads it while nobody writes it, and queues it before anybody does.
 Task<> Volume::copy_range(blockdev::BlockRange range, Session& session, SyncWindow& window) {
   const std::uint64_t offset = range.first * blockdev::block_bytes;
-  const std::uint64_t length = std::min(range.count * blockdev::block_bytes, size() - offset);
+  const std::uint64_t length = bytes_of(range);
   bool sent_it = false;
   SentWrite sent;
   Latch finished;
@@ -107,8 +155,12 @@ Task<> Volume::copy_range(blockdev::BlockRange range, Session& session, SyncWind
     // From here a client's write goes into the lane behind this copy, and lands after it (rule 9).
     guard.release();
   }
-  if (sent_it) co_await finished;
-  --window.in_flight;
+  if (sent_it) {
+    const TimePoint left = engine_.env().clock.now();
+    co_await finished;
+    window.answered(engine_.env().clock.now() - left);
+  }
+  window.bytes_in_flight -= length;
   window.copied_bytes += length;
   window.moved.notify_all();
 }
@@ -119,8 +171,7 @@ Task<> Volume::sync_source(Session& session) {
   Scope copies(engine_.env().loop);
   std::uint64_t block = 0;
   while (!session.dropped() && !failed_) {
-    const std::size_t most = writes_in_flight_ > 0 ? chunks_busy : chunks_idle;
-    if (window.in_flight >= most) {
+    if (!window.has_room(writes_in_flight_ > 0)) {
       co_await window.moved.wait();
       continue;
     }
@@ -135,20 +186,15 @@ Task<> Volume::sync_source(Session& session) {
       co_await sleep_for(engine_.env().clock, std::chrono::milliseconds(10));
     }
     auto range = bits().next_set(block, zero_blocks);
-    if (range && range->count > chunk_blocks) {
-      const std::uint64_t offset = range->first * blockdev::block_bytes;
-      const std::uint64_t length = std::min(range->count * blockdev::block_bytes, size() - offset);
-      const bool hole = co_await known_zero(offset, length);
-      if (!hole) range->count = chunk_blocks;
-    }
+    if (range && range->count > 1) co_await cut_at_hole(*range, window.chunk_blocks_now());
     if (range) {
       block = range->first + range->count;
-      ++window.in_flight;
+      window.bytes_in_flight += bytes_of(*range);
       copies.spawn(copy_range(*range, session, window));
       engine_.changed();
       continue;
     }
-    if (window.in_flight > 0) {
+    if (window.bytes_in_flight > 0) {
       co_await window.moved.wait();
       continue;
     }
@@ -157,7 +203,7 @@ Task<> Volume::sync_source(Session& session) {
     block = 0;
     if (bits().blocks_set() == 0) break;
   }
-  while (window.in_flight > 0) co_await window.moved.wait();
+  while (window.bytes_in_flight > 0) co_await window.moved.wait();
   co_await copies.join();
 }
 
@@ -291,6 +337,7 @@ Task<> Engine::finish_as_target(Session& session) {
   const bool durable = co_await commit();
   if (!durable || session.dropped()) co_return;
   for (auto& volume : volumes_) volume->syncing = false;
+  to_be_copied_to_ = false;
   session.tell({}, Type::sync_finished);
   log(Journal::Level::notice, "UpToDate");
   tell_status();

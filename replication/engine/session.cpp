@@ -224,6 +224,7 @@ Task<> Session::watch() {
   const Duration timeout = engine_.config().timeout;
   const Duration step = std::min<Duration>(engine_.config().ping_interval, timeout / 4);
   std::uint64_t pings = 0;
+  std::uint64_t bytes_before = 0;
   while (!dropped_) {
     const TimePoint due = clock.now() + step;
     co_await wake_watch_.wait_until(clock, due);
@@ -236,6 +237,10 @@ Task<> Session::watch() {
       }
       for (PeerRequest& request : asked_) request.sent_at = now;
       continue;
+    }
+    // A long message on a slow link is a sign of life in every one of its bytes.
+    if (std::exchange(bytes_before, receiver_.bytes_received()) != receiver_.bytes_received()) {
+      heard_at_ = now;
     }
     if (now - heard_at_ >= timeout) {
       drop("the peer has been silent for longer than the timeout");
@@ -260,6 +265,7 @@ Task<> Session::watch() {
 Task<> Session::run() {
   established_ = true;
   heard_at_ = engine_.env().clock.now();
+  wake_watch_.notify_all();
   scope_.spawn(watch());
   engine_.session_established(*this);
   Incoming message;

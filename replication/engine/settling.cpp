@@ -50,6 +50,7 @@ Task<bool> Session::exchange_hello() {
   own_hello_.from = config.self;
   own_hello_.to = engine_.peer_name_;
   own_hello_.volumes = static_cast<std::uint32_t>(config.volumes.size());
+  own_hello_.protocol = static_cast<std::uint8_t>(name_of(config.protocol).front());
   own_hello_.instance = engine_.instance_;
   for (std::size_t i = 0; i < own_hello_.nonce.size(); i += 8) {
     const std::uint64_t word = engine_.env().random.next();
@@ -89,6 +90,11 @@ Task<bool> Session::exchange_hello() {
     why = fmt::format("{} has {} volumes in {}, {} has {}: make the configurations the same",
                       peer_hello_.from, peer_hello_.volumes, config.name, config.self,
                       own_hello_.volumes);
+  } else if (peer_hello_.protocol != own_hello_.protocol) {
+    const bool known = peer_hello_.protocol >= 'A' && peer_hello_.protocol <= 'C';
+    why = fmt::format("{} has protocol {} for {}, {} has {}: make the configurations the same",
+                      peer_hello_.from, known ? static_cast<char>(peer_hello_.protocol) : '?',
+                      config.name, config.self, name_of(config.protocol));
   }
   if (!why.empty()) refuse(why);
   co_return why.empty();
@@ -150,7 +156,15 @@ wire::State Engine::describe(Session& session) const {
 
 namespace {
 
-CopyFacts copy_facts(const std::string& name, const wire::State& state, bool old_session) {
+// A daemon restarted under its guest takes the baton again where its peer knows no newer epoch
+// (design §4 "Restart"). The host ran on, so its copy has all that was acknowledged: it counts as
+// the holder that §5 prefers, and does not first become the target of a copy that cannot write.
+bool resumes(const std::string& name, const wire::State& state, const wire::State& other) {
+  return state.resume_primary && state.complete && state.epoch.holder == name && !other.holding &&
+         state.epoch.number >= other.epoch.number;
+}
+
+CopyFacts copy_facts(const std::string& name, const wire::State& state, const wire::State& other) {
   CopyFacts facts;
   facts.name = name;
   facts.lineage = state.lineage;
@@ -158,13 +172,15 @@ CopyFacts copy_facts(const std::string& name, const wire::State& state, bool old
   facts.complete = state.complete;
   facts.adopted = state.adopted;
   facts.discard_my_data = state.discard_my_data;
-  facts.holder = state.holding;
+  facts.holder = state.holding || resumes(name, state, other);
   facts.role = state.primary ? Role::primary : Role::secondary;
   facts.arrival = static_cast<Arrival>(state.arrival);
   facts.writer = state.writer;
   facts.epoch = state.epoch.number;
   facts.last_holder = state.epoch.holder == name;
-  facts.old_session = old_session;
+  // A stamp that the other knows both sides to have made, and this one does not have: its disk is
+  // an older copy of itself (schedules: disk-from-the-past).
+  facts.old_session = older(state.session, other.confirmed);
   facts.slot_base = state.slot_base;
   facts.slot_told = state.slot_told;
   return facts;
@@ -286,10 +302,8 @@ Task<Result<>> Engine::apply_verdicts(Session& session) {
                       i, config_.name));
     }
   }
-  // A stamp that the peer knows both sides to have made, and we do not have: our disk is an older
-  // copy of itself (schedules: disk-from-the-past).
-  const CopyFacts own_facts = copy_facts(config_.self, own, older(own.session, peer.confirmed));
-  const CopyFacts peer_facts = copy_facts(name, peer, older(peer.session, own.confirmed));
+  const CopyFacts own_facts = copy_facts(config_.self, own, peer);
+  const CopyFacts peer_facts = copy_facts(name, peer, own);
   const Verdict verdict = replication::settle(own_facts, peer_facts, config_.protocol);
   const BatonVerdict baton =
       assign_baton(baton_facts(config_.self, own), baton_facts(name, peer), verdict);
@@ -336,7 +350,9 @@ Task<Result<>> Engine::apply_verdicts(Session& session) {
     slot_.base_id = lineage_.empty() ? 0 : lineage_.back();
     slot_.told_id = 0;
     slot_.behind = false;
-  } else if (self_source) {
+  } else if (!self_source) {
+    to_be_copied_to_ = true;
+  } else {
     if (verdict.action == Action::everything) {
       slot_.base_id = peer.lineage.empty() ? 0 : peer.lineage.back();
       slot_.told_id = 0;
@@ -370,7 +386,11 @@ void Engine::session_established(Session& session) {
   const bool writes =
       session.verdict.action != Action::split_brain && session.verdict.action != Action::wait;
   replicating_ = writes;
-  if (writes) wrote_alone_ = false;
+  if (writes) {
+    wrote_alone_ = false;
+    // "Nobody can have written since the stop" ends here: the peer may go on without us.
+    unvouched_ = DiskState::consistent;
+  }
   update_gate();
   tell_status();
   if (writes && session.verdict.direction == Direction::self_to_peer) {

@@ -80,7 +80,16 @@ Task<> Engine::turn_log_into_bits() {
 }
 
 Task<Result<>> Engine::up() {
+  while (starting_) co_await session_changed_.wait();
   if (up_) co_return Result<>{};
+  starting_ = true;
+  Result<> started = co_await start_up();
+  starting_ = false;
+  session_changed_.notify_all();
+  co_return started;
+}
+
+Task<Result<>> Engine::start_up() {
   Result<> attached = co_await attach_all();
   if (!attached) co_return attached;
   co_await turn_log_into_bits();
@@ -106,6 +115,7 @@ Task<Result<>> Engine::up() {
   clean_ = false;
   released_ = false;
   stopping_ = false;
+  leaving_ = false;
   up_ = true;
   const bool durable = co_await commit();
   if (!durable) {
@@ -132,7 +142,10 @@ Task<Result<>> Engine::up() {
 }
 
 Task<Result<>> Engine::take_alone(bool force_generation) {
-  epoch_ = {epoch_.number + 1, config_.self};
+  // A holder in session with its peer only changes its role. A number that the peer has not been
+  // told would make it refuse the next write.
+  const bool held_in_session = holding_ && replicating_ && epoch_.holder == config_.self;
+  if (!held_in_session) epoch_ = {epoch_.number + 1, config_.self};
   if (force_generation) {
     // Forced on an incomplete copy: whatever it is, it is a history of its own (rule 8).
     append_generation(lineage_, env_.random.next_id(), blockdev::lineage_max,
@@ -165,6 +178,7 @@ Task<Result<>> Engine::take_alone(bool force_generation) {
 Task<Result<>> Engine::start_fresh() {
   if (lineage_.empty()) lineage_.push_back(env_.random.next_id());
   inconsistent_.assign(volumes_.size(), false);
+  unvouched_ = DiskState::consistent;
   // The other copy, whatever it is, is not this one.
   slot_.behind = has_peer();
   slot_.base_id = 0;
@@ -244,7 +258,7 @@ Task<Result<>> Engine::demote(bool force) {
     }
   }
   quiesce_reason_ = "this node is becoming Secondary";
-  Result<> quiet = co_await quiesce();
+  Result<> quiet = co_await quiesce(false);
   if (!quiet) {
     quiescing_ = false;
     update_gate();
@@ -344,7 +358,13 @@ Task<Result<>> Engine::invalidate() {
   co_return Result<>{};
 }
 
+void Engine::expect_down() {
+  leaving_ = up_;
+  gate_changed_.notify_all();
+}
+
 Task<Result<>> Engine::down() {
+  while (starting_) co_await session_changed_.wait();
   if (!up_) co_return Result<>{};
   while (settling_ || going_alone_) co_await session_changed_.wait();
   stopping_ = true;

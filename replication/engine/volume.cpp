@@ -87,6 +87,17 @@ Task<Result<>> Volume::attach() {
   }
   if (!why.empty()) co_return failure(why, ExitCode::refused);
 
+  if (!found.clean) {
+    // A killed daemon's writes lie in the disk's cache: what is read from now on is believed, so it
+    // must not vanish with the power.
+    Request flush;
+    flush.op = Op::flush;
+    co_await perform(*store->data, flush);
+    if (flush.error != IoError::none) {
+      co_return failure(fmt::format(
+          "{} cannot be flushed: its disk has failed; repair or replace it", store->data->name()));
+    }
+  }
   store_ = std::move(*store);
   metadata_ = std::move(*loaded);
   metadata_->set_pressure_handler(
@@ -167,8 +178,8 @@ Task<> Volume::serve_write(Request& request, ClientDevice& client) {
       request.op == Op::write ? wire::piece_bytes_max : zero_piece_bytes;
   ++writes_in_flight_;
   if (request.length <= piece_max) {
-    co_await write_piece({&request, request.offset, request.length, request.data}, nullptr,
-                         nullptr);
+    const Piece whole{&request, request.offset, request.length, request.data};
+    co_await write_piece(whole, nullptr, nullptr);
   } else {
     co_await write_large(request, piece_max);
   }

@@ -41,6 +41,8 @@ class ClientDevice final : public blockdev::BlockDevice,
   // Was attached while this node was Primary: after a handover its writes are held, then ENOSPC
   // (design §4 "The fence and going back").
   bool fenced = false;
+  // A refused write is worth a line of the log, but one for each client is enough.
+  bool refusal_logged = false;
   void orphan() { volume_ = nullptr; }  // the volume goes first (only in a killed world)
 
  private:
@@ -156,7 +158,9 @@ class Volume {
   Task<> apply_one(Incoming message, Session& session);
   Task<> flush_for_peer(wire::Header flush, Session& session);
   Task<> read_for_peer(wire::Header read, Session& session);
+  std::uint64_t bytes_of(blockdev::BlockRange range) const;
   Task<bool> known_zero(std::uint64_t offset, std::uint64_t length);
+  Task<> cut_at_hole(blockdev::BlockRange& range, std::uint64_t data_blocks_max);
   Task<> copy_range(blockdev::BlockRange range, Session& session, SyncWindow& window);
   Task<> clean_activity_log();
   void flush_peer_soon();

@@ -153,6 +153,7 @@ std::vector<std::byte> encode(const Hello& hello) {
   out.text(hello.from);
   out.text(hello.to);
   out.number(hello.volumes);
+  out.number(hello.protocol);
   out.number(hello.instance);
   out.bytes(hello.nonce);
   return out.take();
@@ -168,6 +169,7 @@ std::expected<Hello, std::string> decode_hello(std::span<const std::byte> bytes)
   hello.from = in.text();
   hello.to = in.text();
   hello.volumes = in.number<std::uint32_t>();
+  hello.protocol = in.number<std::uint8_t>();
   hello.instance = in.number<std::uint64_t>();
   in.bytes(hello.nonce);
   // A later version may append; what it must not do is send less.

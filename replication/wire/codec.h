@@ -35,6 +35,7 @@ struct Hello {
   std::string from;  // node names
   std::string to;
   std::uint32_t volumes = 0;
+  std::uint8_t protocol = 0;   // 'A', 'B' or 'C': verdicts depend on it, so both must agree
   std::uint64_t instance = 0;  // of the sender's process: another one means it was restarted
   Nonce nonce{};
 };

@@ -1,12 +1,14 @@
 // What the file device costs above the bare kernel: 4 KiB random reads and writes at several
 // depths, interleaved with fio's io_uring engine on the same file. Prints a table, judges nothing.
 //
-//   device_bench FILE [SECONDS [REPEATS [MODE]]]     FILE is overwritten; made where it is missing
-//                                                    MODE: deferred, cooperative or plain
+//   device_bench FILE [SECONDS [REPEATS]]            FILE is overwritten; made where it is missing
+//   device_bench --modes FILE [SECONDS [REPEATS]]    without fio: the modes of the ring side by
+//   side
 #include <fmt/format.h>
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -99,7 +101,7 @@ class Load {
 Figures ours(const std::string& path, RingMode mode, Op op, std::size_t depth, double seconds) {
   Shard shard;
   RingOptions options;
-  options.best = mode;
+  options.mode = mode;
   auto ring = Ring::open(shard.loop(), options);
   if (!ring) throw std::runtime_error(ring.error().message);
   shard.wake_on((*ring)->event_fd());
@@ -137,49 +139,87 @@ double median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
-void compare(const std::string& path, RingMode mode, Op op, std::size_t depth, double seconds,
-             int repeats) {
-  std::vector<double> fio_iops, fio_cpu, our_iops, our_cpu;
+// Runs every contender in turn, `repeats` times, and gives each its medians.
+template <class... Contender>
+std::vector<Figures> interleave(int repeats, Contender... contender) {
+  std::vector<std::vector<Figures>> seen(sizeof...(contender));
   for (int i = 0; i < repeats; ++i) {
-    const Figures bare = fio(path, op, depth, seconds);
-    const Figures mine = ours(path, mode, op, depth, seconds);
-    fio_iops.push_back(bare.iops);
-    fio_cpu.push_back(bare.cpu_us);
-    our_iops.push_back(mine.iops);
-    our_cpu.push_back(mine.cpu_us);
+    std::size_t index = 0;
+    (seen[index++].push_back(contender()), ...);
   }
-  fmt::print(
-      "{:5} depth {:2}  fio {:8.0f}/s {:5.2f} us cpu   device {:8.0f}/s {:5.2f} us cpu"
-      "   ratio {:.2f}\n",
-      name_of(op), depth, median(fio_iops), median(fio_cpu), median(our_iops), median(our_cpu),
-      median(our_iops) / median(fio_iops));
-  std::fflush(stdout);
+  std::vector<Figures> medians;
+  for (const auto& figures : seen) {
+    std::vector<double> iops, cpu;
+    for (const Figures& one : figures) {
+      iops.push_back(one.iops);
+      cpu.push_back(one.cpu_us);
+    }
+    medians.push_back({median(iops), median(cpu)});
+  }
+  return medians;
 }
 
-int run(const std::vector<std::string>& arguments) {
+struct Settings {
+  std::string path;
+  double seconds = 2;
+  int repeats = 3;
+};
+
+void against_fio(const Settings& settings, Op op, std::size_t depth) {
+  const auto [path, seconds, repeats] = settings;
+  const auto figures = interleave(
+      repeats, [&] { return fio(path, op, depth, seconds); },
+      [&] { return ours(path, RingMode::deferred, op, depth, seconds); });
+  fmt::print(
+      "{:5} depth {:2}  fio {:7.0f}/s {:5.2f} us cpu   device {:7.0f}/s {:5.2f} us cpu"
+      "   ratio {:.2f}\n",
+      name_of(op), depth, figures[0].iops, figures[0].cpu_us, figures[1].iops, figures[1].cpu_us,
+      figures[1].iops / figures[0].iops);
+}
+
+void among_modes(const Settings& settings, Op op, std::size_t depth) {
+  const auto [path, seconds, repeats] = settings;
+  const auto figures = interleave(
+      repeats, [&] { return ours(path, RingMode::deferred, op, depth, seconds); },
+      [&] { return ours(path, RingMode::cooperative, op, depth, seconds); },
+      [&] { return ours(path, RingMode::plain, op, depth, seconds); });
+  fmt::print("{:5} depth {:2}", name_of(op), depth);
+  constexpr std::array names{"deferred", "cooperative", "plain"};
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    fmt::print("   {} {:7.0f}/s {:5.2f} us cpu", names[i], figures[i].iops, figures[i].cpu_us);
+  }
+  fmt::print("\n");
+}
+
+// Every block allocated and written once, so that no run pays for that.
+void fill_if_missing(const std::string& path) {
+  if (std::filesystem::exists(path)) return;
+  if (auto made = create_sparse_file(path, file_bytes); !made) {
+    throw std::runtime_error(made.error().message);
+  }
+  const std::string command = fmt::format(
+      "fio --name=fill --filename={} --ioengine=io_uring --direct=1 --rw=write --bs=1m --size={} "
+      "--iodepth=4 >/dev/null",
+      path, file_bytes);
+  if (std::system(command.c_str()) != 0) throw std::runtime_error("fio cannot fill the file");
+}
+
+int run(std::vector<std::string> arguments) {
+  const bool modes = !arguments.empty() && arguments[0] == "--modes";
+  if (modes) arguments.erase(arguments.begin());
   if (arguments.empty()) {
-    fmt::print(stderr, "usage: device_bench FILE [SECONDS [REPEATS [MODE]]]\n");
+    fmt::print(stderr, "usage: device_bench [--modes] FILE [SECONDS [REPEATS]]\n");
     return 2;
   }
-  const std::string& path = arguments[0];
-  const double seconds = arguments.size() > 1 ? std::stod(arguments[1]) : 2;
-  const int repeats = arguments.size() > 2 ? std::stoi(arguments[2]) : 3;
-  RingMode mode = RingMode::deferred;
-  if (arguments.size() > 3 && arguments[3] == "cooperative") mode = RingMode::cooperative;
-  if (arguments.size() > 3 && arguments[3] == "plain") mode = RingMode::plain;
-  if (!std::filesystem::exists(path)) {
-    if (auto made = create_sparse_file(path, file_bytes); !made) {
-      throw std::runtime_error(made.error().message);
-    }
-    // Every block allocated and written once, so that no run pays for that.
-    const std::string fill = fmt::format(
-        "fio --name=fill --filename={} --ioengine=io_uring --direct=1 --rw=write --bs=1m --size={} "
-        "--iodepth=4 >/dev/null",
-        path, file_bytes);
-    if (std::system(fill.c_str()) != 0) throw std::runtime_error("fio cannot fill the file");
-  }
+  Settings settings{arguments[0]};
+  if (arguments.size() > 1) settings.seconds = std::stod(arguments[1]);
+  if (arguments.size() > 2) settings.repeats = std::stoi(arguments[2]);
+  fill_if_missing(settings.path);
   for (const Op op : {Op::read, Op::write}) {
-    for (const std::size_t depth : {1U, 16U, 32U}) compare(path, mode, op, depth, seconds, repeats);
+    for (const std::size_t depth : {1U, 16U, 32U}) {
+      modes ? among_modes(settings, op, depth) : against_fio(settings, op, depth);
+      std::fflush(stdout);
+    }
   }
   return 0;
 }

@@ -60,8 +60,8 @@ TEST_P(VerdictTable, both_sides_complement_each_other_and_no_rule_is_broken) {
       ASSERT_EQ(ours.action, theirs.action);
       ASSERT_EQ(ours.direction, opposite(theirs.direction));
       ASSERT_FALSE(ours.row.empty());
-      const bool copies = ours.action == Action::settle_bits ||
-                          ours.action == Action::by_bitmap || ours.action == Action::everything;
+      const bool copies = ours.action == Action::settle_bits || ours.action == Action::by_bitmap ||
+                          ours.action == Action::everything;
       ASSERT_EQ(copies, ours.direction != Direction::none);
       if (!copies) return;
       const CopyFacts& source = ours.direction == Direction::self_to_peer ? alpha : beta;

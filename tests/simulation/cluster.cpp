@@ -61,7 +61,7 @@ void Cluster::create() {
 
 void Cluster::kill(int number) {
   node(number).kill();
-  oracle_.failure();
+  oracle_.killed(number);
   // Under A and B what a copy had only received goes with its process.
   if (settings_.protocol != replication::Protocol::c) {
     oracle_.killed_before_writing(number, rules_->read_copy());
@@ -72,7 +72,11 @@ void Cluster::power_cut(int number, PowerLoss how) {
   if (!node(number).powered()) return;
   kill(number);
   node(number).power_cut(how);
-  oracle_.power_cut(number);
+  NodeSet running = 0;
+  for (const auto& each : nodes_) {
+    if (each->running()) running |= bit(each->number());
+  }
+  oracle_.power_cut(number, running);
 }
 
 std::uint64_t Cluster::errors() const {

@@ -388,7 +388,9 @@ bool Connection::quiet() const {
   for (int end = 0; end < 2; ++end) {
     const std::size_t i = static_cast<std::size_t>(end);
     if (!pipes_[i].on_the_way.empty() && carries(end)) return false;
-    if (pipes_[i].unread_bytes() > 0) return false;
+    const End& reader = ends_[1 - i];
+    const bool anybody = reader.process != nullptr && !reader.closed && !reader.broken;
+    if (anybody && pipes_[i].unread_bytes() > 0) return false;
   }
   return true;
 }

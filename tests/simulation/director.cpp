@@ -34,6 +34,8 @@ Node::MakeVerb verb_of(const Step& step, const std::string& peer) {
       return [](Resource& r) { return r.detach(); };
     case Do::offer:
       return [](Resource& r) { return r.offer(); };
+    case Do::grant:
+      return [](Resource& r) { return r.grant_offered(); };
     case Do::withdraw:
       return [](Resource& r) { return r.withdraw_offer(); };
     default:
@@ -66,6 +68,7 @@ void Director::carry_out(const Step& step) {
     case Do::invalidate:
     case Do::offer:
     case Do::withdraw:
+    case Do::grant:
       return operate(step);
     case Do::stop:
       return stop_cleanly(step.node, step);
@@ -100,20 +103,11 @@ void Director::operate(const Step& step) {
   if (step.what == Do::promote) wanted_ = step.node;
   if (step.what == Do::handover) wanted_ = other(step.node);
   if (step.what == Do::connect && step.has_word("discard")) cluster_.rules().discards(step.node);
-  const bool risky =
-      forced && node.status().role != Role::primary && cluster_.oracle().acknowledged() > 0;
+  if (forced && node.status().role != Role::primary) cluster_.rules().expect_force(step.node);
   auto verb = node.operate(to_text(step), verb_of(step, peer));
-  if (step.background && !risky) return;
-  // From the first moment in which it is Primary by force, it answers for its own history.
-  const auto ended = [&] {
-    const bool primary = node.running() && node.status().role == Role::primary;
-    if (risky && primary && !cluster_.rules().connected()) cluster_.rules().forced(step.node);
-    return verb->done || (risky && primary);
-  };
-  if (!cluster_.world().run_while_waiting(ended, verb_limit)) {
-    cluster_.world().violated("R11 a verb never ends", to_text(step));
-  }
-  if (!step.background) finish(step, verb);
+  if (step.background && !forced) return;
+  finish(step, verb);
+  if (forced) cluster_.rules().expect_force(-1);
 }
 
 void Director::finish(const Step& step, const std::shared_ptr<Verb>& verb) {
@@ -272,18 +266,22 @@ void Director::state(const Step& step) {
 
 // --- the end ---
 
+// Two histories, or two Primaries who refuse each other: the one that is not wanted yields.
 bool Director::resolve_split_brain() {
   Rules& rules = cluster_.rules();
-  if (!rules.split_brain()) return false;
-  const int loser = other(wanted_);
-  Step yield_step;
-  yield_step.what = Do::demote;
-  yield_step.node = loser;
-  yield_step.words = {"force"};
-  carry_out(yield_step);
-  yield_step.what = Do::connect;
-  yield_step.words = {"discard"};
-  carry_out(yield_step);
+  const bool two = cluster_.node(0).up() && cluster_.node(1).up() &&
+                   cluster_.node(0).status().role == Role::primary &&
+                   cluster_.node(1).status().role == Role::primary && !rules.connected();
+  if (!rules.split_brain() && !two) return false;
+  Step step;
+  step.what = Do::demote;
+  step.node = other(wanted_);
+  step.words = {"force"};
+  carry_out(step);
+  if (!rules.split_brain()) return true;
+  step.what = Do::connect;
+  step.words = {"discard"};
+  carry_out(step);
   return true;
 }
 
@@ -321,6 +319,17 @@ void Director::connect_and_attach() {
   }
 }
 
+void Director::demote_everybody() {
+  for (int number = 0; number < static_cast<int>(cluster_.nodes()); ++number) {
+    if (!cluster_.node(number).up()) continue;
+    Step step;
+    step.what = Do::demote;
+    step.node = number;
+    step.words = {"force"};
+    carry_out(step);
+  }
+}
+
 std::string Director::why_not_well() {
   std::string text = "60 s after all faults have stopped:";
   for (int number = 0; number < static_cast<int>(cluster_.nodes()); ++number) {
@@ -352,6 +361,11 @@ std::string Director::why_not_well() {
 // everything once nothing moves.
 void Director::prove_service() {
   World& world = cluster_.world();
+  // Writes that a Secondary holds end first, with ENOSPC.
+  const auto idle = [&] { return cluster_.clients_idle(); };
+  if (!world.run_while_waiting(idle, verb_limit)) {
+    return world.violated("liveness", "a client waits at the end");
+  }
   const std::uint64_t errors = cluster_.errors();
   const int primary = cluster_.rules().primary();
   Step step;
@@ -389,17 +403,22 @@ void Director::end_well() {
   for (int number = 0; number < static_cast<int>(cluster_.nodes()); ++number) {
     Node& node = cluster_.node(number);
     for (std::uint32_t volume = 0; volume < node.volumes(); ++volume) {
-      node.data(volume).mend();
-      node.metadata(volume).mend();
+      for (SimDisk* disk : {&node.data(volume), &node.metadata(volume)}) {
+        disk->mend();
+        disk->set_model(cluster_.settings().disks[static_cast<std::size_t>(number)]);
+      }
     }
     node.process().pause(false);
     node.start();
   }
   const TimePoint deadline = world.now() + well_limit;
   bool well = false;
+  const TimePoint patience = world.now() + well_limit / 2;
   while (!well && !world.violation() && world.now() < deadline) {
     world.run_for(std::chrono::milliseconds(500));
     connect_and_attach();
+    // The wanted one may be the one whose data is older: then it, too, has to yield.
+    if (world.now() > patience && !cluster_.rules().connected()) demote_everybody();
     if (resolve_split_brain()) continue;
     well = promote_somebody() && cluster_.rules().both_up_to_date();
   }

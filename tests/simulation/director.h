@@ -30,6 +30,7 @@ class Director {
   bool promote_somebody();
   bool resolve_split_brain();
   void connect_and_attach();
+  void demote_everybody();
   std::string why_not_well();
   void prove_service();
 

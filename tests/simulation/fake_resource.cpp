@@ -55,6 +55,7 @@ class FakeResource final : public replication::Resource {
     co_return Result<>();
   }
 
+  void expect_down() override {}
   Task<Result<>> down() override {
     while (writing_) co_await moved_.wait();
     if (primary_) shared_.holder_ = -1;
@@ -108,7 +109,9 @@ class FakeResource final : public replication::Resource {
   }
 
   Task<Result<>> offer() override { co_return failure("not in this fake"); }
+  Task<Result<>> grant_offered() override { co_return failure("not in this fake"); }
   Task<Result<>> withdraw_offer() override { co_return failure("not in this fake"); }
+  Task<Result<>> grant_offered() override { co_return failure("not in this fake"); }
   Result<> tunnel(std::span<const std::byte> /*bytes*/) override {
     return failure("not in this fake");
   }

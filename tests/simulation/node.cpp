@@ -97,6 +97,11 @@ const replication::ResourceStatus& Node::status() {
   return status_;
 }
 
+const replication::ResourceStatus& Node::fresh_status() {
+  status_known_ = false;
+  return status();
+}
+
 bool Node::disks_idle() const {
   const auto idle = [](const auto& disk) { return disk->idle(); };
   return std::ranges::all_of(data_, idle) && std::ranges::all_of(metadata_, idle);

@@ -63,8 +63,10 @@ class Node final : replication::Disks,
   bool up() const { return up_; }  // Resource::up() has completed
   std::uint64_t incarnation() const { return incarnation_; }
   replication::Resource& resource() { return *resource_; }
-  // Fresh; from the last change when nothing was announced since.
+  // As of the last change that was announced.
   const replication::ResourceStatus& status();
+  // As the engine would answer now, announced or not.
+  const replication::ResourceStatus& fresh_status();
   // Something was announced since the last call.
   bool take_changed() { return std::exchange(changed_, false); }
 

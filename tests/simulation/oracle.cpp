@@ -30,7 +30,7 @@ std::vector<Oracle::Entry>& Oracle::history_of(Volume& volume, std::uint64_t cel
   std::int32_t& index = volume.index[cell];
   if (index < 0) {
     index = static_cast<std::int32_t>(volume.histories.size());
-    volume.histories.emplace_back().push_back({.write = 0, .observed = 0});
+    volume.histories.emplace_back().push_back({.value = 0, .write = 0, .observed = 0});
     volume.touched.push_back(cell);
   }
   return volume.histories[static_cast<std::size_t>(index)];
@@ -126,7 +126,7 @@ std::uint64_t Oracle::invoke_write(int node, std::uint32_t volume, std::uint64_t
     const std::uint64_t cell = cells.cell_at(at);
     auto& history = history_of(volumes_[volume], cell);
     prune(history);
-    history.push_back({.write = number});
+    history.push_back({.value = number, .write = number});
     at += cells.bytes_of(cell);
   }
   return number;
@@ -134,6 +134,9 @@ std::uint64_t Oracle::invoke_write(int node, std::uint32_t volume, std::uint64_t
 
 void Oracle::end_write(std::uint64_t write, Fate fate) {
   writes_[write].ended = ++now_;
+  for (const auto& [original, record] : seen_in_flight_) {
+    if (original == write) writes_[record].ended = now_;
+  }
   if (writes_[write].fate == Fate::in_flight) writes_[write].fate = fate;
 }
 
@@ -144,6 +147,12 @@ void Oracle::write_done(std::uint64_t write, NodeSet copies) {
   done.acknowledged = now_;
   done.copies |= copies;
   if (done.fua) done.durable |= copies;
+  for (const auto& [original, record] : seen_in_flight_) {
+    if (original != write) continue;
+    writes_[record].copies |= copies;
+    if (done.fua) writes_[record].durable |= copies;
+  }
+  std::erase_if(seen_in_flight_, [write](const auto& pair) { return pair.first == write; });
   ++acknowledged_;
 }
 
@@ -164,18 +173,27 @@ void Oracle::read_abandoned(std::uint64_t invoked) {
   std::erase(reads_open_, invoked);
 }
 
-void Oracle::note_observed(Entry& entry, std::uint64_t invoked, NodeSet copies) {
-  Write& write = writes_[entry.write];
+void Oracle::note_observed(Entry& entry, std::uint32_t volume, std::uint64_t cell,
+                           std::uint64_t invoked, NodeSet copies) {
   entry.observed = std::min(entry.observed, now_);
   if (invoked > entry.seen_from) {
     entry.seen_from = invoked;
     entry.seen_by = now_;
   }
-  if (write.fate == Fate::firm || entry.write == 0) return;
-  // Seen once, it has happened: it binds like an acknowledged write.
-  write.fate = Fate::firm;
-  write.acknowledged = now_;
-  write.copies |= copies;
+  const Write& write = writes_[entry.write];
+  if (write.fate == Fate::firm) return;
+  // Seen once, it has happened here: from now on it binds like an acknowledged write.
+  Write record = write;
+  record.volume = volume;
+  record.offset = volumes_[volume].cells.offset_of(cell);
+  record.length = volumes_[volume].cells.bytes_of(cell);
+  record.fate = Fate::firm;
+  record.acknowledged = now_;
+  record.copies = copies;
+  record.durable = 0;
+  if (write.fate == Fate::in_flight) seen_in_flight_.emplace_back(entry.write, writes_.size());
+  entry.write = writes_.size();
+  writes_.push_back(record);
 }
 
 std::optional<Finding> Oracle::judge(int node, std::uint32_t volume, std::uint64_t cell,
@@ -194,7 +212,7 @@ std::optional<Finding> Oracle::judge(int node, std::uint32_t volume, std::uint64
   const Entry* shown = nullptr;
   std::size_t matches = 0;
   for (const Entry& entry : *history) {
-    const bool same = *value == 0 ? writes_[entry.write].zero : entry.write == *value;
+    const bool same = *value == 0 ? writes_[entry.write].zero : entry.value == *value;
     if (!same) continue;
     shown = &entry;
     if (!may_show(*history, entry, node, invoked)) continue;
@@ -207,14 +225,16 @@ std::optional<Finding> Oracle::judge(int node, std::uint32_t volume, std::uint64
   }
   if (shown != nullptr) return explain(node, volume, cell, *history, *shown, invoked);
   if (*value < writes_.size() && *value != 0) {
-    return Finding{"R7 stale read", where + " shows " + describe(*value) + ", long overwritten"};
+    return Finding{
+        "R7 stale read",
+        where + " shows " + describe({.value = *value, .write = *value}) + ", long overwritten"};
   }
   return Finding{"R7 invented value", where + " shows a write that never was"};
 }
 
-std::string Oracle::describe(std::uint64_t write) const {
-  if (write == 0) return "the blank disk";
-  const Write& w = writes_[write];
+std::string Oracle::describe(const Entry& entry) const {
+  if (entry.value == 0) return "the blank disk";
+  const Write& w = writes_[entry.write];
   const char* fate = w.rolled_back               ? "rolled back"
                      : w.fate == Fate::firm      ? "acknowledged"
                      : w.fate == Fate::refused   ? "refused"
@@ -224,7 +244,7 @@ std::string Oracle::describe(std::uint64_t write) const {
   for (int node = 0; node < static_cast<int>(nodes_); ++node) {
     if (has(w.copies, node)) copies += node_name(node) + (has(w.durable, node) ? "+" : "");
   }
-  return fmt::format("#{} ({} via {}, {}+{}, {}{}{})", write, w.zero ? "zeroes" : "write",
+  return fmt::format("#{} ({} via {}, {}+{}, {}{}{})", entry.value, w.zero ? "zeroes" : "write",
                      node_name(w.node), w.offset, w.length, fate, copies.empty() ? "" : " on ",
                      copies);
 }
@@ -235,13 +255,13 @@ Finding Oracle::explain(int node, std::uint32_t volume, std::uint64_t cell,
   const Write& write = writes_[shown.write];
   std::string what =
       fmt::format("volume {} offset {} on node {} shows {}", volume,
-                  volumes_[volume].cells.offset_of(cell), node_name(node), describe(shown.write));
+                  volumes_[volume].cells.offset_of(cell), node_name(node), describe(shown));
   if (write.rolled_back) return {"R9 a discarded write came back", what};
   if (write.fate == Fate::refused) return {"R3 a refused write took effect", what};
   const Entry* over = superseder(history, shown, node, invoked);
   if (over == nullptr) return {"R3 histories were mixed", what};
   const Write& expected = writes_[over->write];
-  what += "; expected " + describe(over->write);
+  what += "; expected " + describe(*over);
   if (last_failure_ <= expected.acknowledged) return {"R7 stale read", what};
   if (expected.durable != 0) return {"R2 flushed write lost", what};
   return {"R1 acknowledged write lost", what};
@@ -262,7 +282,8 @@ std::optional<Finding> Oracle::read_done(int node, std::uint32_t volume, std::ui
     if (finding) return finding;
     if (matched != nullptr) {
       auto& history = history_of(volumes_[volume], cell);
-      note_observed(history[static_cast<std::size_t>(matched - history.data())], invoked, copies);
+      note_observed(history[static_cast<std::size_t>(matched - history.data())], volume, cell,
+                    invoked, copies);
     }
     done += bytes;
   }

@@ -72,7 +72,11 @@ class Oracle {
   // --- what happens to copies ---
   // A process died, a link was cut: from here on a missing write was lost, not served stale.
   void failure() { last_failure_ = ++now_; }
-  void power_cut(int node);
+  // `running`: nodes whose process is alive.
+  void power_cut(int node, NodeSet running);
+  // SIGKILL. A copy whose process has died does not lose anything, but who has lost his own half
+  // before it came to a resync cannot know any more whose is right: two failures.
+  void killed(int node);
   // SIGKILL under A and B: what was only received is gone. `read` shows the copy afterwards.
   void killed_before_writing(int node, const ReadCopy& read);
   // A forced promotion on `node` without contact.
@@ -88,8 +92,10 @@ class Oracle {
   // Notes that time has passed (order of events of the world among those of the clients).
   std::uint64_t tick() { return ++now_; }
 
-  // Rule 4: does this copy hold what a client may be shown? The first cell that does not.
-  std::optional<Finding> check_copy(int node, std::uint32_t volume, const ReadCopy& read) const;
+  // Rule 4: does the copy of `node` hold what a client may be shown by `as_node`? (The same, but in
+  // a fork.) The first cell that does not.
+  std::optional<Finding> check_copy(int node, int as_node, std::uint32_t volume,
+                                    const ReadCopy& read) const;
 
   std::uint64_t writes() const { return writes_.size() - 1; }
   std::uint64_t acknowledged() const { return acknowledged_; }
@@ -110,10 +116,14 @@ class Oracle {
     std::uint64_t acknowledged = never;
     NodeSet copies = 0;   // bound to have it
     NodeSet durable = 0;  // of those: a flush has covered it
+    NodeSet lost = 0;     // were bound, until a failure
     bool rolled_back = false;
   };
+  // A write as one cell knows it. A write that nobody acknowledged may have reached some cells and
+  // others not: a cell in which it was seen gets a record of its own that binds.
   struct Entry {
-    std::uint64_t write = 0;
+    std::uint64_t value = 0;         // what the cell shows: the number of the client's write
+    std::uint64_t write = 0;         // the record
     std::uint64_t observed = never;  // first time a read had returned it
     // The newest read that returned it.
     std::uint64_t seen_from = 0;
@@ -139,8 +149,9 @@ class Oracle {
   Finding explain(int node, std::uint32_t volume, std::uint64_t cell,
                   const std::vector<Entry>& history, const Entry& shown,
                   std::uint64_t invoked) const;
-  std::string describe(std::uint64_t write) const;
-  void note_observed(Entry& entry, std::uint64_t invoked, NodeSet copies);
+  std::string describe(const Entry& entry) const;
+  void note_observed(Entry& entry, std::uint32_t volume, std::uint64_t cell, std::uint64_t invoked,
+                     NodeSet copies);
   void prune(std::vector<Entry>& history) const;
   std::vector<Entry>& history_of(Volume& volume, std::uint64_t cell);
   const std::vector<Entry>* find_history(const Volume& volume, std::uint64_t cell) const;
@@ -150,6 +161,7 @@ class Oracle {
   const Entry* entry_of(std::uint64_t write, std::uint64_t cell) const;
   bool shows_anywhere(std::uint64_t write, int node) const;
   void lose(Write& write, int node);
+  void forget(Write& write);
 
   std::size_t nodes_;
   NodeSet all_;
@@ -159,6 +171,8 @@ class Oracle {
   std::uint64_t acknowledged_ = 0;
   std::uint64_t reads_checked_ = 0;
   std::uint64_t last_failure_ = 0;  // when a copy last lost something, for the name of the rule
+  // Records made for cells of writes that are still in flight: of which, and which.
+  std::vector<std::pair<std::uint64_t, std::uint64_t>> seen_in_flight_;
   bool forked_ = false;
   std::uint64_t forked_at_ = 0;
   std::vector<std::uint64_t> reads_open_;  // when they were invoked, oldest first

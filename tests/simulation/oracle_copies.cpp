@@ -13,15 +13,28 @@ namespace baton::sim {
 void Oracle::lose(Write& write, int node) {
   write.copies &= static_cast<NodeSet>(~bit(node));
   write.durable &= static_cast<NodeSet>(~bit(node));
+  write.lost |= bit(node);
   if (write.copies == 0) write.fate = Fate::unknown;
 }
 
-void Oracle::power_cut(int node) {
+void Oracle::forget(Write& write) {
+  write.copies = write.durable = 0;
+  write.fate = Fate::unknown;
+}
+
+void Oracle::killed(int node) {
   failure();
   for (Write& write : writes_) {
-    if (write.fate == Fate::firm && has(write.copies, node) && !has(write.durable, node)) {
-      lose(write, node);
-    }
+    if (write.fate == Fate::firm && write.lost != 0 && write.copies == bit(node)) forget(write);
+  }
+}
+
+void Oracle::power_cut(int node, NodeSet running) {
+  failure();
+  for (Write& write : writes_) {
+    if (write.fate != Fate::firm || !has(write.copies, node) || has(write.durable, node)) continue;
+    lose(write, node);
+    if (write.fate == Fate::firm && (write.copies & running) == 0) forget(write);
   }
 }
 
@@ -35,7 +48,7 @@ void Oracle::killed_before_writing(int node, const ReadCopy& read) {
   }
 }
 
-// Does the copy show the write wherever nothing newer has taken its place?
+// Does the copy show the write, or something newer, in every cell? When in doubt it does not.
 bool Oracle::present(std::uint64_t number, int node, const ReadCopy& read) const {
   const Write& write = writes_[number];
   const Volume& volume = volumes_[write.volume];
@@ -45,14 +58,12 @@ bool Oracle::present(std::uint64_t number, int node, const ReadCopy& read) const
     const std::uint64_t bytes = volume.cells.bytes_of(cell);
     const std::span content = std::span(buffer).first(bytes);
     const Entry* entry = entry_of(number, cell);
-    const bool visible = entry != nullptr && superseder(*find_history(volume, cell), *entry,
-                                                        write.node, now_) == nullptr;
-    if (visible) {
-      read(node, write.volume, at, content);
-      const auto value = volume.cells.decode(cell, content);
-      // A later write, still unanswered, may lie over it already.
-      if (!value || (write.zero ? *value != 0 : *value < number)) return false;
-    }
+    read(node, write.volume, at, content);
+    const auto value = volume.cells.decode(cell, content);
+    // No entry: forgotten, because what took its place is durable on every copy.
+    const bool shown =
+        value && (*value == 0 ? write.zero : entry != nullptr && *value >= entry->value);
+    if (entry != nullptr && !shown) return false;
     at += bytes;
   }
   return true;
@@ -128,21 +139,23 @@ std::optional<Finding> Oracle::all_agree(std::uint64_t told_at, int discarded) {
     if (write.fate != Fate::firm || write.rolled_back || write.copies == all_) continue;
     const NodeSet added = static_cast<NodeSet>(all_ & ~write.copies);
     write.copies = all_;
+    write.lost = 0;
     if (write.acknowledged < told_at) write.durable |= added;
   }
   return finding;
 }
 
-std::optional<Finding> Oracle::check_copy(int node, std::uint32_t volume,
+std::optional<Finding> Oracle::check_copy(int node, int as_node, std::uint32_t volume,
                                           const ReadCopy& read) const {
   const Volume& v = volumes_[volume];
   std::array<std::byte, sector_bytes> buffer;
   for (const std::uint64_t cell : v.touched) {
     const std::span content = std::span(buffer).first(v.cells.bytes_of(cell));
     read(node, volume, v.cells.offset_of(cell), content);
-    auto finding = judge(node, volume, cell, content, now_, nullptr);
+    auto finding = judge(as_node, volume, cell, content, now_, nullptr);
     if (finding)
-      return Finding{"R4 a copy claims UpToDate and is not", finding->rule + ": " + finding->what};
+      return Finding{"R4 a copy claims UpToDate and is not",
+                     "copy of " + node_name(node) + ", " + finding->rule + ": " + finding->what};
   }
   return {};
 }

@@ -6,6 +6,7 @@
 #include <span>
 #include <string_view>
 
+#include "base/assert.h"
 #include "base/clock.h"
 #include "base/hash.h"
 
@@ -33,6 +34,7 @@ class Prng {
   std::uint64_t below(std::uint64_t bound) { return next() % bound; }
   // Both ends included.
   std::uint64_t between(std::uint64_t low, std::uint64_t high) {
+    BATON_ASSERT(low <= high, "a range in order; else the difference wraps");
     return low + below(high - low + 1);
   }
   bool percent(std::uint64_t chance) { return below(100) < chance; }

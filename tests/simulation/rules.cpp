@@ -67,7 +67,8 @@ void Rules::look_at(Node& node) {
     for (const auto& volume : connection.peer_devices) {
       const bool good = connected && volume.peer_disk_state == DiskState::up_to_date;
       seen.steady &= good && volume.replication_state == ReplicationState::established;
-      if (good) seen.copies[volume.volume] |= bit(peer);
+      if (good && volume.replication_state != ReplicationState::off)
+        seen.copies[volume.volume] |= bit(peer);
     }
   }
 }
@@ -75,6 +76,7 @@ void Rules::look_at(Node& node) {
 NodeSet Rules::up_to_date_copies(int node, std::uint32_t volume) {
   // Asked in the middle of a turn: what was announced a moment ago counts.
   Node& asked = *nodes_[static_cast<std::size_t>(node)];
+  asked.fresh_status();
   look_at(asked);
   const NodeSet said = seen_[static_cast<std::size_t>(node)].copies[volume];
   // Under A the peer may lack what was acknowledged; nobody promised more.
@@ -98,9 +100,13 @@ void Rules::write_acknowledged(int node, std::uint64_t invoked) {
   newest_epoch_ = seen.epoch;
 }
 
-void Rules::forced(int node) {
-  oracle_.forked(node, read_copy());
-  agreed_ = false;
+void Rules::check_forced() {
+  if (forcing_ < 0 || !seen_[static_cast<std::size_t>(forcing_)].primary) return;
+  if (!connected() && oracle_.acknowledged() > 0) {
+    oracle_.forked(forcing_, read_copy());
+    agreed_ = false;
+  }
+  forcing_ = -1;
 }
 
 int Rules::primary() const {
@@ -142,6 +148,7 @@ void Rules::after_step() {
     for (Seen& seen : seen_) {
       if (seen.primary) seen.last_primary = oracle_.tick();
     }
+    check_forced();
     check_single_primary();
     check_agreement();
     check_claims(true);
@@ -232,6 +239,16 @@ bool Rules::claim_counts(int node, std::uint32_t volume) const {
   return !own.connected;
 }
 
+// After a fork a copy that follows a holder is measured by the holder's history.
+int Rules::whose_history(int node) const {
+  const Seen& own = seen_[static_cast<std::size_t>(node)];
+  if (own.primary || !own.connected) return node;
+  for (std::size_t i = 0; i < seen_.size(); ++i) {
+    if (seen_[i].primary && seen_[i].connected) return static_cast<int>(i);
+  }
+  return node;
+}
+
 void Rules::check_claims(bool only_new) {
   const ReadCopy read = read_copy();
   for (auto& node : nodes_) {
@@ -245,7 +262,7 @@ void Rules::check_claims(bool only_new) {
       const bool may_lag =
           protocol_ != replication::Protocol::c && !seen_[static_cast<std::size_t>(number)].primary;
       if (may_lag && !(clients_idle() && net_.quiet() && node->disks_idle())) continue;
-      if (auto finding = oracle_.check_copy(number, volume, read)) {
+      if (auto finding = oracle_.check_copy(number, whose_history(number), volume, read)) {
         world_.violated(finding->rule, finding->what);
       }
     }

@@ -29,8 +29,9 @@ class Rules final : public Witness {
   // Everything that is otherwise looked at only now and then.
   void look_at_everything();
 
-  // The operator has forced `node` while no other was connected; called when it has succeeded.
-  void forced(int node);
+  // The operator forces `node` (-1: no more). If it becomes Primary without contact it answers for
+  // a history of its own from then on.
+  void expect_force(int node) { forcing_ = node; }
   // The operator has told `node` to give up its own data.
   void discards(int node) { discarding_ = node; }
 
@@ -57,6 +58,8 @@ class Rules final : public Witness {
     std::uint64_t epoch = 0;
   };
   void look_at(Node& node);
+  void check_forced();
+  int whose_history(int node) const;
   void check_single_primary();
   void check_split_brain_is_reported();
   void check_agreement();
@@ -79,6 +82,7 @@ class Rules final : public Witness {
   bool were_connected_ = false;
   TimePoint connected_since_;
   int discarding_ = -1;
+  int forcing_ = -1;
   std::uint64_t newest_epoch_ = 0;  // in which a write was acknowledged
   TimePoint two_primaries_since_ = TimePoint::never();
   std::uint64_t next_full_look_ = 0;

@@ -237,8 +237,7 @@ cut silence
 start A
 +1s promote A force
 heal
-wait-connected
-+5s wait
++5s wait    # both stop, and refuse each other until an operator has demoted one
 )"},
     // 21
     {.name = "grant-from-the-past", .script = R"(

@@ -11,7 +11,7 @@
 namespace baton::sim {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, Do>, 31> words = {{
+constexpr std::array<std::pair<std::string_view, Do>, 32> words = {{
     {"promote", Do::promote},
     {"demote", Do::demote},
     {"handover", Do::handover},
@@ -22,6 +22,7 @@ constexpr std::array<std::pair<std::string_view, Do>, 31> words = {{
     {"invalidate", Do::invalidate},
     {"offer", Do::offer},
     {"withdraw", Do::withdraw},
+    {"grant", Do::grant},
     {"stop", Do::stop},
     {"start", Do::start},
     {"burst", Do::burst},

@@ -33,6 +33,7 @@ enum class Do : std::uint8_t {
   invalidate,
   offer,
   withdraw,
+  grant,
   stop,   // a clean stop of the daemon
   start,  // the host and the daemon
   // clients

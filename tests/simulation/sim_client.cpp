@@ -49,7 +49,8 @@ void SimClient::disconnect() {
 
 // Everything a client does happens in a turn of the daemon it talks to.
 void SimClient::wake() {
-  if (node_.running()) node_.process().run_soon([this] { pump(); });
+  if (node_.running()) return node_.process().run_soon([this] { pump(); });
+  bursts_.clear();  // nobody listens
 }
 
 bool SimClient::connect() {
@@ -214,7 +215,10 @@ void SimClient::settle(Slot& slot) {
       return;
     }
     case Op::flush:
-      if (ok) oracle_.flush_done(volume_, slot.number, copies);
+      // A node that is not Primary has nothing to flush: its answer covers no write made elsewhere.
+      if (ok && node_.status().role == replication::Role::primary) {
+        oracle_.flush_done(volume_, slot.number, copies);
+      }
       return;
     default:
       break;

@@ -74,7 +74,7 @@ Result<std::unique_ptr<blockdev::BlockDevice>> SimDisk::open(Process& process) {
 
 Duration SimDisk::latency() {
   if (random_.permille(model_.slow_permille)) {
-    return random_.duration(model_.latency_max, model_.slow_max);
+    return random_.duration(model_.latency_max, std::max(model_.latency_max, model_.slow_max));
   }
   return random_.duration(model_.latency_min, model_.latency_max);
 }

@@ -38,8 +38,11 @@ SimNet::SimNet(World& world, std::size_t nodes, NetModel model)
 SimNet::~SimNet() = default;
 
 Duration SimNet::delay() {
-  if (random_.permille(model_.slow_permille)) {
-    return random_.duration(model_.delay_max, model_.slow_max);
+  if (world_.now() >= calm_until_ && random_.permille(model_.slow_permille)) {
+    // Not one after the other: a link on which every second packet is late by 200 ms carries
+    // nothing, and a resync over it tests nobody's patience but ours.
+    calm_until_ = world_.now() + model_.slow_max * 5;
+    return random_.duration(model_.delay_max, std::max(model_.delay_max, model_.slow_max));
   }
   return random_.duration(model_.delay_min, model_.delay_max);
 }

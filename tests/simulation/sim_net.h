@@ -92,6 +92,7 @@ class SimNet {
   std::vector<std::unique_ptr<Connection>> connections_;
   std::list<Arrival> arrivals_;
   std::uint64_t next_number_ = 1;
+  TimePoint calm_until_;  // no slow segment before
 };
 
 }  // namespace baton::sim

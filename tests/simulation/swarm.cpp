@@ -109,10 +109,7 @@ class Author {
       case 5:
         return restart();
       case 6:
-        if (classes_.handovers) {
-          verb(Do::handover, primary_);
-          primary_ = 1 - primary_;
-        }
+        if (classes_.handovers) hand_over();
         return;
       case 7:
         return change_roles();
@@ -136,6 +133,22 @@ class Author {
       default:
         if (random_.percent(50)) add(Do::wait_idle);
     }
+  }
+
+  // At once, or as the migration coordinator does it: offer, then the word, or the other's write.
+  void hand_over() {
+    if (random_.percent(60)) {
+      verb(Do::handover, primary_);
+      primary_ = 1 - primary_;
+      return;
+    }
+    verb(Do::offer, primary_);
+    const std::uint64_t kind = random_.below(4);
+    if (kind == 0) return verb(Do::withdraw, primary_);
+    if (kind == 1) return verb(Do::grant, primary_);
+    if (kind == 2) add(Do::burst, 1 - primary_).numbers = {{"requests", 5}, {"reads", 0}};
+    if (kind == 3) verb(Do::handover, 1 - primary_);
+    primary_ = 1 - primary_;
   }
 
   void kill(int node) {
@@ -241,10 +254,12 @@ Settings swarm_settings(std::uint64_t seed) {
   }
   settings.clients_per_node = random.percent(80) ? 1 : 2;
   settings.auto_resume = random.percent(70);
-  settings.net.buffer_bytes = std::size_t{1024} << random.below(10);
   settings.net.segment_max = std::size_t{16} << random.below(13);
   settings.net.delay_max = microseconds(std::uint64_t{50} << random.below(8));
   settings.net.delay_min = settings.net.delay_max / 10;
+  // At least 10 MB/s: on slower links the resync window does not get through within the timeout.
+  const auto delay_us = static_cast<std::size_t>(settings.net.delay_max.count() / 1000);
+  settings.net.buffer_bytes = (delay_us * 10 + 512) << random.below(8);
   settings.net.slow_permille = random.percent(70) ? 0 : random.below(50);
   for (DiskModel& disk : settings.disks) {
     disk.latency_max = microseconds(std::uint64_t{20} << random.below(9));

@@ -52,7 +52,9 @@ void CrashDisk::carry_out(std::size_t index, Rng* rng) {
   if (failing_) {
     if (rng != nullptr && request.op == blockdev::Op::write) {
       apply_perhaps(visible_, request.offset, {request.data, request.length}, *rng);
-      durable_ = visible_;
+      const auto now = std::span(visible_).subspan(request.offset, request.length);
+      unflushed_.push_back(
+          {.offset = request.offset, .bytes = std::vector(now.begin(), now.end())});
     }
     request.error = IoError::io;
   } else {
@@ -107,14 +109,15 @@ DiskImage CrashDisk::after_power_cut(Rng& rng) const {
   return image;
 }
 
-DiskImage CrashDisk::after_kill(Rng& rng) const {
-  DiskImage image = visible_;
+std::unique_ptr<CrashDisk> CrashDisk::after_kill(Rng& rng) const {
+  auto successor = std::make_unique<CrashDisk>(durable_);
+  successor->visible_ = visible_;
+  successor->unflushed_ = unflushed_;
   for (const Waiting& waiting : waiting_) {
-    const blockdev::Request& request = *waiting.request;
-    if (request.op != blockdev::Op::write || rng() % 2 == 0) continue;
-    copy_to(image, request.offset, {request.data, request.length});
+    if (waiting.request->op != blockdev::Op::write || rng() % 2 == 0) continue;
+    successor->perform_now(waiting);
   }
-  return image;
+  return successor;
 }
 
 }  // namespace baton::tests

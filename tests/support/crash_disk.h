@@ -4,6 +4,7 @@
 // every write that no flush made durable, also those that are still waiting.
 #pragma once
 
+#include <memory>
 #include <random>
 #include <string>
 #include <vector>
@@ -38,8 +39,9 @@ class CrashDisk final : public blockdev::BlockDevice {
 
   // --- what a successor finds ---
   DiskImage after_power_cut(Rng& rng) const;
-  // The process was killed: completed writes are there, waiting ones perhaps.
-  DiskImage after_kill(Rng& rng) const;
+  // The process was killed: completed writes are there, waiting ones perhaps, and the cache is as
+  // volatile as before.
+  std::unique_ptr<CrashDisk> after_kill(Rng& rng) const;
   // Everything completed.
   const DiskImage& visible() const { return visible_; }
 

@@ -132,6 +132,11 @@ class Machine:
         self._wait_gone(timeout)
         self.close()
 
+    def wait_end(self, timeout=30):
+        """Returns when QEMU has ended by itself, as it does after `batonctl migrate` away from it."""
+        self._wait_gone(timeout)
+        self.close()
+
     def kill(self):
         """Ends QEMU at once, as a crash would, and forgets its sockets."""
         if self._process:

@@ -2,10 +2,10 @@
 // them: memory, and files with and without direct I/O, on a disk and on tmpfs.
 #include <sys/stat.h>
 
-#include <functional>
+#include <deque>
 
 #include "blockdev/memory_device.h"
-#include "rig.h"
+#include "tests/support/device_rig.h"
 
 namespace baton::blockdev {
 namespace {
@@ -111,6 +111,53 @@ TEST_P(Contract, a_long_unaligned_request_is_served_whole) {
   data.fill(9);
   ASSERT_EQ(rig_.write(*device_, 1, data.data(), data.size()), IoError::none);
   expect_bytes(1, data);
+}
+
+TEST_P(Contract, an_unaligned_write_survives_beside_others_in_its_block) {
+  constexpr std::uint64_t piece = 37;
+  constexpr std::size_t count = 200;
+  AlignedBytes expected(piece * count);
+  expected.fill(6);
+  std::deque<Request> requests(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    requests[i].op = Op::write;
+    requests[i].offset = i * piece;
+    requests[i].length = piece;
+    requests[i].data = expected.data() + i * piece;
+    rig_.submit(*device_, requests[i]);
+  }
+  rig_.drain();
+  for (const Request& request : requests) EXPECT_EQ(request.error, IoError::none);
+  expect_bytes(0, expected);
+}
+
+TEST_P(Contract, an_aligned_write_beside_an_unaligned_one_in_its_block_is_not_lost) {
+  AlignedBytes block(4096);
+  block.fill(7);
+  AlignedBytes piece(3);
+  piece.fill(8);
+  for (int round = 0; round < 50; ++round) {
+    // The unaligned one covers the end of the block before, and one byte of this block.
+    const std::uint64_t offset = 4096 * (1 + static_cast<std::uint64_t>(round));
+    Request unaligned;
+    unaligned.op = Op::write;
+    unaligned.offset = offset - 2;
+    unaligned.length = 3;
+    unaligned.data = piece.data();
+    Request aligned;
+    aligned.op = Op::write;
+    aligned.offset = offset;
+    aligned.length = 4096;
+    aligned.data = block.data();
+    rig_.submit(*device_, round % 2 == 0 ? unaligned : aligned);
+    rig_.submit(*device_, round % 2 == 0 ? aligned : unaligned);
+    rig_.drain();
+    AlignedBytes seen(4096);
+    ASSERT_EQ(rig_.read(*device_, offset, seen.data(), 4096), IoError::none);
+    ASSERT_EQ(std::memcmp(seen.data() + 1, block.data() + 1, 4095), 0);
+    ASSERT_EQ(rig_.read(*device_, offset - 2, seen.data(), 2), IoError::none);
+    ASSERT_EQ(std::memcmp(seen.data(), piece.data(), 2), 0);
+  }
 }
 
 TEST_P(Contract, nothing_completes_inside_submit) {

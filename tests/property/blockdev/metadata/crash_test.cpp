@@ -27,7 +27,7 @@ rc::Gen<CrashWorld::Step> any_step() {
                                                     {30, Kind::disk_steps},
                                                     {2, Kind::empty_log},
                                                     {1, Kind::power_cut},
-                                                    {1, Kind::kill}});
+                                                    {3, Kind::kill}});
   return rc::gen::build<CrashWorld::Step>(
       rc::gen::set(&CrashWorld::Step::kind, kind),
       rc::gen::set(&CrashWorld::Step::a, rc::gen::inRange<std::uint32_t>(0, 1000)),

@@ -31,7 +31,7 @@ CrashWorld::CrashWorld(std::uint64_t volume_size, std::size_t regions_limit, std
   const auto formatted =
       tests::run(loop, disk, Metadata::format(loop, disk, content_of(0, volume_size), slots));
   if (!*formatted) complain(formatted->error().message);
-  restart(disk.visible());
+  restart(std::make_unique<tests::CrashDisk>(disk.visible()));
 }
 
 void CrashWorld::complain(const std::string& what) {
@@ -86,7 +86,7 @@ void CrashWorld::carry_out(const Step& step) {
       scope_->spawn(empty_log(*this));
       break;
     case Kind::power_cut:
-      restart(disk_->after_power_cut(rng_));
+      restart(std::make_unique<tests::CrashDisk>(disk_->after_power_cut(rng_)));
       break;
     case Kind::kill:
       restart(disk_->after_kill(rng_));
@@ -269,10 +269,10 @@ void CrashWorld::check_blocks(Metadata& loaded, std::uint32_t slot) {
 
 // --- a new process ---
 
-void CrashWorld::restart(tests::DiskImage image) {
+void CrashWorld::restart(std::unique_ptr<tests::CrashDisk> disk) {
   scope_.reset();  // the kill: frames go where they stand
   store_.reset();
-  disk_ = std::make_unique<tests::CrashDisk>(std::move(image));
+  disk_ = std::move(disk);
   loop_ = std::make_unique<Loop>();
   scope_ = std::make_unique<Scope>(*loop_);
   disk_dead_ = false;

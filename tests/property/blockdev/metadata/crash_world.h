@@ -82,7 +82,7 @@ class CrashWorld {
   void check_superblock(const Metadata& loaded);
   void check_regions(const Metadata& loaded);
   void check_blocks(Metadata& loaded, std::uint32_t slot);
-  void restart(tests::DiskImage image);
+  void restart(std::unique_ptr<tests::CrashDisk> disk);
   void open();
   void complain(const std::string& what);
 

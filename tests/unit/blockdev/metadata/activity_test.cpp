@@ -151,6 +151,22 @@ TEST_F(ActivityLogTest, a_range_of_several_regions_is_granted_whole_and_in_turn)
   EXPECT_EQ(results[1], IoError::none);
 }
 
+TEST_F(ActivityLogTest, what_a_range_asks_for_does_not_leave_to_make_room_for_the_rest_of_it) {
+  make_with_limit(2);
+  use_once(1);
+  EXPECT_EQ(acquire(5), IoError::none);
+  all_clean();
+  Scope scope(loop);
+  scope.spawn(tests::keep_result(store->acquire(region_bytes, 2 * region_bytes), results[0]));
+  tests::settle(loop, *disk);
+  EXPECT_FALSE(results[0]);
+  EXPECT_TRUE(active(1));
+  release(5);
+  all_clean();
+  tests::settle(loop, *disk);
+  EXPECT_EQ(results[0], IoError::none);
+}
+
 TEST_F(ActivityLogTest, a_range_larger_than_the_log_is_refused_at_once) {
   make_with_limit(3);
   EXPECT_EQ(*run(store->acquire(0, 4 * region_bytes)), IoError::invalid);

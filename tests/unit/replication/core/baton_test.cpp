@@ -59,6 +59,21 @@ TEST(Baton, of_two_holders_that_both_wrote_neither_is_demoted) {
   EXPECT_FALSE(verdict.self_demoted);
 }
 
+TEST(Baton, of_two_holders_that_both_wrote_the_one_whose_data_stays_holds) {
+  BatonFacts alpha = node("alpha", 3, "alpha");
+  BatonFacts beta = node("beta", 3, "beta");
+  alpha.holding = beta.holding = alpha.wrote_alone = beta.wrote_alone = true;
+  alpha.role = Role::primary;
+  const Verdict given_up{"split-brain-discarded", Action::everything, Direction::self_to_peer, {}};
+  const Verdict mirrored{"split-brain-discarded", Action::everything, Direction::peer_to_self, {}};
+  const BatonVerdict at_alpha = assign_baton(alpha, beta, given_up);
+  EXPECT_EQ(at_alpha.row, "source-takes");
+  EXPECT_EQ(at_alpha.holder, "alpha");
+  EXPECT_EQ(at_alpha.epoch, 4U);
+  EXPECT_FALSE(at_alpha.self_demoted);
+  EXPECT_EQ(assign_baton(beta, alpha, mirrored).holder, "alpha");
+}
+
 TEST(Baton, equal_epochs_of_two_holders_end_with_one) {
   BatonFacts alpha = node("alpha", 5, "alpha");
   BatonFacts beta = node("beta", 5, "beta");
@@ -176,7 +191,8 @@ TEST(Restart, a_copy_is_only_consistent_until_somebody_vouches_for_it) {
   facts.has_lineage = facts.complete = true;
   EXPECT_EQ(state_after_restart(facts), DiskState::consistent);
   facts.last_holder = true;
-  EXPECT_EQ(state_after_restart(facts), DiskState::consistent) << "it crashed: the peer may be ahead";
+  EXPECT_EQ(state_after_restart(facts), DiskState::consistent)
+      << "it crashed: the peer may be ahead";
   facts.clean = true;
   EXPECT_EQ(state_after_restart(facts), DiskState::up_to_date) << "the last to leave, in order";
 }

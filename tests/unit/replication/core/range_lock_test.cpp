@@ -11,7 +11,9 @@
 namespace baton::replication {
 namespace {
 
-void count(RangeClaim& claim) { ++*static_cast<int*>(claim.context()); }
+void count(RangeClaim& claim) {
+  ++*static_cast<int*>(claim.context());
+}
 
 TEST(RangeLock, a_later_overlapping_write_waits_for_the_earlier) {
   RangeLock lock;
@@ -87,7 +89,8 @@ RC_GTEST_PROP(RangeLockProperty, exactly_the_claims_without_an_earlier_conflict_
     }
     for (std::size_t i = 0; i < claims.size(); ++i) {
       bool free = true;
-      for (std::size_t j = 0; j < i; ++j) free = free && !conflict(claims[i]->claim, claims[j]->claim);
+      for (std::size_t j = 0; j < i; ++j)
+        free = free && !conflict(claims[i]->claim, claims[j]->claim);
       RC_ASSERT(claims[i]->granted == free);
     }
   }

@@ -1,5 +1,5 @@
-// Goal: what is encoded is decoded the same; no bytes of a peer are believed unchecked; the bytes of
-// the protocol do not change by accident.
+// Goal: what is encoded is decoded the same; no bytes of a peer are believed unchecked; the bytes
+// of the protocol do not change by accident.
 #include "replication/wire/codec.h"
 
 #include <gtest/gtest.h>

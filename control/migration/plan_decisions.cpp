@@ -1,0 +1,144 @@
+// Where a row depends on what else is known: tables over the two QEMUs, the first row that holds
+// counts. The baton is at the source, at most offered, until a row here says `granting`.
+#include <array>
+
+#include "base/assert.h"
+#include "control/migration/plan_tables.h"
+
+namespace baton::control::migration {
+namespace {
+
+using S = State;
+using D = Decision;
+using Src = Source;
+using Dst = Destination;
+using From = SetOf<Source>;
+using To = SetOf<Destination>;
+constexpr RowKind go = RowKind::go;
+constexpr RowKind fail = RowKind::fail;
+constexpr RowKind noted = RowKind::noted;
+constexpr auto any = std::nullopt;
+
+constexpr From alive_again{Source::resumed, Source::failed};
+// It copies or serialises: its own verdict is still to come.
+constexpr From busy{Source::idle, Source::moving, Source::paused, Source::switching};
+constexpr From finished{Source::completed, Source::lost};
+constexpr To silent{Destination::fresh, Destination::listening};
+
+// clang-format off
+constexpr auto table = std::to_array<DecisionRow>({
+
+    {D::port, "destination_chose_the_port", {}, {}, true, S::locating, go},
+    {D::port, "port_was_given", {}, {}, false, S::starting, go},
+
+    // Whether the destination runs already makes no difference: a source that is neither paused nor
+    // done may have written before the offer was made, and then only its guest may go on.
+    // A QEMU that is told to go on and then fails resumes its guest by itself, and the offer harms
+    // nobody meanwhile. So the destination is not probed here: it would only lengthen the pause.
+    {D::may_switch, "switched_without_us", Src::completed, {}, any, D::outcome, go},
+    {D::may_switch, "cancelled_after_the_offer", {}, {}, true, S::withdrawing, fail},
+    {D::may_switch, "destination_lost_in_the_pause", {}, Dst::gone, any, S::withdrawing, fail},
+    {D::may_switch, "both_ready", Src::paused, {}, any, S::continuing, go},
+    {D::may_switch, "source_left_the_pause", {}, {}, any, S::withdrawing, fail},
+
+    // RESUME at the destination is the evidence for the coordinator's word; it comes only after the
+    // whole state has arrived. Which of two running guests goes on is then for the storage to say.
+    {D::outcome, "destination_runs", {}, Dst::resumed, any, S::granting, go},
+    // The destination was started with -S, or the guest was paused.
+    {D::outcome, "destination_complete", finished, Dst::loaded, any, S::granting, go},
+    {D::outcome, "source_runs_again_by_itself", alive_again, {}, any, S::withdrawing, fail},
+    {D::outcome, "destination_lost_in_the_switch", finished, Dst::gone, any, S::withdrawing, fail},
+    {D::outcome, "source_still_busy", busy, {}, any, S::switching, noted},
+    {D::outcome, "destination_still_busy", finished, silent, any, S::switching, noted},
+
+    {D::overdue, "destination_runs", {}, Dst::resumed, any, S::granting, go},
+    {D::overdue, "destination_complete", finished, Dst::loaded, any, S::granting, go},
+    {D::overdue, "switch_overdue", {}, {}, any, S::withdrawing, fail},
+
+    {D::found, "found_destination_running", {}, Dst::resumed, any, S::granting, go},
+    {D::found, "found_destination_complete", finished, Dst::loaded, any, S::granting, go},
+    {D::found, "found_unfinished", {}, {}, any, S::withdrawing, fail},
+
+    {D::granted, "destination_has_it_and_runs", {}, Dst::resumed, any, D::retire, go},
+    {D::granted, "destination_has_it_and_waits", {}, Dst::loaded, true,
+     S::starting_destination, go},
+    {D::granted, "destination_has_it_and_stays_paused", {}, Dst::loaded, false, D::retire, go},
+    // It has not written in its epoch as far as we know: the storage can still take it back.
+    {D::granted, "destination_lost_after_the_grant", {}, {}, any, S::withdrawing, fail},
+
+    {D::kept, "destination_wrote_first", {}, Dst::resumed, any, D::retire, go},
+    {D::kept, "destination_took_it_unheard", {}, silent, any, S::confirming, go},
+    {D::kept, "destination_wrote_and_is_gone", {}, {}, any, S::lost, fail},
+
+    // It completes once it has heard that the destination runs, and has its figures to tell then.
+    {D::retire, "source_still_finishing", busy, {}, any, S::finishing, go},
+    {D::retire, "source_out_of_reach", Src::lost, {}, any, S::moved, go},
+    {D::retire, "source_is_left_to_the_user", Src::completed, {}, false, S::moved, go},
+    {D::retire, "source_must_go", {}, {}, any, S::retiring, go},
+
+    {D::leave, "source_untouched", Src::idle, {}, any, S::stayed, go},
+    {D::leave, "source_lost", Src::lost, {}, any, S::stayed, go},
+    {D::leave, "source_stopped_for_good", Src::completed, {}, true, S::resuming, go},
+    {D::leave, "source_was_paused_before", Src::completed, {}, any, S::stayed, go},
+    {D::leave, "source_about_to_resume", Src::failed, {}, true, S::cancelling, go},
+    {D::leave, "source_goes_on", Src::failed, {}, any, S::stayed, go},
+    {D::leave, "source_still_migrates", {}, {}, any, S::cancelling, go},
+});
+// clang-format on
+
+bool flag(Decision decision, const Facts& facts, const PlanOptions& options) {
+  switch (decision) {
+    case D::port:
+      return options.ask_for_port;
+    case D::may_switch:
+      return facts.cancel_requested;
+    case D::granted:
+      return facts.guest_was_running;
+    case D::retire:
+      return options.quit_source;
+    case D::leave:
+      return facts.guest_was_running && (facts.source_stopped || facts.source == Source::completed);
+    default:
+      return false;
+  }
+}
+
+bool holds(const DecisionRow& row, Decision decision, const Facts& facts, bool flag_value) {
+  return row.decision == decision && (row.sources.empty() || row.sources.contains(facts.source)) &&
+         (row.destinations.empty() || row.destinations.contains(facts.destination)) &&
+         (!row.flag || *row.flag == flag_value);
+}
+
+}  // namespace
+
+std::span<const DecisionRow> decision_rows() {
+  return table;
+}
+
+const DecisionRow& decide(Decision decision, const Facts& facts, const PlanOptions& options) {
+  const bool flag_value = flag(decision, facts, options);
+  for (const DecisionRow& row : table) {
+    if (holds(row, decision, facts, flag_value)) return row;
+  }
+  BATON_ASSERT(false, "decision tables are complete: the exhaustive test tries every input");
+  return table.front();
+}
+
+std::string_view flag_of(Decision decision) {
+  switch (decision) {
+    case D::port:
+      return "the uri leaves the port open";
+    case D::may_switch:
+      return "cancelled";
+    case D::granted:
+      return "the guest was running";
+    case D::retire:
+      return "the source QEMU is to be quit";
+    case D::leave:
+      return "the guest was running and is stopped";
+    default:
+      return "";
+  }
+}
+
+}  // namespace baton::control::migration

@@ -1,0 +1,81 @@
+// Goal: in a steady state no request to a device allocates, whichever way it takes: aligned or not,
+// colliding or not, completing at once or in a blocked shard. Method: this program counts what it
+// asks of the heap.
+#include <deque>
+
+#include "tests/support/count_mallocs.h"
+#include "tests/support/device_rig.h"
+
+namespace baton::blockdev {
+namespace {
+
+constexpr std::uint64_t device_bytes = 4U << 20U;
+
+// One request of every sort and alignment, all in flight together, some in each other's way.
+class EveryRequest {
+ public:
+  EveryRequest() {
+    for (const std::uint64_t offset : {0U, 8192U, 5U, 8000U, 100001U}) {
+      for (const Op op : {Op::read, Op::write, Op::write_zeroes, Op::discard, Op::block_status,
+                          Op::flush, Op::prefetch}) {
+        Request& request = requests_.emplace_back();
+        request.op = op;
+        request.offset = offset;
+        request.length = op == Op::flush ? 0 : 8192;
+        request.data = data_.data();
+        request.extents = &extents_;
+        request.flags.fua = op == Op::write && offset == 5;
+      }
+    }
+  }
+  void run(Rig& rig, BlockDevice& device) {
+    for (Request& request : requests_) rig.submit(device, request);
+    rig.drain();
+    rig.order.clear();
+  }
+
+ private:
+  AlignedBytes data_{8192};
+  std::vector<Extent> extents_;
+  std::deque<Request> requests_;
+};
+
+void expect_no_allocation(Rig& rig, BlockDevice& device) {
+  constexpr int warm_up_rounds = 50;
+  constexpr int rounds = 200;
+  EveryRequest requests;
+  for (int i = 0; i < warm_up_rounds; ++i) requests.run(rig, device);
+  const std::uint64_t before = tests::mallocs();
+  for (int i = 0; i < rounds; ++i) requests.run(rig, device);
+  EXPECT_EQ(tests::mallocs() - before, 0U) << "in " << rounds << " rounds";
+}
+
+void check_file(const std::string& folder, bool direct) {
+  const ScratchPath path(folder);
+  ASSERT_TRUE(create_sparse_file(path.str(), device_bytes));
+  Rig rig;
+  FileOptions options;
+  options.direct = direct;
+  auto device = open_file_device(*rig.ring, rig.shard.buffers(), path.str(), options);
+  ASSERT_TRUE(device);
+  expect_no_allocation(rig, **device);
+}
+
+TEST(SteadyState, the_counter_counts) {
+  const std::uint64_t before = tests::mallocs();
+  const auto one = std::make_unique<AlignedBytes>(1);
+  EXPECT_EQ(tests::mallocs() - before, 2U);
+}
+
+TEST(SteadyState, direct_file_allocates_nothing) {
+  check_file(testing::TempDir(), true);
+}
+TEST(SteadyState, cached_file_allocates_nothing) {
+  check_file(testing::TempDir(), false);
+}
+TEST(SteadyState, file_on_tmpfs_allocates_nothing) {
+  check_file("/dev/shm", true);
+}
+
+}  // namespace
+}  // namespace baton::blockdev
