@@ -35,8 +35,8 @@ struct Caught {
   std::uint64_t seeds = 0;
 };
 
-// The first seed in which the rule that the lie breaks says so by name. A lie may break another rule
-// in an earlier seed.
+// The first seed in which the rule that the lie breaks says so by name. A lie may break another
+// rule in an earlier seed.
 Caught catch_lie(Lie lie, const std::string& rule, std::uint64_t seeds) {
   for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
     FakeFactory factory(lie);
