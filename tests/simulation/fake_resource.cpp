@@ -249,10 +249,9 @@ Task<> FakeResource::come_together() {
     peer->changed();
     co_return;
   }
+  // When in doubt the other one: it has lived through what this one slept through.
   const bool mine_is_newer = primary_ || shared_.wrote_alone_[index()] ||
-                             (shared_.behind_[1 - index()] && !shared_.behind_[index()]) ||
-                             (!peer->primary_ && !shared_.wrote_alone_[1 - index()] &&
-                              !shared_.behind_[index()] && node_ == 0);
+                             (shared_.behind_[1 - index()] && !shared_.behind_[index()]);
   FakeResource& source = mine_is_newer ? *this : *peer;
   FakeResource& target = mine_is_newer ? *peer : *this;
   source.scope_.spawn(source.copy_everything(target));
@@ -353,6 +352,10 @@ Task<> FakeResource::serve_write(std::uint32_t volume, Request& request) {
     co_return;
   }
   while (writing_) co_await moved_.wait();
+  if (may && !primary_ && shared_.lie_ != Lie::two_writers) {
+    request.error = IoError::not_permitted;  // demoted meanwhile
+    co_return;
+  }
   writing_ = true;
   auto call = std::make_shared<RemoteCall>();
   call->op = request.op == Op::discard ? Op::write_zeroes : request.op;

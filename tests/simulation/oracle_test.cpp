@@ -4,6 +4,9 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <utility>
+#include <vector>
+
 #include "tests/simulation/fake_resource.h"
 #include "tests/simulation/run.h"
 
@@ -19,6 +22,7 @@ Plan plan_for_fake(std::uint64_t seed) {
       case Do::cut:
       case Do::heal:
       case Do::corrupt:
+      case Do::connect:
       case Do::disconnect:
       case Do::pause:
       case Do::resume:
@@ -28,6 +32,22 @@ Plan plan_for_fake(std::uint64_t seed) {
     }
   });
   return plan;
+}
+
+// What a right engine does and the fake does not, so that it would be a lie: the fake takes a
+// forced promotion at its word even while the other node could be asked (only the first one, of a
+// pair without data, is left), and keeps in memory which copy is newer, and does
+// not put right what a slow disk finishes out of turn. The engine itself is put
+// through all of it by the swarm (swarm_test.cpp).
+void only_what_the_fake_can(Plan& plan) {
+  bool first = true;
+  std::erase_if(plan.script, [](const Step& step) {
+    return step.what == Do::kill || step.what == Do::power || step.what == Do::slow_disk;
+  });
+  for (Step& step : plan.script) {
+    if (step.what != Do::promote) continue;
+    if (!std::exchange(first, false)) std::erase(step.words, "force");
+  }
 }
 
 struct Caught {
@@ -51,7 +71,8 @@ Caught catch_lie(Lie lie, const std::string& rule, std::uint64_t seeds) {
 TEST(Oracle, has_nothing_to_say_against_a_resource_that_does_not_lie) {
   for (std::uint64_t seed = 1; seed <= 200; ++seed) {
     FakeFactory factory;
-    const Plan plan = plan_for_fake(seed);
+    Plan plan = plan_for_fake(seed);
+    only_what_the_fake_can(plan);
     const Outcome outcome = run(seed, plan, factory);
     ASSERT_FALSE(outcome.violation) << to_text(seed, outcome, 40) << to_text(plan.script);
   }
