@@ -37,6 +37,8 @@ struct Error {
   ExitCode exit_code = ExitCode::refused;
   // The sentence names a risk; the same call with the operator's confirmation would go ahead.
   bool needs_confirmation = false;
+  // What stands in the way goes away by itself, as a rule within a second.
+  bool try_again = false;
 };
 
 template <class T = void>

@@ -90,7 +90,7 @@ Task<bool> Session::shake_hands() {
   terms_ = negotiation.terms();
   export_name_ = negotiation.export_name();  // before the client can know that it is in
   const bool sent = co_await send(negotiation.replies());
-  co_return sent && negotiation.state() == Negotiation::State::transmission;
+  co_return sent&& negotiation.state() == Negotiation::State::transmission;
 }
 
 Task<bool> Session::send(std::vector<std::byte>& replies) {

@@ -79,10 +79,13 @@ Result<> take_lock(const BackingFile& file) {
     lock.l_len = 3;
     if (fcntl(file.fd, F_OFD_SETLK, &lock) == 0) continue;
     if (errno == EAGAIN || errno == EACCES) {
-      return failure(
+      Error held{
           fmt::format("cannot use the disk {}: another process holds it (a running batond, or a "
                       "QEMU program that opened the image itself); stop that process first",
-                      file.path));
+                      file.path)};
+      // A killed daemon's requests hold the file until they are over.
+      held.try_again = true;
+      return std::unexpected(std::move(held));
     }
     return failure(fmt::format("cannot lock the disk {}: {}", file.path, std::strerror(errno)));
   }

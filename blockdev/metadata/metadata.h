@@ -73,9 +73,9 @@ class Metadata {
   static Task<Result<>> format(Loop& loop, BlockDevice& device, Superblock initial,
                                std::uint32_t slots);
 
-  // Reads and checks everything, writes nothing, and flushes, so that what a killed predecessor left
-  // in the disk's cache is durable too. A torn or corrupt superblock copy falls back to
-  // the other one; with no good copy, or one that a newer version wrote, it fails. A damaged bitmap
+  // Reads and checks everything, writes nothing, and flushes, so that what a killed predecessor
+  // left in the disk's cache is durable too. A torn or corrupt superblock copy falls back to the
+  // other one; with no good copy, or one that a newer version wrote, it fails. A damaged bitmap
   // page or activity log page is widened ("all of this may differ") and reported in `warnings`.
   // `device` outlives the result. The regions of the activity log are *not* turned into bits here:
   // see recovered_regions().

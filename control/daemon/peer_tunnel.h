@@ -31,8 +31,8 @@ enum class PeerService : std::uint8_t {
 
 class PeerTunnel;
 
-// One end of a conversation. Whoever has one closes it: destroying it tells nobody, and the other end
-// learns of it with its next line only.
+// One end of a conversation. Whoever has one closes it: destroying it tells nobody, and the other
+// end learns of it with its next line only.
 class PeerConversation final : public migration::QmpChannel {
  public:
   ~PeerConversation() override;

@@ -59,6 +59,11 @@ Task<> Coordinator::wait_for_events() {
   if (now >= next_poll_) poll_progress();
   // What was heard in the meantime counts first: a late timer is no evidence (rule 11).
   if (queue_.empty() && now >= deadline_) {
+    // A drain without end (a disk that hangs): rather a cancel that may be lost than none.
+    if (cancel_held_) {
+      release_held_cancel();
+      co_return;
+    }
     deadline_ = TimePoint::never();
     post(EventKind::deadline);
   }
@@ -99,12 +104,37 @@ void Coordinator::handle(const Pending& event) {
   observer_.migration_step(step, event.kind, event.detail);
   if (step.to != step.from) show_progress();
   for (const Action action : step.actions) begin(action);
+  if (cancel_held_ && !source_is_draining()) release_held_cancel();
+}
+
+// Between its STOP and pre-switchover.
+bool Coordinator::source_is_draining() const {
+  return plan_.facts().source == Source::moving && plan_.facts().source_stopped;
+}
+
+void Coordinator::release_held_cancel() {
+  cancel_held_ = false;
+  if (plan_.state() != State::cancelling) return;  // it failed by itself meanwhile
+  submit(Action::source_cancel);
+  rearm_deadline();
 }
 
 void Coordinator::begin(Action action) {
   if (is_storage(action)) return begin_storage(action);
   // The last look at QEMU's figures, before it quits with them.
   if (action == Action::source_quit) poll_progress();
+  // A migrate_cancel that QEMU 7.2 executes just when its drain ends is lost, and with it the
+  // guest: migration_maybe_pause() has looked for a cancel already, gives up the lock, and then
+  // waits for a migrate-continue that `cancelling` does not take. The lock is held during the
+  // drain, so that very moment is when a cancel sent meanwhile comes to its turn.
+  if (action == Action::source_cancel && source_is_draining()) {
+    cancel_held_ = true;
+    return;
+  }
+  submit(action);
+}
+
+void Coordinator::submit(Action action) {
   const QmpCommand command = command_of(action, options_.uri.text());
   const bool source = command.side == Side::source;
   QmpSession& session = source ? source_ : destination_;

@@ -82,6 +82,9 @@ class Coordinator final : QmpListener {
   void handle(const Pending& event);
   void begin(Action action);
   void begin_storage(Action action);
+  void submit(Action action);
+  bool source_is_draining() const;
+  void release_held_cancel();
   void rearm_deadline();
   void poll_progress();
   void show_progress();
@@ -103,6 +106,7 @@ class Coordinator final : QmpListener {
   Plan plan_;
   QmpSession source_;
   QmpSession destination_;
+  bool cancel_held_ = false;  // until the source has drained
   Awaited awaited_source_;
   Awaited awaited_destination_;
 

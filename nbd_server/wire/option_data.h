@@ -48,7 +48,7 @@ class OptionData {
     Number value{};
     const std::string_view taken = bytes(sizeof value);
     if (!ok_) return 0;
-    std::memcpy(&value, taken.data(), sizeof value);
+    std::memcpy(&value, taken.data(), taken.size());
     return value;
   }
 

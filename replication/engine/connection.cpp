@@ -122,7 +122,9 @@ Task<> Engine::run_link(Link link, bool dialled) {
   co_await session.sender_.stop();
   co_await session.scope().join();
   bytes_replicated_before_ += session.bytes_sent();
-  if (!session.established_ && session.fault() != last_error_) {
+  // A link that merely ended says nothing new where a reason is known.
+  const bool says_more = session.fault_is_a_reason_ || last_error_.empty();
+  if (!session.established_ && says_more && session.fault() != last_error_) {
     last_error_ = session.fault();
     log(Journal::Level::notice, fmt::format("no session with {}: {}", peer_name_, session.fault()));
   }
@@ -167,8 +169,8 @@ Task<> Engine::session_ended(Session& session) {
   }
   session.lose_everything();
   peer_offers_ = false;
-  // An offer belongs to its session: the peer has forgotten it, and a grant in a later session would
-  // come from somebody who does not know what was written in between.
+  // An offer belongs to its session: the peer has forgotten it, and a grant in a later session
+  // would come from somebody who does not know what was written in between.
   void_offer("the connection to the other node was lost");
   if (!answer_) answer_ = failure("the connection to the other node was lost");
   answered_.notify_all();

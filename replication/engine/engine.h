@@ -125,7 +125,7 @@ class Engine final : public Resource {
   Task<Result<>> start_fresh();
   Task<Result<>> ask_peer_for_baton(bool first_write);
   Task<Result<>> give_baton(bool primary);
-  Task<Result<>> quiesce();
+  Task<Result<>> quiesce(bool announce);
   Task<bool> wait_drained(TimePoint deadline);
   Task<> give_baton_to_peer(bool primary);
   Task<> take_granted(wire::Header header, Session& session);

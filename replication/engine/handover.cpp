@@ -32,8 +32,10 @@ Task<bool> Engine::wait_drained(TimePoint deadline) {
   co_return true;
 }
 
-// Steps 1 and 2. On failure admission stays stopped; the caller lets it go on.
-Task<Result<>> Engine::quiesce() {
+// Steps 1 and 2. On failure admission stays stopped; the caller lets it go on. With `announce` the
+// peer hears of the offer before the flush: its answer then says that it knows. Else its guest's
+// first write, which comes by another way, could be there before the offer and be refused.
+Task<Result<>> Engine::quiesce(bool announce) {
   quiescing_ = true;
   update_gate();
   const bool drained = co_await wait_drained(env_.clock.now() + config_.timeout);
@@ -43,6 +45,7 @@ Task<Result<>> Engine::quiesce() {
                     "changed",
                     config_.name));
   }
+  if (announce && replicating() != nullptr) session_->tell({}, Type::offer);
   for (auto& volume : volumes_) {
     const IoError flushed = co_await volume->flush_copies(false);
     if (flushed != IoError::none) {
@@ -78,7 +81,7 @@ Task<Result<>> Engine::give_baton(bool primary) {
   const bool offered = offering_;
   if (!offered) {
     quiesce_reason_ = "the baton is being handed to the other node";
-    Result<> quiet = co_await quiesce();
+    Result<> quiet = co_await quiesce(false);
     if (!quiet) {
       quiescing_ = false;
       update_gate();
@@ -239,8 +242,8 @@ void Engine::offered(bool open) {
 
 void Engine::asked_for_baton(const wire::Header& header, Session& session) {
   const bool first_write = (header.flags & flag_first_write) != 0;
-  // Asked before our GRANT had arrived there: it is the answer. A refusal would overtake the taking,
-  // and the client whose write asked would be told EPERM by a node that is about to hold.
+  // Asked before our GRANT had arrived there: it is the answer. A refusal would overtake the
+  // taking, and the client whose write asked would be told EPERM by a node that is about to hold.
   if (granted_away_ && header.number == session.id()) return;
   std::string why;
   if (header.number != session.id() || !replicating_) {
@@ -324,8 +327,9 @@ Task<Result<>> Engine::offer() {
         fmt::format("{} is already stopping its writes for another request", config_.name));
   }
   quiesce_reason_ = "the baton is offered to the other node";
-  Result<> quiet = co_await quiesce();
+  Result<> quiet = co_await quiesce(true);
   if (!quiet || session_ == nullptr || !replicating_) {
+    if (replicating() != nullptr) session_->tell({}, Type::offer_void);
     quiescing_ = false;
     update_gate();
     gate_changed_.notify_all();
@@ -334,6 +338,7 @@ Task<Result<>> Engine::offer() {
         fmt::format("the link to {} was lost; {} goes on here", peer_name_, config_.name));
   }
   offering_ = true;
+  // Once more: somebody's write there may have asked too early, and the refusal ended the first.
   session_->tell({}, Type::offer);
   gate_changed_.notify_all();  // a write that is held already decides at once
   changed();

@@ -35,6 +35,13 @@ void Session::refuse(const std::string& reason) {
        std::as_bytes(std::span(reason.data(), std::min<std::size_t>(reason.size(), 1000))));
 }
 
+// The link is gone without a word of the peer's: says less than any reason given before.
+void Session::note_loss() {
+  if (!fault_.empty()) return;
+  fault_ = receiver_.fault();
+  fault_is_a_reason_ = false;
+}
+
 void Session::send(SentWrite& write, Type type) {
   write.number = next_number_++;
   write.sent_at = engine_.env().clock.now();
@@ -272,7 +279,7 @@ Task<> Session::run() {
   while (!dropped_) {
     const bool came = co_await receiver_.next(message);
     if (!came) {
-      if (fault_.empty()) fault_ = receiver_.fault();
+      note_loss();
       break;
     }
     heard_at_ = engine_.env().clock.now();

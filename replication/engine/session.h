@@ -85,6 +85,7 @@ class Session {
 
  private:
   friend class Engine;
+  void note_loss();
   Task<bool> expect(wire::Type type, Incoming& message);
   Task<bool> exchange_hello();
   Task<bool> exchange_proof();
@@ -109,6 +110,7 @@ class Session {
   wire::State own_state_;
   wire::State peer_state_;
   blockdev::SessionStamp stamp_;
+  bool fault_is_a_reason_ = true;  // of a person's kind, not merely that the link is gone
   bool established_ = false;
   bool dropped_ = false;
 

@@ -28,7 +28,7 @@ bool older(const wire::StampState& own, const wire::StampState& confirmed_by_oth
 Task<bool> Session::expect(Type type, Incoming& message) {
   const bool came = co_await receiver_.next(message);
   if (!came) {
-    if (fault_.empty()) fault_ = receiver_.fault();
+    note_loss();
     co_return false;
   }
   if (message.type() == Type::goodbye) {
@@ -222,7 +222,7 @@ Task<bool> Session::exchange_bits() {
     Incoming message;
     const bool came = co_await receiver_.next(message);
     if (!came) {
-      if (fault_.empty()) fault_ = receiver_.fault();
+      note_loss();
       co_return false;
     }
     if (message.type() == Type::bits_end) co_return true;

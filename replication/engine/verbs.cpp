@@ -258,7 +258,7 @@ Task<Result<>> Engine::demote(bool force) {
     }
   }
   quiesce_reason_ = "this node is becoming Secondary";
-  Result<> quiet = co_await quiesce();
+  Result<> quiet = co_await quiesce(false);
   if (!quiet) {
     quiescing_ = false;
     update_gate();

@@ -22,6 +22,9 @@ constexpr std::size_t unflushed_notes = 16384;
 // busy.
 constexpr std::uint64_t zero_piece_bytes = 32U << 20U;
 
+// A killed process's disk requests end within milliseconds, on a very busy disk within seconds.
+constexpr Duration lock_patience = std::chrono::seconds(5);
+
 // Completes a request from the loop: never inside submit() (base/operation.h).
 Task<> complete_later(Loop& loop, Request& request, IoError error, const char* reason) {
   co_await Yield(loop);
@@ -59,6 +62,12 @@ Volume::~Volume() {
 
 Task<Result<>> Volume::attach() {
   Result<BackingStore> store = engine_.env().disks.open(index_);
+  // The requests of a daemon that was killed a moment ago must be over first: its lock says so.
+  const TimePoint patience = engine_.env().clock.now() + lock_patience;
+  while (!store && store.error().try_again && engine_.env().clock.now() < patience) {
+    co_await sleep_for(engine_.env().clock, std::chrono::milliseconds(50));
+    store = engine_.env().disks.open(index_);
+  }
   if (!store) co_return std::unexpected(store.error());
   std::vector<std::string> warnings;
   auto loaded = co_await blockdev::Metadata::load(engine_.env().loop, *store->metadata, warnings);

@@ -82,7 +82,7 @@ class Pair:
 
     def start_node(self, name):
         """Returns when it says that it is ready."""
-        command = [self.build_dir / "batond", *self.options(name)]
+        command = [self.build_dir / "batond", "--debug", *self.options(name)]
         if not self._outlive:
             command = ["setpriv", "--pdeathsig", "KILL", *command]
         with _ReadySocket(self.folder / f"{name}.notify") as ready, \

@@ -102,6 +102,11 @@ class Migrate(baton_test.TestCase):
             "memory being copied", mark)
         os.kill(self.pair.daemon_pid("beta"), signal.SIGSTOP)
         source.qmp.wait_event(lambda event: event.name == "STOP", 60, "the source's STOP", mark)
+        # The coordinator hears it by a connection of its own. What it does before it knows would be
+        # what QEMU may lose (docs/migration-coordinator.md).
+        baton_test.wait_for(
+            lambda: "source_guest_stopped" in self.pair.log("alpha").read_text(),
+            "the coordinator to have heard of the STOP", 60)
         return source, destination
 
     def go_on(self):
@@ -180,7 +185,7 @@ class Migrate(baton_test.TestCase):
                             "alpha", "--uri", "exec:true", status=2)
         with self.pair.machine("beta", self.guest_dir, writers=False) as running:
             running.qmp.execute("query-status")
-            self.assert_refuses(r"the QEMU on beta is in state .*; start one with -incoming defer",
+            self.assert_refuses(r"The QEMU on beta is in state .*; start one with -incoming defer",
                                 "alpha")
         self.pair.ctl("beta", "disconnect", "vm1")
         self.assert_refuses(r"not connected to beta", "alpha")

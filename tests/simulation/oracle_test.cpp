@@ -4,6 +4,9 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <utility>
+#include <vector>
+
 #include "tests/simulation/fake_resource.h"
 #include "tests/simulation/run.h"
 
@@ -19,6 +22,7 @@ Plan plan_for_fake(std::uint64_t seed) {
       case Do::cut:
       case Do::heal:
       case Do::corrupt:
+      case Do::connect:
       case Do::disconnect:
       case Do::pause:
       case Do::resume:
@@ -30,16 +34,36 @@ Plan plan_for_fake(std::uint64_t seed) {
   return plan;
 }
 
+// What a right engine does and the fake does not, so that it would be a lie: the fake takes a
+// forced promotion at its word even while the other node could be asked (only the first one, of a
+// pair without data, is left), and keeps in memory which copy is newer, and does
+// not put right what a slow disk finishes out of turn. The engine itself is put
+// through all of it by the swarm (swarm_test.cpp).
+void only_what_the_fake_can(Plan& plan) {
+  bool first = true;
+  std::erase_if(plan.script, [](const Step& step) {
+    return step.what == Do::kill || step.what == Do::power || step.what == Do::slow_disk;
+  });
+  for (Step& step : plan.script) {
+    if (step.what != Do::promote) continue;
+    if (!std::exchange(first, false)) std::erase(step.words, "force");
+  }
+}
+
 struct Caught {
   std::string rule;
   std::uint64_t seeds = 0;
 };
 
-Caught catch_lie(Lie lie, std::uint64_t seeds) {
+// The first seed in which the rule that the lie breaks says so by name. A lie may break another
+// rule in an earlier seed.
+Caught catch_lie(Lie lie, const std::string& rule, std::uint64_t seeds) {
   for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
     FakeFactory factory(lie);
     const Outcome outcome = run(seed, plan_for_fake(seed), factory);
-    if (outcome.violation) return {outcome.violation->rule, seed};
+    if (outcome.violation && outcome.violation->rule.starts_with(rule)) {
+      return {outcome.violation->rule, seed};
+    }
   }
   return {"", seeds};
 }
@@ -47,7 +71,8 @@ Caught catch_lie(Lie lie, std::uint64_t seeds) {
 TEST(Oracle, has_nothing_to_say_against_a_resource_that_does_not_lie) {
   for (std::uint64_t seed = 1; seed <= 200; ++seed) {
     FakeFactory factory;
-    const Plan plan = plan_for_fake(seed);
+    Plan plan = plan_for_fake(seed);
+    only_what_the_fake_can(plan);
     const Outcome outcome = run(seed, plan, factory);
     ASSERT_FALSE(outcome.violation) << to_text(seed, outcome, 40) << to_text(plan.script);
   }
@@ -62,7 +87,7 @@ struct Planted {
 class PlantedLie : public testing::TestWithParam<Planted> {};
 
 TEST_P(PlantedLie, is_caught) {
-  const Caught caught = catch_lie(GetParam().lie, 300);
+  const Caught caught = catch_lie(GetParam().lie, GetParam().rule, 300);
   EXPECT_TRUE(caught.rule.starts_with(GetParam().rule))
       << "caught by '" << caught.rule << "' after " << caught.seeds << " seeds";
 }

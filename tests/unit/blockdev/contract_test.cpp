@@ -180,6 +180,9 @@ TEST_P(Contract, a_request_without_length_completes_with_nothing_done) {
     EXPECT_EQ(rig_.perform(*device_, op, 17, 0), IoError::none) << name_of(op);
     EXPECT_EQ(rig_.perform(*device_, op, device_bytes, 0), IoError::none) << name_of(op);
   }
+  const auto found = extents(0, device_bytes);
+  ASSERT_EQ(found.size(), 1U);
+  EXPECT_TRUE(found[0].hole);
 }
 
 TEST_P(Contract, a_range_past_the_end_is_invalid_and_touches_nothing) {

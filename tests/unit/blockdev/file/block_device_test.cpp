@@ -8,6 +8,8 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 
+#include <fstream>
+
 #include "blockdev/file/backing_file.h"
 #include "tests/support/device_rig.h"
 
@@ -137,6 +139,36 @@ TEST_F(LoopDevice, a_device_all_of_data_is_one_extent) {
   ASSERT_EQ(extents.size(), 1U);
   EXPECT_EQ(extents[0].length, mebibyte);
   EXPECT_FALSE(extents[0].hole);
+}
+
+// Direct I/O leaves the data in the disk's own cache; what empties that is a flush command.
+TEST_F(LoopDevice, fua_and_flush_send_the_disk_a_flush) {
+  BlockDevice& device = open_device();
+  const auto flushes = [this] {
+    std::ifstream stat("/sys/block/" + path_.substr(std::strlen("/dev/")) + "/stat");
+    std::vector<std::uint64_t> fields;
+    for (std::uint64_t field = 0; stat >> field;) fields.push_back(field);
+    return fields.size() > 15 ? fields[15] : 0;  // Documentation/block/stat.rst: flush I/Os
+  };
+  AlignedBytes data(8192, 1);
+  Flags fua;
+  fua.fua = true;
+  struct Case {
+    Op op;
+    std::uint64_t offset;
+    std::size_t shift;
+  };
+  for (const auto& [op, offset, shift] :
+       {Case{Op::write, 0, 4095}, Case{Op::write, 0, 0}, Case{Op::write, 7, 0},
+        Case{Op::write_zeroes, 7, 0}, Case{Op::discard, 7, 0}}) {
+    const std::uint64_t before = flushes();
+    ASSERT_EQ(rig_.perform(device, op, offset, 4096, data.data() + shift, fua), IoError::none);
+    EXPECT_GT(flushes(), before) << name_of(op) << " at " << offset << " shift " << shift;
+  }
+  ASSERT_EQ(rig_.write(device, 0, data.data(), 4096), IoError::none);
+  const std::uint64_t before = flushes();
+  ASSERT_EQ(rig_.perform(device, Op::flush, 0, 0), IoError::none);
+  EXPECT_GT(flushes(), before);
 }
 
 // What lies below the loop device is what would survive a power cut: a write through the page cache

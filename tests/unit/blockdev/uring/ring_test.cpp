@@ -2,8 +2,10 @@
 // clearly why it cannot be had. Method: real files and the real kernel.
 #include "blockdev/uring/ring.h"
 
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <liburing.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sys/prctl.h>
@@ -16,6 +18,21 @@
 #include <thread>
 
 #include "tests/support/device_rig.h"
+
+namespace {
+int refusals = 0;  // how many more submissions the "kernel" refuses
+}  // namespace
+
+// In the place of liburing's, which it calls.
+extern "C" int io_uring_submit(io_uring* uring) {
+  if (refusals > 0) {
+    --refusals;
+    return -EAGAIN;
+  }
+  using Submit = int (*)(io_uring*);
+  static const auto real = reinterpret_cast<Submit>(dlsym(RTLD_NEXT, "io_uring_submit"));
+  return real(uring);
+}
 
 namespace baton::blockdev {
 namespace {
@@ -79,6 +96,26 @@ TEST_P(RingModes, more_requests_than_the_queue_holds_all_complete_once) {
     EXPECT_EQ(sync.result(), 0);
   }
   EXPECT_EQ(rig.ring->in_flight(), 0U);
+}
+
+// The kernel refuses while it is short of memory.
+TEST(Ring, what_the_kernel_refuses_goes_with_a_later_turn) {
+  RingOptions few;
+  few.entries = 4;
+  Rig rig(few);
+  const ScratchPath path;
+  const OpenFile file(path.str());
+  std::deque<Sync> syncs;
+  refusals = 20;
+  for (int i = 0; i < 100; ++i) {
+    ++rig.outstanding;
+    rig.ring->start(syncs.emplace_back(rig), RingIo::sync_data(file.fd()));
+  }
+  EXPECT_EQ(refusals, 0);
+  refusals = 20;  // and again when there is nothing but the retry to go on
+  rig.shard.run();
+  EXPECT_EQ(refusals, 0);
+  for (const Sync& sync : syncs) EXPECT_EQ(sync.completions, 1);
 }
 
 // fsync always completes on another thread, so nearly every one of these wakes a blocked shard. A
