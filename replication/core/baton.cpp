@@ -122,7 +122,7 @@ PromotionVerdict decide_promotion(const PromotionFacts& facts) {
             "the other node cannot be asked and may be Primary or have newer data: two writers or "
             "lost writes are possible"};
   }
-  if (facts.disk == DiskState::outdated) {
+  if (facts.disk == DiskState::outdated && !facts.connected) {
     if (may) return {"outdated-forced", A::take_alone, {}};
     return {"outdated", facts.force ? A::confirm : A::refuse,
             "this copy is known to lack newer writes: they would be lost"};

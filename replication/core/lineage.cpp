@@ -65,12 +65,18 @@ Direction equal_direction(const CopyFacts& self, const CopyFacts& peer, Protocol
     if (ours == theirs) return Direction::none;
     return ours ? Direction::self_to_peer : Direction::peer_to_self;
   };
+  // A copy that lived through or was stopped in order has all that was acknowledged in the
+  // generation; one that crashed may have lost what its disk had not flushed.
+  const auto sound = [protocol](const CopyFacts& copy) {
+    return protocol != Protocol::a && copy.arrival != Arrival::crashed;
+  };
   const bool self_lived = self.arrival == Arrival::lived_through;
   const bool peer_lived = peer.arrival == Arrival::lived_through;
   const Direction order[] = {
       pick(self.complete, peer.complete),
       pick(self.holder, peer.holder),
       protocol == Protocol::a ? pick(self.writer, peer.writer) : pick(self_lived, peer_lived),
+      pick(sound(self), sound(peer)),
       pick(self.epoch > peer.epoch, peer.epoch > self.epoch),
       pick(self.last_holder, peer.last_holder),
       pick(self.name < peer.name, peer.name < self.name),

@@ -82,6 +82,15 @@ void Engine::unblock_submission() {
 
 // Rule 8. Durable in every volume before any write in it completes.
 Task<bool> Engine::make_generation() {
+  // The new generation overrules every copy that lacks it, so nothing acknowledged before it may
+  // hang on this disk's cache: a power cut would take it back here, and then from the peer.
+  for (auto& volume : volumes_) {
+    if (!volume->attached() || volume->failed()) continue;
+    blockdev::Request flush;
+    flush.op = blockdev::Op::flush;
+    co_await perform(volume->disk(), flush);
+    if (flush.error != IoError::none) disk_failed(*volume, "a flush");
+  }
   const GenerationId id = env_.random.next_id();
   Lineage keep{slot_.base_id, slot_.told_id};
   append_generation(lineage_, id, blockdev::lineage_max, keep);

@@ -394,7 +394,9 @@ Task<Result<>> Engine::down() {
     if (error == IoError::none) error = co_await volume->metadata().empty_activity_log();
     clean = clean && error == IoError::none;
   }
-  clean_ = clean;
+  // A copy that crashed and has met nobody since may lack what the peer has: it stays one that
+  // crashed, however orderly it stops now.
+  clean_ = clean && !(has_peer() && arrival_ == Arrival::crashed);
   released_ = clean;
   role_ = Role::secondary;
   holding_ = false;

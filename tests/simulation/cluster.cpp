@@ -74,7 +74,10 @@ void Cluster::power_cut(int number, PowerLoss how) {
   node(number).power_cut(how);
   NodeSet running = 0;
   for (const auto& each : nodes_) {
-    if (each->running()) running |= bit(each->number());
+    // One that could not be reached has failed already, as far as this failure is concerned.
+    const int other = each->number();
+    const bool reached = net_.carries(number, other) && net_.carries(other, number);
+    if (each->running() && reached) running |= bit(other);
   }
   oracle_.power_cut(number, running);
 }

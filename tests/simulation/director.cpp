@@ -396,7 +396,9 @@ void Director::prove_service() {
   step.numbers = {{"requests", 20}, {"reads", 100}};
   carry_out(step);
   if (world.violation()) return;
-  if (!cluster_.clients_idle()) return world.violated("liveness", "a client waits at the end");
+  if (!world.run_while_waiting(idle, verb_limit)) {
+    return world.violated("liveness", "a client waits at the end");
+  }
   if (cluster_.errors() != errors) {
     return world.violated("liveness", "a client is refused at the end, when all is well");
   }

@@ -70,6 +70,8 @@ const Oracle::Entry* Oracle::superseder(const std::vector<Entry>& history, const
     if (write.invoked > known && known_by(other) <= invoked) return &other;
     // Once a read that began after `entry` was settled has returned another value, `entry` is gone.
     const bool same_content = write.zero && writes_[entry.write].zero;
+    // What was read on the other side of a fork says nothing on this one.
+    if (forked_ && other.seen_by > forked_at_ && other.seen_on != node) continue;
     if (!same_content && other.seen_from > known && other.seen_by <= invoked) return &other;
   }
   return nullptr;
@@ -173,12 +175,13 @@ void Oracle::read_abandoned(std::uint64_t invoked) {
   std::erase(reads_open_, invoked);
 }
 
-void Oracle::note_observed(Entry& entry, std::uint32_t volume, std::uint64_t cell,
+void Oracle::note_observed(Entry& entry, int node, std::uint32_t volume, std::uint64_t cell,
                            std::uint64_t invoked, NodeSet copies) {
   entry.observed = std::min(entry.observed, now_);
   if (invoked > entry.seen_from) {
     entry.seen_from = invoked;
     entry.seen_by = now_;
+    entry.seen_on = node;
   }
   const Write& write = writes_[entry.write];
   // An answer that was on its way when the copy it came from lost the write proves nothing now.
@@ -283,7 +286,7 @@ std::optional<Finding> Oracle::read_done(int node, std::uint32_t volume, std::ui
     if (finding) return finding;
     if (matched != nullptr) {
       auto& history = history_of(volumes_[volume], cell);
-      note_observed(history[static_cast<std::size_t>(matched - history.data())], volume, cell,
+      note_observed(history[static_cast<std::size_t>(matched - history.data())], node, volume, cell,
                     invoked, copies);
     }
     done += bytes;

@@ -130,6 +130,7 @@ class Oracle {
     // The newest read that returned it.
     std::uint64_t seen_from = 0;
     std::uint64_t seen_by = never;
+    int seen_on = -1;
   };
   struct Volume {
     Cells cells;
@@ -152,8 +153,8 @@ class Oracle {
                   const std::vector<Entry>& history, const Entry& shown,
                   std::uint64_t invoked) const;
   std::string describe(const Entry& entry) const;
-  void note_observed(Entry& entry, std::uint32_t volume, std::uint64_t cell, std::uint64_t invoked,
-                     NodeSet copies);
+  void note_observed(Entry& entry, int node, std::uint32_t volume, std::uint64_t cell,
+                     std::uint64_t invoked, NodeSet copies);
   void prune(std::vector<Entry>& history) const;
   std::vector<Entry>& history_of(Volume& volume, std::uint64_t cell);
   const std::vector<Entry>* find_history(const Volume& volume, std::uint64_t cell) const;

@@ -54,6 +54,7 @@ void Rules::look_at(Node& node) {
   const replication::ResourceStatus& status = node.status();
   seen.primary = status.role == Role::primary;
   seen.epoch = status.baton_epoch;
+  if (!status.baton_holder.empty()) seen.holder = status.baton_holder[0] - 'A';
   for (const auto& device : status.devices) {
     seen.claims[device.volume] = device.disk_state == DiskState::up_to_date;
     if (seen.claims[device.volume]) seen.copies[device.volume] |= bit(node.number());
@@ -249,11 +250,7 @@ bool Rules::claim_counts(int node, std::uint32_t volume) const {
 // After a fork a copy that follows a holder is measured by the holder's history.
 int Rules::whose_history(int node) const {
   const Seen& own = seen_[static_cast<std::size_t>(node)];
-  if (own.primary || !own.connected) return node;
-  for (std::size_t i = 0; i < seen_.size(); ++i) {
-    if (seen_[i].primary && seen_[i].connected) return static_cast<int>(i);
-  }
-  return node;
+  return own.primary || !own.connected || own.holder < 0 ? node : own.holder;
 }
 
 void Rules::check_claims(bool only_new) {

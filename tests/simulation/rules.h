@@ -56,6 +56,7 @@ class Rules final : public Witness {
     bool steady = false;             // every volume Established with an UpToDate peer
     std::uint64_t last_primary = 0;  // oracle's time
     std::uint64_t epoch = 0;
+    int holder = -1;  // as it knows
   };
   void look_at(Node& node);
   void check_forced();
