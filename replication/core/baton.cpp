@@ -122,13 +122,15 @@ PromotionVerdict decide_promotion(const PromotionFacts& facts) {
             "the other node cannot be asked and may be Primary or have newer data: two writers or "
             "lost writes are possible"};
   }
-  if (facts.disk == DiskState::outdated && !facts.connected) {
+  // Connected to a holder, and not UpToDate: the copy is being filled. A promotion, even a forced
+  // one, would make two holders of nodes that can talk (rule 3).
+  if (facts.connected) {
+    return {"sync-target", A::refuse, "this copy is still being filled; wait with wait-sync"};
+  }
+  if (facts.disk == DiskState::outdated) {
     if (may) return {"outdated-forced", A::take_alone, {}};
     return {"outdated", facts.force ? A::confirm : A::refuse,
             "this copy is known to lack newer writes: they would be lost"};
-  }
-  if (facts.connected) {
-    return {"sync-target", A::refuse, "this copy is still being filled; wait with wait-sync"};
   }
   if (may) return {"inconsistent-forced", A::take_alone, {}};
   return {"inconsistent", facts.force ? A::confirm : A::refuse,

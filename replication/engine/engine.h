@@ -148,6 +148,7 @@ class Engine final : public Resource {
   Lineage lineage_;
   Lineage towards_;
   Epoch epoch_;
+  std::uint64_t epoch_seen_ = 0;  // highest that any peer has named; the next one is above it
   blockdev::PeerSlot slot_;
   bool adopted_ = false;
   bool clean_ = false;

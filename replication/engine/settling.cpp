@@ -265,6 +265,7 @@ Task<bool> Session::settle() {
     co_return false;
   }
   peer_state_ = std::move(*state);
+  engine_.epoch_seen_ = std::max(engine_.epoch_seen_, peer_state_.epoch.number);
 
   came = co_await exchange_bits();
   if (!came) co_return false;

@@ -145,7 +145,8 @@ Task<Result<>> Engine::take_alone(bool force_generation) {
   // A holder in session with its peer only changes its role. A number that the peer has not been
   // told would make it refuse the next write.
   const bool held_in_session = holding_ && replicating_ && epoch_.holder == config_.self;
-  if (!held_in_session) epoch_ = {epoch_.number + 1, config_.self};
+  // One above the highest that either side has seen, also in a greeting that came to nothing.
+  if (!held_in_session) epoch_ = {std::max(epoch_.number, epoch_seen_) + 1, config_.self};
   if (force_generation) {
     // Forced on an incomplete copy: whatever it is, it is a history of its own (rule 8).
     append_generation(lineage_, env_.random.next_id(), blockdev::lineage_max,

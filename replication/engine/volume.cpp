@@ -392,7 +392,8 @@ Task<IoError> Volume::flush_copies(bool own_protocol) {
   unflushed_.flushed(peer_interval, [this](const UnflushedLog::Entry& entry) {
     if (entry.resync) bits().clear(entry.offset, entry.length);
   });
-  session->window_moved().notify_all();
+  // The session may have ended while the own disk was still flushing.
+  if (engine_.replicating() == session) session->window_moved().notify_all();
   metadata_->mark_clean(region_interval);
   co_return IoError::none;
 }

@@ -444,7 +444,12 @@ void Director::end_well() {
       continue;
     }
     if (resolve_split_brain()) continue;
-    well = promote_somebody() && cluster_.rules().both_up_to_date();
+    // What an operator began in the background, a handover say, ends first.
+    bool quiet = true;
+    for (int number = 0; number < static_cast<int>(cluster_.nodes()); ++number) {
+      quiet = quiet && cluster_.node(number).verbs_idle();
+    }
+    well = quiet && promote_somebody() && cluster_.rules().both_up_to_date();
   }
   for (auto& client : cluster_.clients()) client->stop();
   if (!world.violation() && !well) return world.violated("liveness", why_not_well());

@@ -85,6 +85,7 @@ class Node final : replication::Disks,
   // Starts a verb in the process's next turn. `make` is called there, on the resource.
   using MakeVerb = std::function<Task<Result<>>(replication::Resource&)>;
   std::shared_ptr<Verb> operate(std::string name, MakeVerb make);
+  bool verbs_idle() const { return verbs_running_.empty(); }
 
   // Clients of this node are told when their connection is lost, before the engine is gone.
   class Attached {

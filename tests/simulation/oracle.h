@@ -83,9 +83,11 @@ class Oracle {
   void forked(int node, const ReadCopy& read);
   bool is_forked() const { return forked_; }
   // All nodes are connected, and UpToDate at once. `told_at`: when they met; what was acknowledged
-  // before is durable on every copy. `discarded`: told by an operator to discard its data, or -1.
+  // before is durable on every copy. `discarded`: told by an operator to discard its data, or -1;
+  // `read` shows whether that was needed.
   // `binding`: from now on every copy is bound to have everything.
-  std::optional<Finding> all_agree(std::uint64_t told_at, int discarded, bool binding);
+  std::optional<Finding> all_agree(std::uint64_t told_at, int discarded, bool binding,
+                                   const ReadCopy& read);
   // Acknowledged writes that `node` is bound to have and `other` is not.
   std::size_t exclusive(int node, int other) const;
 
@@ -160,6 +162,8 @@ class Oracle {
   const std::vector<Entry>* find_history(const Volume& volume, std::uint64_t cell) const;
   void end_write(std::uint64_t write, Fate fate);
   void roll_back(int loser);
+  std::optional<Finding> end_fork(int discarded, const ReadCopy& read);
+  bool kept(int node, int other, const ReadCopy& read) const;
   bool present(std::uint64_t write, int node, const ReadCopy& read) const;
   const Entry* entry_of(std::uint64_t write, std::uint64_t cell) const;
   bool shows_anywhere(std::uint64_t write, int node) const;

@@ -120,23 +120,54 @@ void Oracle::roll_back(int loser) {
   }
 }
 
-std::optional<Finding> Oracle::all_agree(std::uint64_t told_at, int discarded, bool binding) {
+// Is anything that only `node` was bound to have now on the copy of `other`?
+bool Oracle::kept(int node, int other, const ReadCopy& read) const {
+  for (std::uint64_t number = 1; number < writes_.size(); ++number) {
+    const Write& write = writes_[number];
+    const bool only_there = write.fate == Fate::firm && !write.rolled_back &&
+                            has(write.copies, node) && !has(write.copies, other);
+    if (only_there && shows_anywhere(number, node) && present(number, other, read)) return true;
+  }
+  return false;
+}
+
+// One of the two histories has become the truth.
+std::optional<Finding> Oracle::end_fork(int discarded, const ReadCopy& read) {
+  BATON_ASSERT(nodes_ == 2, "forks are followed between two nodes");
+  const std::size_t first = exclusive(0, 1);
+  const std::size_t second = exclusive(1, 0);
+  std::optional<Finding> finding;
+  int loser = first > 0 ? 1 : second > 0 ? 0 : -1;
+  if (first > 0 && second > 0 && discarded < 0) {
+    finding = Finding{"R3 split brain was merged",
+                      fmt::format("A alone had {} acknowledged writes and B alone {}, and both "
+                                  "copies now count as UpToDate",
+                                  first, second)};
+  }
+  // An operator's word about a copy that would have been followed anyway may go unheard.
+  if (discarded >= 0 && !kept(discarded, 1 - discarded, read)) loser = discarded;
+  if (discarded >= 0 && first > 0 && second > 0) loser = discarded;
+  if (loser >= 0) roll_back(loser);
+  // What was read on the losing side is no evidence on the other.
+  for (Volume& volume : volumes_) {
+    for (std::vector<Entry>& history : volume.histories) {
+      for (Entry& entry : history) {
+        if (entry.seen_by == never || entry.seen_by < forked_at_ || entry.seen_on != loser)
+          continue;
+        entry.seen_from = 0;
+        entry.seen_by = never;
+      }
+    }
+  }
+  forked_ = false;
+  return finding;
+}
+
+std::optional<Finding> Oracle::all_agree(std::uint64_t told_at, int discarded, bool binding,
+                                         const ReadCopy& read) {
   ++now_;
   std::optional<Finding> finding;
-  if (forked_) {
-    BATON_ASSERT(nodes_ == 2, "forks are followed between two nodes");
-    const std::size_t first = exclusive(0, 1);
-    const std::size_t second = exclusive(1, 0);
-    int loser = first > 0 && second > 0 ? discarded : first > 0 ? 1 : second > 0 ? 0 : -1;
-    if (first > 0 && second > 0 && discarded < 0) {
-      finding = Finding{"R3 split brain was merged",
-                        fmt::format("A alone had {} acknowledged writes and B alone {}, and both "
-                                    "copies now count as UpToDate",
-                                    first, second)};
-    }
-    if (loser >= 0) roll_back(loser);
-    forked_ = false;
-  }
+  if (forked_) finding = end_fork(discarded, read);
   if (!binding) return finding;
   for (Write& write : writes_) {
     if (write.fate != Fate::firm || write.rolled_back || write.copies == all_) continue;

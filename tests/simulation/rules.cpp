@@ -226,7 +226,7 @@ void Rules::check_agreement() {
     // Under A a copy that counts as UpToDate may lack what is in the send queue (rule 4), and no
     // failure of the writer is survived without loss (rule 1): only the writer's copy is bound.
     const bool binding = protocol_ != replication::Protocol::a;
-    if (auto finding = oracle_.all_agree(met_at_, discarding_, binding)) {
+    if (auto finding = oracle_.all_agree(met_at_, discarding_, binding, read_copy())) {
       world_.violated(finding->rule, finding->what);
     }
     discarding_ = -1;

@@ -44,6 +44,7 @@ class Rules final : public Witness {
 
   NodeSet up_to_date_copies(int node, std::uint32_t volume) override;
   void write_acknowledged(int node, std::uint64_t invoked) override;
+  int whose_history(int node) const override;
 
  private:
   struct Seen {
@@ -60,7 +61,6 @@ class Rules final : public Witness {
   };
   void look_at(Node& node);
   void check_forced();
-  int whose_history(int node) const;
   void check_single_primary();
   void check_split_brain_is_reported();
   void check_agreement();

@@ -209,8 +209,8 @@ void SimClient::settle(Slot& slot) {
   switch (request.op) {
     case Op::read: {
       if (!ok) return oracle_.read_abandoned(slot.number);
-      const auto finding = oracle_.read_done(node_.number(), volume_, slot.number, request.offset,
-                                             slot.buffer, copies);
+      const auto finding = oracle_.read_done(witness_.whose_history(node_.number()), volume_,
+                                             slot.number, request.offset, slot.buffer, copies);
       if (finding) world_.violated(finding->rule, "read: " + finding->what);
       return;
     }

@@ -35,6 +35,9 @@ class Witness {
   virtual ~Witness() = default;
   // Copies that count as UpToDate, as the node that answered says it.
   virtual NodeSet up_to_date_copies(int node, std::uint32_t volume) = 0;
+  // The node whose history a reader on `node` is shown: after a fork, that of the holder it
+  // follows.
+  virtual int whose_history(int node) const = 0;
   // A write was acknowledged on `node`; it was invoked at `invoked` (oracle's time).
   virtual void write_acknowledged(int node, std::uint64_t invoked) = 0;
 };

@@ -186,6 +186,15 @@ TEST(Promotion, every_copy_without_a_witness_wants_force_and_a_confirmation) {
   }
 }
 
+TEST(Promotion, a_copy_that_is_being_filled_is_not_promoted_even_by_force) {
+  for (const DiskState disk : {DiskState::inconsistent, DiskState::outdated}) {
+    PromotionFacts facts = facts_of(disk);
+    facts.connected = facts.force = facts.confirmed = true;
+    EXPECT_EQ(decide_promotion(facts).row, "sync-target");
+    EXPECT_EQ(decide_promotion(facts).action, PromotionAction::refuse);
+  }
+}
+
 TEST(Restart, a_copy_is_only_consistent_until_somebody_vouches_for_it) {
   RestartFacts facts;
   facts.has_lineage = facts.complete = true;
