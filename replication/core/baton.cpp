@@ -116,16 +116,19 @@ PromotionVerdict decide_promotion(const PromotionFacts& facts) {
     return {"split-brain", facts.force ? A::confirm : A::refuse,
             "both copies were written since they parted; resolve first, or force this side"};
   }
+  // Connected to a holder, and not UpToDate: the copy is being filled, or the baton has just been
+  // granted away. A promotion, even a forced one, would make two holders of nodes that can talk
+  // (rule 3).
+  if (facts.connected) {
+    return {"sync-target", A::refuse,
+            "this copy is still being filled, or the baton is on its way to the other node; wait "
+            "with wait-sync"};
+  }
   if (facts.disk == DiskState::consistent) {
     if (may) return {"consistent-forced", A::take_alone, {}};
     return {"consistent", facts.force ? A::confirm : A::refuse,
             "the other node cannot be asked and may be Primary or have newer data: two writers or "
             "lost writes are possible"};
-  }
-  // Connected to a holder, and not UpToDate: the copy is being filled. A promotion, even a forced
-  // one, would make two holders of nodes that can talk (rule 3).
-  if (facts.connected) {
-    return {"sync-target", A::refuse, "this copy is still being filled; wait with wait-sync"};
   }
   if (facts.disk == DiskState::outdated) {
     if (may) return {"outdated-forced", A::take_alone, {}};

@@ -103,6 +103,8 @@ Task<> Engine::run_link(Link link, bool dialled) {
       // old-session-write-lands-late): it was joined before session_ was cleared.
       settling_ = true;
       update_gate();
+      // What is said of the lineage must not change once it is said.
+      while (making_generation_) co_await gate_changed_.wait();
       const bool settled = co_await session.settle();
       if (settled && !session.dropped_) {
         settling_ = false;

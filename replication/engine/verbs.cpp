@@ -311,7 +311,10 @@ Task<Result<>> Engine::disconnect() {
     if (session_ != nullptr) session_->drop("disconnected by the operator");
   }
   session_changed_.notify_all();
-  while (session_ != nullptr || dialling_) co_await session_changed_.wait();
+  while (!want_connected_ && (session_ != nullptr || dialling_)) {
+    co_await session_changed_.wait();
+  }
+  if (want_connected_) co_return failure("a later connect has undone this disconnect");
   last_error_.clear();
   changed();
   co_return Result<>{};

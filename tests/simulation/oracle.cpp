@@ -218,7 +218,7 @@ std::optional<Finding> Oracle::judge(int node, std::uint32_t volume, std::uint64
   for (const Entry& entry : *history) {
     const bool same = *value == 0 ? writes_[entry.write].zero : entry.value == *value;
     if (!same) continue;
-    shown = &entry;
+    if (shown == nullptr || writes_[shown->write].fate == Fate::refused) shown = &entry;
     if (!may_show(*history, entry, node, invoked)) continue;
     ++matches;
     if (matched != nullptr) *matched = &entry;

@@ -124,7 +124,8 @@ void Oracle::roll_back(int loser) {
 bool Oracle::kept(int node, int other, const ReadCopy& read) const {
   for (std::uint64_t number = 1; number < writes_.size(); ++number) {
     const Write& write = writes_[number];
-    const bool only_there = write.fate == Fate::firm && !write.rolled_back &&
+    // Zeroes prove nothing: a blank disk shows them, too.
+    const bool only_there = write.fate == Fate::firm && !write.rolled_back && !write.zero &&
                             has(write.copies, node) && !has(write.copies, other);
     if (only_there && shows_anywhere(number, node) && present(number, other, read)) return true;
   }
