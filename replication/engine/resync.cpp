@@ -223,6 +223,15 @@ Task<> Engine::sync_everything(Session& session) {
     volume->syncing = true;
     volume->sync_total = volume->bits().bytes_set();
   }
+  // What overwrites another copy must not hang on this disk's cache: a power cut here, half-way,
+  // would leave neither copy with what was acknowledged.
+  for (auto& volume : volumes_) {
+    Request flush;
+    flush.op = Op::flush;
+    co_await perform(volume->disk(), flush);
+    if (flush.error != IoError::none) disk_failed(*volume, "a flush");
+  }
+  if (session.dropped()) co_return;
   const std::vector<std::byte> lineage = wire::encode_lineage(lineage_);
   OutMessage begin;
   begin.payload = lineage;

@@ -346,7 +346,10 @@ Task<Result<>> Engine::apply_verdicts(Session& session) {
   }
   const bool self_source = verdict.direction == Direction::self_to_peer;
   const bool copying = bits_set || verdict.action != Action::settle_bits;
-  if (verdict.action == Action::settle_bits && !bits_set) {
+  // A target that died between the adoption of the lineage in one volume and in the next has all
+  // blocks and no bits, and still has to be told that it is complete.
+  const bool both_complete = own.complete && peer.complete;
+  if (verdict.action == Action::settle_bits && !bits_set && both_complete) {
     session.verdict.direction = Direction::none;  // nothing to settle
     slot_.base_id = lineage_.empty() ? 0 : lineage_.back();
     slot_.told_id = 0;

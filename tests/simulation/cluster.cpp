@@ -70,16 +70,24 @@ void Cluster::kill(int number) {
 
 void Cluster::power_cut(int number, PowerLoss how) {
   if (!node(number).powered()) return;
+  // A node that is alive but out of contact, other than by an operator's will, has failed already:
+  // this is then the second failure.
+  const auto parted = [](const auto& connection) {
+    return connection.connection_state == replication::ConnectionState::stand_alone;
+  };
+  NodeSet reached = 0;
+  bool by_will = false;
+  for (const auto& each : nodes_) {
+    if (!each->running()) continue;
+    by_will = by_will || std::ranges::any_of(each->fresh_status().connections, parted);
+    const int other = each->number();
+    const bool carries = net_.carries(number, other) && net_.carries(other, number);
+    if (other == number || carries) reached |= bit(other);
+  }
+  if (!rules_->connected() && !by_will) reached = 0;
   kill(number);
   node(number).power_cut(how);
-  NodeSet running = 0;
-  for (const auto& each : nodes_) {
-    // One that could not be reached has failed already, as far as this failure is concerned.
-    const int other = each->number();
-    const bool reached = net_.carries(number, other) && net_.carries(other, number);
-    if (each->running() && reached) running |= bit(other);
-  }
-  oracle_.power_cut(number, running);
+  oracle_.power_cut(number, static_cast<NodeSet>(reached & ~bit(number)));
 }
 
 std::uint64_t Cluster::errors() const {

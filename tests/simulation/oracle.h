@@ -161,8 +161,9 @@ class Oracle {
   std::vector<Entry>& history_of(Volume& volume, std::uint64_t cell);
   const std::vector<Entry>* find_history(const Volume& volume, std::uint64_t cell) const;
   void end_write(std::uint64_t write, Fate fate);
-  void roll_back(int loser);
-  std::optional<Finding> end_fork(int discarded, const ReadCopy& read);
+  void roll_back(int loser, const ReadCopy& read);
+  bool shown_in_part(std::uint64_t write, int node, const ReadCopy& read) const;
+  std::optional<Finding> end_fork(int discarded, bool binding, const ReadCopy& read);
   bool kept(int node, int other, const ReadCopy& read) const;
   bool present(std::uint64_t write, int node, const ReadCopy& read) const;
   const Entry* entry_of(std::uint64_t write, std::uint64_t cell) const;

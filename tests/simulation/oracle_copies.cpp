@@ -62,9 +62,16 @@ bool Oracle::present(std::uint64_t number, int node, const ReadCopy& read) const
     const Entry* entry = entry_of(number, cell);
     read(node, write.volume, at, content);
     const auto value = volume.cells.decode(cell, content);
-    // No entry: forgotten, because what took its place is durable on every copy.
-    const bool shown =
-        value && (*value == 0 ? write.zero : entry != nullptr && *value >= entry->value);
+    // No entry: forgotten, because what took its place is durable on every copy. Zeroes may be of
+    // any later zeroing.
+    const auto zeroed_later = [&](const Entry& other) {
+      return entry != nullptr && other.value > entry->value && writes_[other.write].zero &&
+             writes_[other.write].fate != Fate::refused;
+    };
+    bool shown = value && *value != 0 && entry != nullptr && *value >= entry->value;
+    if (value && *value == 0 && entry != nullptr) {
+      shown = write.zero || std::ranges::any_of(*find_history(volume, cell), zeroed_later);
+    }
     if (entry != nullptr && !shown) return false;
     at += bytes;
   }
@@ -111,13 +118,37 @@ std::size_t Oracle::exclusive(int node, int other) const {
   return count;
 }
 
-void Oracle::roll_back(int loser) {
-  for (Write& write : writes_) {
+// The loser's own writes are gone, but for what the other copy shows of them all the same: those
+// may stay, and nobody is bound to have them.
+void Oracle::roll_back(int loser, const ReadCopy& read) {
+  for (std::uint64_t number = 1; number < writes_.size(); ++number) {
+    Write& write = writes_[number];
     const bool only_there = write.fate == Fate::firm && write.copies == bit(loser);
     const bool left_there =
         write.fate == Fate::unknown && write.node == loser && write.invoked > forked_at_;
-    if (only_there || left_there) write.rolled_back = true;
+    if (!only_there && !left_there) continue;
+    if (write.invoked < forked_at_ && shown_in_part(number, 1 - loser, read)) {
+      forget(write);
+    } else {
+      write.rolled_back = true;
+    }
   }
+}
+
+bool Oracle::shown_in_part(std::uint64_t number, int node, const ReadCopy& read) const {
+  const Write& write = writes_[number];
+  const Volume& volume = volumes_[write.volume];
+  std::array<std::byte, sector_bytes> buffer;
+  for (std::uint64_t at = write.offset; at < write.offset + write.length;) {
+    const std::uint64_t cell = volume.cells.cell_at(at);
+    const std::span content = std::span(buffer).first(volume.cells.bytes_of(cell));
+    read(node, write.volume, at, content);
+    const auto value = volume.cells.decode(cell, content);
+    const Entry* entry = entry_of(number, cell);
+    if (entry != nullptr && value && *value == (write.zero ? 0 : entry->value)) return true;
+    at += content.size();
+  }
+  return false;
 }
 
 // Is anything that only `node` was bound to have now on the copy of `other`?
@@ -127,28 +158,30 @@ bool Oracle::kept(int node, int other, const ReadCopy& read) const {
     // Zeroes prove nothing: a blank disk shows them, too.
     const bool only_there = write.fate == Fate::firm && !write.rolled_back && !write.zero &&
                             has(write.copies, node) && !has(write.copies, other);
-    if (only_there && shows_anywhere(number, node) && present(number, other, read)) return true;
+    if (only_there && shown_in_part(number, other, read)) return true;
   }
   return false;
 }
 
-// One of the two histories has become the truth.
-std::optional<Finding> Oracle::end_fork(int discarded, const ReadCopy& read) {
+// One of the two histories has become the truth. Which one, the copies show; whether it may,
+// follows from what each alone was bound to have and from the operator's word.
+std::optional<Finding> Oracle::end_fork(int discarded, bool binding, const ReadCopy& read) {
   BATON_ASSERT(nodes_ == 2, "forks are followed between two nodes");
   const std::size_t first = exclusive(0, 1);
   const std::size_t second = exclusive(1, 0);
   std::optional<Finding> finding;
-  int loser = first > 0 ? 1 : second > 0 ? 0 : -1;
-  if (first > 0 && second > 0 && discarded < 0) {
+  if (first > 0 && second > 0 && discarded < 0 && binding) {
     finding = Finding{"R3 split brain was merged",
                       fmt::format("A alone had {} acknowledged writes and B alone {}, and both "
                                   "copies now count as UpToDate",
                                   first, second)};
   }
-  // An operator's word about a copy that would have been followed anyway may go unheard.
-  if (discarded >= 0 && !kept(discarded, 1 - discarded, read)) loser = discarded;
-  if (discarded >= 0 && first > 0 && second > 0) loser = discarded;
-  if (loser >= 0) roll_back(loser);
+  int loser = first > 0 ? 1 : second > 0 ? 0 : -1;
+  // An operator's word about a copy that would have been followed anyway may go unheard. And under
+  // A a forced promotion may cost what the writer alone had.
+  const int suspect = discarded >= 0 ? discarded : binding || loser < 0 ? -1 : 1 - loser;
+  if (suspect >= 0 && !kept(suspect, 1 - suspect, read)) loser = suspect;
+  if (loser >= 0) roll_back(loser, read);
   // What was read on the losing side is no evidence on the other.
   for (Volume& volume : volumes_) {
     for (std::vector<Entry>& history : volume.histories) {
@@ -168,7 +201,7 @@ std::optional<Finding> Oracle::all_agree(std::uint64_t told_at, int discarded, b
                                          const ReadCopy& read) {
   ++now_;
   std::optional<Finding> finding;
-  if (forked_) finding = end_fork(discarded, read);
+  if (forked_) finding = end_fork(discarded, binding, read);
   if (!binding) return finding;
   for (Write& write : writes_) {
     if (write.fate != Fate::firm || write.rolled_back || write.copies == all_) continue;
