@@ -21,17 +21,14 @@ BatonVerdict keep(std::string_view row, const BatonFacts& holder, const BatonFac
 }
 
 // Nobody holds: the source of a copy if there is one, else the last holder by epoch, else by name.
-const BatonFacts& first_choice(const BatonFacts& self, const BatonFacts& peer,
-                               const Verdict& data) {
-  if (data.direction == Direction::self_to_peer) return self;
-  if (data.direction == Direction::peer_to_self) return peer;
-  if (self.epoch.number != peer.epoch.number) {
-    return self.epoch.number > peer.epoch.number ? self : peer;
-  }
+// True if self is the one to take it.
+bool self_is_first_choice(const BatonFacts& self, const BatonFacts& peer, const Verdict& data) {
+  if (data.direction != Direction::none) return data.direction == Direction::self_to_peer;
+  if (self.epoch.number != peer.epoch.number) return self.epoch.number > peer.epoch.number;
   const bool ours = self.epoch.holder == self.name;
   const bool theirs = peer.epoch.holder == peer.name;
-  if (ours != theirs) return ours ? self : peer;
-  return self.name < peer.name ? self : peer;
+  if (ours != theirs) return ours;
+  return self.name < peer.name;
 }
 
 BatonVerdict two_holders(const BatonFacts& self, const BatonFacts& peer) {
@@ -63,8 +60,8 @@ BatonVerdict assign_baton(const BatonFacts& self, const BatonFacts& peer, const 
   } else if (peer.holding) {
     verdict = keep("peer-holds", peer, self, self);
   } else {
-    const BatonFacts& chosen = first_choice(self, peer, data);
-    const bool ours = &chosen == &self;
+    const bool ours = self_is_first_choice(self, peer, data);
+    const BatonFacts& chosen = ours ? self : peer;
     verdict = keep(ours ? "self-takes" : "peer-takes", chosen, self, ours ? peer : self);
   }
 

@@ -96,8 +96,9 @@ Task<bool> Session::exchange_hello() {
                       peer_hello_.from, known ? static_cast<char>(peer_hello_.protocol) : '?',
                       config.name, config.self, name_of(config.protocol));
   }
-  if (!why.empty()) refuse(why);
-  co_return why.empty();
+  const bool welcome = why.empty();
+  if (!welcome) refuse(why);
+  co_return welcome;
 }
 
 Task<bool> Session::exchange_proof() {
