@@ -62,8 +62,21 @@ struct ControlPlane::Waiting {
   Result<WaitProgress> (*look)(const replication::ResourceStatus&);
 };
 
+void ControlPlane::add(Placed placed) {
+  resources_[placed.resource->name()] = placed;
+  starting_.insert(placed.resource->name());
+}
+
+Task<Result<>> ControlPlane::start(Placed placed) {
+  Result<> done = co_await on_resource(placed, &HostedResource::up, VerbOptions());
+  starting_.erase(placed.resource->name());
+  started_.notify_all();
+  co_return done;
+}
+
 void ControlPlane::stop() {
   stopped_ = true;
+  started_.notify_all();
   stopping_.notify_all();
   board_.changed().notify_all();
 }
@@ -78,6 +91,12 @@ Result<ControlPlane::Placed> ControlPlane::find(const std::string& name) const {
                              known.empty() ? "none" : fmt::format("{}", fmt::join(known, ", "))));
 }
 
+Task<Result<ControlPlane::Placed>> ControlPlane::find_started(const std::string& name) {
+  while (!stopped_ && starting_.contains(name)) co_await started_.wait();
+  if (stopped_) co_return std::unexpected(stopping_error());
+  co_return find(name);
+}
+
 Task<Result<>> ControlPlane::on_resource(Placed placed, ResourceVerb verb, VerbOptions options) {
   HostedResource* const resource = placed.resource;
   ShardCall<Result<>>::Work work = [resource, verb, options = std::move(options)] {
@@ -88,7 +107,7 @@ Task<Result<>> ControlPlane::on_resource(Placed placed, ResourceVerb verb, VerbO
 }
 
 Task<Result<json::value>> ControlPlane::resource_verb(const Request& request, ResourceVerb verb) {
-  const auto placed = find(request.resource);
+  const auto placed = co_await find_started(request.resource);
   if (!placed) co_return std::unexpected(placed.error());
   const Result<> done = co_await on_resource(*placed, verb, request.options);
   if (!done) co_return std::unexpected(done.error());
@@ -170,7 +189,7 @@ Task<Result<json::value>> ControlPlane::wait_sync(const Request& request, ReplyS
 
 Task<Result<json::value>> ControlPlane::wait_for(const Request& request, ReplySink& sink,
                                                  const Waiting& waiting) {
-  const auto placed = find(request.resource);
+  const auto placed = co_await find_started(request.resource);
   if (!placed) co_return std::unexpected(placed.error());
   const auto& seconds = request.options.timeout_seconds;
   const TimePoint deadline =

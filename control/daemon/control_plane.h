@@ -5,6 +5,7 @@
 #include <boost/json/value.hpp>
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 
 #include "base/runtime/shard.h"
@@ -34,12 +35,20 @@ class ControlPlane {
   };
 
   ControlPlane(Shard& shard, StatusBoard& board, std::string node)
-      : shard_(shard), board_(board), node_(std::move(node)), stopping_(shard.loop()) {}
+      : shard_(shard),
+        board_(board),
+        node_(std::move(node)),
+        started_(shard.loop()),
+        stopping_(shard.loop()) {}
   ControlPlane(const ControlPlane&) = delete;
   ControlPlane& operator=(const ControlPlane&) = delete;
 
-  void add(Placed placed) { resources_[placed.resource->name()] = placed; }
+  void add(Placed placed);
   const std::map<std::string, Placed>& resources() const { return resources_; }
+
+  // The daemon's start of a resource, once for each that was added. Until it has ended, well or not,
+  // verbs on that resource wait: whoever has just started batond need not poll.
+  Task<Result<>> start(Placed placed);
 
   // From now on verbs that wait fail, and no other is begun.
   void stop();
@@ -66,11 +75,14 @@ class ControlPlane {
                                             const Waiting& waiting);
   Task<StatusEntry> status_of(Placed placed);
   Result<Placed> find(const std::string& name) const;
+  Task<Result<Placed>> find_started(const std::string& name);
 
   Shard& shard_;
   StatusBoard& board_;
   std::string node_;
   std::map<std::string, Placed> resources_;
+  std::set<std::string> starting_;
+  Signal started_;
   bool stopped_ = false;
   Signal stopping_;
 };

@@ -49,7 +49,7 @@ class Asking {
 
 Task<Result<boost::json::value>> ControlPlane::migrate(const Request& request, ReplySink& sink) {
   using Answer = Result<boost::json::value>;
-  const auto placed = find(request.resource);
+  const auto placed = co_await find_started(request.resource);
   if (!placed) co_return std::unexpected(placed.error());
   const Asking asking(shard_, *placed->site, request.options, sink);
   HostedResource* const resource = placed->resource;

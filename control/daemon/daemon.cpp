@@ -123,15 +123,20 @@ Task<> Daemon::live() {
 
 Task<Daemon::BroughtUp> Daemon::bring_up() {
   BroughtUp up;
-  for (const auto& [name, placed] : plane_.resources()) {
-    const Result<> done = co_await plane_.on_resource(placed, &HostedResource::up, VerbOptions());
-    if (done) {
-      ++up.resources;
-      continue;
-    }
+  Scope each(shard_.loop());
+  for (const auto& [name, placed] : plane_.resources()) each.spawn(bring_up_one(placed, up));
+  co_await each.join();
+  co_return up;
+}
+
+// Side by side: a disk that hangs keeps only its own resource.
+Task<> Daemon::bring_up_one(ControlPlane::Placed placed, BroughtUp& up) {
+  const Result<> done = co_await plane_.start(placed);
+  if (done) {
+    ++up.resources;
+  } else {
     up.if_none = done.error().exit_code;
   }
-  co_return up;
 }
 
 Task<Result<>> Daemon::bring_down() {

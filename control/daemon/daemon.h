@@ -38,6 +38,7 @@ class Daemon {
     ExitCode if_none = ExitCode::refused;  // the exit code that the failures lead to
   };
   Task<BroughtUp> bring_up();
+  Task<> bring_up_one(ControlPlane::Placed placed, BroughtUp& up);
   Task<Result<>> bring_down();
   Result<> add_resources(Site& site, const std::vector<const ResourceSpec*>& group);
 

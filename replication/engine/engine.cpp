@@ -139,9 +139,10 @@ ResourceStatus Engine::status() const {
   ConnectionStatus connection;
   connection.name = peer_name_;
   const bool connected = session_ != nullptr && session_->established();
-  connection.connection_state = connected         ? ConnectionState::connected
-                                : want_connected_ ? ConnectionState::connecting
-                                                  : ConnectionState::stand_alone;
+  const bool wanted = want_connected_ || starting_;
+  connection.connection_state = connected ? ConnectionState::connected
+                                : wanted  ? ConnectionState::connecting
+                                          : ConnectionState::stand_alone;
   connection.peer_role = connected ? session_->peer_role : Role::unknown;
   connection.split_brain = connected ? split_brain_ : std::nullopt;
   connection.last_error = connected ? "" : last_error_;

@@ -11,6 +11,37 @@ import baton_test  # noqa: E402
 from baton_pair import MIB, PairCase  # noqa: E402
 
 
+class Start(PairCase):
+    def slow_down_the_metadata_of(self, node):
+        """Every read of it takes a second from now on."""
+        meta = self.folder / f"{node.name}.img.baton"
+        stored = meta.rename(self.folder / f"{node.name}.slow")
+        mount = self.folder / "mount"
+        mount.mkdir()
+        fuse = self.start(["nbdfuse", mount / "meta", "[", "nbdkit", "--exit-with-parent",
+                           "--filter=delay", "file", stored, "rdelay=1", "]"])
+        self.addCleanup(baton_test.run, ["umount", "--lazy", mount], check=False)
+        self.wait_for((mount / "meta").exists, "nbdfuse")
+        meta.symlink_to(mount / "meta")
+        return fuse
+
+    @baton_test.requires_root("a FUSE mount")
+    @baton_test.requires_programs("nbdfuse", "nbdkit")
+    def test_a_verb_sent_while_batond_starts_waits_for_the_resource(self):
+        self.create_md()
+        self.slow_down_the_metadata_of(self.alpha)
+        self.beta.start()
+        self.alpha.spawn()
+        self.wait_for(lambda: baton_test.accepts(self.alpha.run_dir / "control.sock"),
+                      "the control socket")
+        shown = self.alpha.status()
+        self.assertFalse(shown["up"], "status does not wait")
+        self.assertEqual(shown["connections"][0]["connection-state"], "Connecting")
+        self.connect_both()
+        self.alpha.ctl("disconnect", "vm1")
+        self.stop_both()
+
+
 class Promotion(PairCase):
     def setUp(self):
         super().setUp()
