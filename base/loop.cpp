@@ -2,10 +2,7 @@
 
 namespace baton {
 
-bool Loop::run_turn() {
-  // Long enough for chains of hand-overs to end in one batch, short enough that a client whose
-  // every completion starts the next request (a copy in memory) leaves time for sockets and timers.
-  constexpr int rounds_max = 16;
+void Loop::run_rounds(int rounds_max) {
   for (int round = 0; round < rounds_max && !ready_.empty(); ++round) {
     Ready batch;
     batch.swap(ready_);
@@ -15,6 +12,15 @@ bool Loop::run_turn() {
       next.run();
     }
   }
+}
+
+bool Loop::run_turn() {
+  // Long enough for chains of hand-overs to end in one batch, short enough that a client whose
+  // every completion starts the next request (a copy in memory) leaves time for sockets and timers.
+  constexpr int rounds_max = 16;
+  run_rounds(rounds_max);
+  for (TurnHook& hook : early_hooks_) hook.end_of_turn();
+  run_rounds(1);
   for (TurnHook& hook : hooks_) hook.end_of_turn();
   return !ready_.empty();
 }

@@ -3,8 +3,8 @@
 // Everything that runs on a shard runs inside a turn. A turn runs what is ready, and what that
 // makes ready, for a bounded number of rounds (so that nothing can keep itself ready for ever and
 // shut out sockets and timers), then calls every hook once; hooks are where batches leave (one
-// io_uring submission, one writev per socket). Deterministic: first in, first out, hooks in the
-// order they were added. One thread only.
+// io_uring submission, one writev per socket). Deterministic: first in, first out, early hooks
+// before the others, hooks of a kind in the order they were added. One thread only.
 #pragma once
 
 #include <boost/intrusive/list.hpp>
@@ -55,6 +55,9 @@ class Loop {
     if (!runnable.queued()) ready_.push_back(runnable);
   }
   void add(TurnHook& hook) { hooks_.push_back(hook); }
+  // Called before those of add(), which also come after what this one makes ready: for what has the
+  // longer way, as the peer's copy has against the own disk.
+  void add_early(TurnHook& hook) { early_hooks_.push_back(hook); }
 
   bool idle() const { return ready_.empty(); }
 
@@ -64,7 +67,9 @@ class Loop {
  private:
   using Unlinked = boost::intrusive::constant_time_size<false>;
   using Ready = boost::intrusive::list<Runnable, Unlinked>;
+  void run_rounds(int rounds_max);
   Ready ready_;
+  boost::intrusive::list<TurnHook, Unlinked> early_hooks_;
   boost::intrusive::list<TurnHook, Unlinked> hooks_;
 };
 

@@ -1,8 +1,10 @@
 #include "base/runtime/shard.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/eventfd.h>
 
+#include <algorithm>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/post.hpp>
@@ -42,7 +44,8 @@ void Shard::wake_on(int event_fd) {
 }
 
 // One thread runs the io_context, so Asio needs no locks of its own except for posts from outside.
-Shard::Shard(std::size_t buffer_limit_bytes) : io_(1), buffers_(buffer_limit_bytes) {}
+Shard::Shard(ShardOptions options)
+    : io_(1), buffers_(options.buffer_limit_bytes), poll_policy_(options.poll_window) {}
 
 Shard::~Shard() = default;
 
@@ -78,6 +81,23 @@ void Shard::run() {
 }
 
 void Shard::wait_for_events() {
+  const TimePoint begin = now();
+  const Duration window = poll_policy_.window();
+  if (window == Duration::zero() || !look_for_events(begin + window)) block_for_events();
+  poll_policy_.waited(now() - begin);
+}
+
+// Gives way between looks: what others do on this processor is often what it waits for.
+bool Shard::look_for_events(TimePoint until) {
+  until = std::min(until, timers_.next_deadline());
+  while (io_.poll() == 0) {
+    if (now() >= until) return false;
+    sched_yield();
+  }
+  return true;
+}
+
+void Shard::block_for_events() {
   const TimePoint deadline = timers_.next_deadline();
   if (deadline == TimePoint::never()) {
     io_.run_one();

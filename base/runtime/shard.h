@@ -2,8 +2,9 @@
 // shard").
 //
 // run() alternates turns of the loop with the io_context: it blocks in the kernel only when nothing
-// is ready and no hook of the turn has made anything ready. Other threads reach a shard only
-// through post_from_outside().
+// is ready and no hook of the turn has made anything ready, and where that pays only after looking
+// for news for a while (poll_policy.h). Other threads reach a shard only through
+// post_from_outside().
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -14,12 +15,18 @@
 #include "base/buffer_pool.h"
 #include "base/clock.h"
 #include "base/loop.h"
+#include "base/runtime/poll_policy.h"
 
 namespace baton {
 
+struct ShardOptions {
+  std::size_t buffer_limit_bytes = std::size_t{1} << 30U;
+  Duration poll_window = Duration::zero();  // longest look before blocking; zero: block at once
+};
+
 class Shard final : public Clock {
  public:
-  explicit Shard(std::size_t buffer_limit_bytes = std::size_t{1} << 30U);
+  explicit Shard(ShardOptions options = ShardOptions());
   ~Shard() override;
 
   Loop& loop() { return loop_; }
@@ -43,13 +50,16 @@ class Shard final : public Clock {
   void post_from_outside(std::function<void()> work);
 
  private:
-  // Blocks until a handler of the io_context has run or the next timer is due.
+  // Until a handler of the io_context has run or the next timer is due.
   void wait_for_events();
+  bool look_for_events(TimePoint until);
+  void block_for_events();
 
   boost::asio::io_context io_;
   Loop loop_;
   TimerQueue timers_;
   BufferPool buffers_;
+  PollPolicy poll_policy_;
   bool stopped_ = false;
   struct Wake;
   std::vector<std::unique_ptr<Wake>> wakes_;

@@ -151,7 +151,7 @@ Result<std::unique_ptr<Ring>> Ring::open(Loop& loop, RingOptions options) {
 
   const int event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   // From here on the destructor cleans up.
-  std::unique_ptr<Ring> ring(new Ring(loop, std::move(uring), mode, event_fd));
+  std::unique_ptr<Ring> ring(new Ring(loop, std::move(uring), mode, options.batch, event_fd));
   if (event_fd < 0) return refused(errno);
   error = io_uring_register_eventfd(ring->uring_.get(), event_fd);
   if (error < 0) return refused(-error);
@@ -159,8 +159,8 @@ Result<std::unique_ptr<Ring>> Ring::open(Loop& loop, RingOptions options) {
   return ring;
 }
 
-Ring::Ring(Loop& loop, std::unique_ptr<io_uring> uring, RingMode mode, int event_fd)
-    : loop_(loop), uring_(std::move(uring)), mode_(mode), event_fd_(event_fd) {
+Ring::Ring(Loop& loop, std::unique_ptr<io_uring> uring, RingMode mode, unsigned batch, int event_fd)
+    : loop_(loop), uring_(std::move(uring)), mode_(mode), batch_(batch), event_fd_(event_fd) {
   mute_event_fd(true);
   loop_.add(*this);
 }
@@ -233,7 +233,10 @@ void Ring::start(RingOperation& operation, const RingIo& io) {
   operation.io_ = io;
   operation.in_flight_ = true;
   ++in_flight_;
-  if (waiting_.empty() && enqueue(operation)) return;
+  if (waiting_.empty() && enqueue(operation)) {
+    if (io_uring_sq_ready(uring_.get()) >= batch_) submit();
+    return;
+  }
   submit();
   if (waiting_.empty() && enqueue(operation)) return;
   waiting_.push_back(operation);

@@ -50,10 +50,11 @@ struct Daemon::StopSignals {
 };
 
 Daemon::Daemon(const Configuration& configuration, const RunDirectory& run_directory,
-               std::string node)
+               std::string node, Duration poll_window)
     : configuration_(configuration),
       run_directory_(run_directory),
       node_(std::move(node)),
+      poll_window_(poll_window),
       board_(shard_),
       plane_(shard_, board_, node_),
       server_(shard_, plane_),
@@ -85,7 +86,7 @@ Result<> Daemon::add_resources(Site& site, const std::vector<const ResourceSpec*
 Result<> Daemon::prepare() {
   const auto groups = groups_of(configuration_, node_);
   for (const Group& group : place(groups, std::thread::hardware_concurrency())) {
-    auto site = Site::open(board_);
+    auto site = Site::open(board_, poll_window_);
     if (!site) return std::unexpected(site.error());
     sites_.push_back(std::move(*site));
     if (auto added = add_resources(*sites_.back(), group); !added) return added;

@@ -19,7 +19,10 @@ namespace baton::control {
 class Daemon {
  public:
   // `configuration` and `run_directory` outlive the daemon.
-  Daemon(const Configuration& configuration, const RunDirectory& run_directory, std::string node);
+  // `poll_window`: how long an idle shard looks for news before it blocks
+  // (base/runtime/poll_policy.h).
+  Daemon(const Configuration& configuration, const RunDirectory& run_directory, std::string node,
+         Duration poll_window);
   ~Daemon();
   Daemon(const Daemon&) = delete;
   Daemon& operator=(const Daemon&) = delete;
@@ -45,6 +48,7 @@ class Daemon {
   const Configuration& configuration_;
   const RunDirectory& run_directory_;
   std::string node_;
+  Duration poll_window_;
   Shard shard_;  // the control plane's, on the main thread
   StatusBoard board_;
   std::vector<std::unique_ptr<Site>> sites_;

@@ -6,8 +6,8 @@
 
 namespace baton::control {
 
-Result<std::unique_ptr<Site>> Site::open(StatusBoard& board) {
-  std::unique_ptr<Site> site(new Site(board));
+Result<std::unique_ptr<Site>> Site::open(StatusBoard& board, Duration poll_window) {
+  std::unique_ptr<Site> site(new Site(board, poll_window));
   auto ring = blockdev::Ring::open(site->shard_.loop());
   if (!ring) return std::unexpected(ring.error());
   site->ring_ = std::move(*ring);

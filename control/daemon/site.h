@@ -17,7 +17,7 @@ namespace baton::control {
 class Site {
  public:
   // The thread does not run yet. `board` outlives this.
-  static Result<std::unique_ptr<Site>> open(StatusBoard& board);
+  static Result<std::unique_ptr<Site>> open(StatusBoard& board, Duration poll_window);
   // After stop_and_join(), or without ever having started.
   ~Site();
   Site(const Site&) = delete;
@@ -35,7 +35,11 @@ class Site {
   Scope& scope() { return scope_; }
 
  private:
-  explicit Site(StatusBoard& board) : board_(board), doors_(shard_), scope_(shard_.loop()) {}
+  Site(StatusBoard& board, Duration poll_window)
+      : board_(board),
+        shard_({.poll_window = poll_window}),
+        doors_(shard_),
+        scope_(shard_.loop()) {}
 
   StatusBoard& board_;
   SystemRandom random_;

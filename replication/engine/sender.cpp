@@ -22,7 +22,7 @@ iovec part(std::span<const std::byte> bytes) {
 Sender::Sender(Loop& loop, Stream& stream)
     : loop_(loop), stream_(stream), work_(loop), ended_(loop) {
   parts_.reserve(parts_max);
-  loop_.add(*this);
+  loop_.add_early(*this);
 }
 
 void Sender::urgent(wire::Header header, wire::Type type, std::span<const std::byte> payload) {
