@@ -306,6 +306,7 @@ Task<> Engine::become_target(Lineage towards, Session& session) {
   towards_ = std::move(towards);
   inconsistent_.assign(volumes_.size(), true);
   const bool durable = co_await commit();
+  if (durable) discard_my_data_ = false;
   if (!durable || session.dropped()) co_return;
   for (auto& volume : volumes_) volume->syncing = true;
   session.tell({}, Type::sync_ready);

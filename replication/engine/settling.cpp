@@ -374,7 +374,6 @@ Task<Result<>> Engine::apply_verdicts(Session& session) {
   }
   if (baton.self_promoted && holding_) role_ = Role::primary;
   resume_primary_ = false;
-  discard_my_data_ = false;
   const bool durable = co_await commit();
   if (!durable) co_return failure("the metadata device failed; see the log");
   // Going on without the peer forks only from a tip that the peer may have.
@@ -393,6 +392,8 @@ void Engine::session_established(Session& session) {
   replicating_ = writes;
   if (writes) {
     wrote_alone_ = false;
+    // Until this copy is durably a target the operator's word stands: the session may be lost first.
+    if (session.verdict.direction != Direction::peer_to_self) discard_my_data_ = false;
     // "Nobody can have written since the stop" ends here: the peer may go on without us.
     unvouched_ = DiskState::consistent;
   }

@@ -166,6 +166,7 @@ Task<Result<>> Engine::take_alone(bool force_generation) {
   }
   holding_ = true;
   granted_away_ = false;
+  discard_my_data_ = false;  // an earlier word, about data that is now the disk's
   log(Journal::Level::notice, fmt::format("Primary, epoch {}", epoch_.number));
   for (auto& volume : volumes_) {
     for (ClientDevice& client : volume->clients()) client.fenced = true;

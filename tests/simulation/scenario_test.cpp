@@ -37,6 +37,33 @@ std::string test_name(std::string_view name) {
 INSTANTIATE_TEST_SUITE_P(Simulation, Schedule, testing::ValuesIn(scenarios()),
                          [](const auto& info) { return test_name(info.param.name); });
 
+// A link that is lost, or replaced by another, at any moment of the settlement must not lose the
+// operator's word: without it the split brain comes back and waits for him again.
+TEST(Simulation, data_to_be_discarded_is_discarded_whenever_the_link_breaks) {
+  constexpr std::string_view split = R"(
+primary A force
+wait-sync
+cut silence
++8s burst A requests=10 reads=0 flushes=0
+promote B force
+burst B requests=10 reads=0 flushes=0
+heal
+wait-split-brain
+demote B force
+connect B discard
++{}us cut reset
++1ms heal
+wait-sync
+)";
+  for (int moment = 0; moment <= 6000; moment += 60) {
+    EngineFactory factory;
+    Plan plan;
+    plan.script = parse_script(fmt::format(split, moment));
+    const Outcome outcome = run(1, plan, factory);
+    ASSERT_FALSE(outcome.violation) << to_text(1, outcome, 60) << "moment " << moment << " us";
+  }
+}
+
 // In pieces, so that a failure does not hide the seeds behind it.
 class Swarm : public testing::TestWithParam<int> {};
 
