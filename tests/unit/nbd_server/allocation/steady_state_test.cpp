@@ -2,83 +2,17 @@
 // program counts every malloc and operator new. Not for the sanitizers, which replace them, too.
 #include <gtest/gtest.h>
 
-#include <cstddef>
-#include <cstdlib>
-
+#include "tests/support/count_mallocs.h"
+#include "tests/support/nbd_burst.h"
 #include "tests/support/nbd_session_world.h"
-
-namespace {
-std::size_t allocations = 0;
-}  // namespace
-
-extern "C" {
-void* __libc_malloc(std::size_t bytes);
-void* __libc_memalign(std::size_t alignment, std::size_t bytes);
-void* __libc_realloc(void* old, std::size_t bytes);
-void* __libc_calloc(std::size_t count, std::size_t bytes);
-
-// operator new ends here, too.
-void* malloc(std::size_t bytes) {
-  ++allocations;
-  return __libc_malloc(bytes);
-}
-void* calloc(std::size_t count, std::size_t bytes) {
-  ++allocations;
-  return __libc_calloc(count, bytes);
-}
-void* realloc(void* old, std::size_t bytes) {
-  ++allocations;
-  return __libc_realloc(old, bytes);
-}
-void* aligned_alloc(std::size_t alignment, std::size_t bytes) {
-  ++allocations;
-  return __libc_memalign(alignment, bytes);
-}
-}
 
 namespace baton::nbd {
 namespace {
 
+using test::Burst;
 using test::Bytes;
 using test::request;
 using test::write_request;
-
-// Sends one prepared burst again and again over a raw stream, so that the client's own bookkeeping
-// allocates nothing either.
-class Burst {
- public:
-  Burst(Loop& loop, Stream& stream, const Bytes& bytes, std::size_t reply_bytes)
-      : loop_(loop), stream_(stream), bytes_(bytes.get()), reply_bytes_(reply_bytes) {
-    part_ = {bytes_.data(), bytes_.size()};
-    write_.buffers = {&part_, 1};
-    write_.on_complete([](Operation&) {}, nullptr);
-    read_.buffer = chunk_;
-    read_.on_complete([](Operation& self) { static_cast<Burst*>(self.context())->heard(); }, this);
-  }
-  // True when every reply has come.
-  bool run() {
-    missing_ = reply_bytes_;
-    stream_.write(write_);
-    stream_.read(read_);
-    while (!loop_.idle()) loop_.run_turn();
-    return missing_ == 0;
-  }
-
- private:
-  void heard() {
-    missing_ -= read_.transferred;
-    if (missing_ > 0) stream_.read(read_);
-  }
-  Loop& loop_;
-  Stream& stream_;
-  std::vector<std::byte> bytes_;
-  std::size_t reply_bytes_;
-  std::size_t missing_ = 0;
-  std::vector<std::byte> chunk_ = std::vector<std::byte>(1U << 20U);
-  iovec part_{};
-  WriteOperation write_;
-  ReadOperation read_;
-};
 
 TEST(SteadyState, a_request_allocates_nothing) {
   Loop loop;
@@ -119,10 +53,10 @@ TEST(SteadyState, a_request_allocates_nothing) {
               rounds * (read_chunk + 4 * sizeof(SimpleReplyHeader) + error_chunk));
   for (int warm_up = 0; warm_up < 4; ++warm_up) ASSERT_TRUE(burst.run());
 
-  const std::size_t before = allocations;
+  const std::uint64_t before = tests::mallocs();
   bool answered = true;
   for (int i = 0; i < 1000; ++i) answered = answered && burst.run();
-  const std::size_t after = allocations;
+  const std::uint64_t after = tests::mallocs();
   EXPECT_TRUE(answered);
   EXPECT_EQ(after - before, 0U) << "in " << 1000 * rounds * 6 << " requests";
 
