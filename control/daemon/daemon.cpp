@@ -63,6 +63,13 @@ Daemon::Daemon(const Configuration& configuration, const RunDirectory& run_direc
 
 Daemon::~Daemon() {
   for (auto& site : sites_) site->stop_and_join();
+  // The stop is over and only this thread is left: a second SIGTERM, now that nobody listens any
+  // more, must not turn a clean stop into a killed daemon.
+  sigset_t asked_already;
+  sigemptyset(&asked_already);
+  sigaddset(&asked_already, SIGTERM);
+  sigaddset(&asked_already, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &asked_already, nullptr);
 }
 
 Result<> Daemon::add_resources(Site& site, const std::vector<const ResourceSpec*>& group) {

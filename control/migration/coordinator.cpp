@@ -56,7 +56,7 @@ Task<> Coordinator::wait_for_events() {
   const TimePoint wake = std::min(deadline_, next_poll_);
   co_await arrived_.wait_until(clock_, wake);
   const TimePoint now = clock_.now();
-  if (now >= next_poll_) poll_progress();
+  if (now >= next_poll_) look_again();
   // What was heard in the meantime counts first: a late timer is no evidence (rule 11).
   if (queue_.empty() && now >= deadline_) {
     // A drain without end (a disk that hangs): rather a cancel that may be lost than none.
@@ -67,6 +67,23 @@ Task<> Coordinator::wait_for_events() {
     deadline_ = TimePoint::never();
     post(EventKind::deadline);
   }
+}
+
+void Coordinator::look_again() {
+  if (plan_.state() == State::cancelling) return release_stuck_cancel();
+  poll_progress();
+}
+
+// A migrate_cancel that QEMU 7.2 executes just when its drain ends is lost, and with it the guest:
+// migration_maybe_pause() has looked for a cancel already, gives up the lock, and then waits for a
+// migrate-continue. One that names the state `cancelling` ends that wait, and the cancel takes its
+// course; where nothing waits, QEMU refuses it or forgets it. Said again until the source has
+// answered, since one that comes before the wait is forgotten, too.
+void Coordinator::release_stuck_cancel() {
+  next_poll_ = clock_.now() + options_.deadlines.poll;
+  if (cancel_held_) return;
+  const QmpCommand command = go_on_cancelling();
+  source_.submit(command.name, command.arguments);
 }
 
 Task<> Coordinator::settle() {
@@ -123,10 +140,8 @@ void Coordinator::begin(Action action) {
   if (is_storage(action)) return begin_storage(action);
   // The last look at QEMU's figures, before it quits with them.
   if (action == Action::source_quit) poll_progress();
-  // A migrate_cancel that QEMU 7.2 executes just when its drain ends is lost, and with it the
-  // guest: migration_maybe_pause() has looked for a cancel already, gives up the lock, and then
-  // waits for a migrate-continue that `cancelling` does not take. The lock is held during the
-  // drain, so that very moment is when a cancel sent meanwhile comes to its turn.
+  // The lock is held during the drain, so its very end is when a cancel sent meanwhile comes to its
+  // turn: the one moment when it gets stuck (release_stuck_cancel()). After it there is no such.
   if (action == Action::source_cancel && source_is_draining()) {
     cancel_held_ = true;
     return;
@@ -218,8 +233,9 @@ void Coordinator::rearm_deadline() {
       deadline_ = now + limits.quit;
       break;
   }
-  const bool transferring = plan_.state() == State::transferring;
-  next_poll_ = transferring ? std::min(next_poll_, now + limits.poll) : TimePoint::never();
+  const bool looking =
+      plan_.state() == State::transferring || plan_.state() == State::cancelling;
+  next_poll_ = looking ? std::min(next_poll_, now + limits.poll) : TimePoint::never();
 }
 
 }  // namespace baton::control::migration

@@ -35,7 +35,7 @@ struct Deadlines {
   Duration take_back = std::chrono::seconds(10);
   Duration cancel = std::chrono::seconds(10);
   Duration quit = std::chrono::seconds(5);
-  Duration poll = std::chrono::milliseconds(200);  // of query-migrate, for progress
+  Duration poll = std::chrono::milliseconds(200);  // of query-migrate, for progress; of a cancel
 };
 
 struct MigrationOptions {
@@ -86,6 +86,8 @@ class Coordinator final : QmpListener {
   bool source_is_draining() const;
   void release_held_cancel();
   void rearm_deadline();
+  void look_again();
+  void release_stuck_cancel();
   void poll_progress();
   void show_progress();
   MigrationReport report() const;

@@ -118,6 +118,10 @@ QmpCommand command_of(Action action, const std::string& uri) {
   return {};
 }
 
+QmpCommand go_on_cancelling() {
+  return {Side::source, "migrate-continue", with("state", "cancelling")};
+}
+
 Heard heard_from(Action action, const Result<json::value>& reply) {
   const Side side = command_of(action, {}).side;
   const bool source = side == Side::source;

@@ -20,6 +20,8 @@ struct QmpCommand {
 // Of an action that is a QMP command.
 QmpCommand command_of(Action action, const std::string& uri);
 bool is_storage(Action action);
+// Lets a migrate_cancel that got stuck take its course.
+QmpCommand go_on_cancelling();
 
 struct Heard {
   EventKind kind;

@@ -163,6 +163,13 @@ class Serving(NodeCase):
         self.node.start()
         self.node.stop()
 
+    def test_sigterm_again_and_again_is_still_a_clean_stop(self):
+        for _ in range(5):
+            self.node.start()
+            while self.node.daemon.is_running():
+                self.node.daemon.send_signal(signal.SIGTERM)
+            self.node.stop()
+
     def test_events_tell_what_exists_and_every_change(self):
         self.node.start()
         options = [str(word) for word in self.node.options]
