@@ -46,8 +46,8 @@ class ControlPlane {
   void add(Placed placed);
   const std::map<std::string, Placed>& resources() const { return resources_; }
 
-  // The daemon's start of a resource, once for each that was added. Until it has ended, well or not,
-  // verbs on that resource wait: whoever has just started batond need not poll.
+  // The daemon's start of a resource, once for each that was added. Until it has ended, well or
+  // not, verbs on that resource wait: whoever has just started batond need not poll.
   Task<Result<>> start(Placed placed);
 
   // From now on verbs that wait fail, and no other is begun.

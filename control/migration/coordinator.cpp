@@ -233,8 +233,7 @@ void Coordinator::rearm_deadline() {
       deadline_ = now + limits.quit;
       break;
   }
-  const bool looking =
-      plan_.state() == State::transferring || plan_.state() == State::cancelling;
+  const bool looking = plan_.state() == State::transferring || plan_.state() == State::cancelling;
   next_poll_ = looking ? std::min(next_poll_, now + limits.poll) : TimePoint::never();
 }
 

@@ -392,7 +392,8 @@ void Engine::session_established(Session& session) {
   replicating_ = writes;
   if (writes) {
     wrote_alone_ = false;
-    // Until this copy is durably a target the operator's word stands: the session may be lost first.
+    // Until this copy is durably a target the operator's word stands: the session may be lost
+    // first.
     if (session.verdict.direction != Direction::peer_to_self) discard_my_data_ = false;
     // "Nobody can have written since the stop" ends here: the peer may go on without us.
     unvouched_ = DiskState::consistent;

@@ -16,6 +16,7 @@ import select
 import signal
 import socket
 import subprocess
+import sys
 
 import disks as disk_arguments
 from acceleration import accelerator
@@ -167,7 +168,9 @@ class Machine:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, error, *_):
+        if error and self._alive():
+            self._print_evidence()
         if self._process:
             self.kill()
         else:
@@ -201,6 +204,18 @@ class Machine:
         self._process = process
         for listener in listeners.values():
             listener.close()  # QEMU has it; if QEMU dies, connecting must fail and not hang
+
+    def _print_evidence(self):
+        """Where a guest that is silent has got stuck: its processor, its disk, or its serial lines."""
+        for what, look in (("QEMU", lambda: self.qmp.execute("query-status", timeout=5)),
+                           ("block", lambda: self.qmp.execute("query-blockstats", timeout=5)),
+                           ("serial lines", lambda: self.qmp.execute("query-chardev", timeout=5)),
+                           ("guest", lambda: self.ask("stats", timeout=5))):
+            try:
+                found = look()
+            except (GuestError, OSError, AttributeError) as silence:
+                found = silence
+            print(f"{self.name}: at the failure, {what}: {found}", file=sys.stderr, flush=True)
 
     def _listen(self, suffix):
         path = str(self.path(suffix))
