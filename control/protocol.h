@@ -21,9 +21,9 @@
 namespace baton::control {
 
 // A request is a verb, a name and some flags: longer lines are somebody's mistake.
-inline constexpr std::size_t request_bytes_max = 16U * 1024;
+inline constexpr std::size_t request_bytes_max = std::size_t{16} * 1024;
 // The status of a thousand resources is about 1 MiB.
-inline constexpr std::size_t reply_bytes_max = 16U * 1024 * 1024;
+inline constexpr std::size_t reply_bytes_max = std::size_t{16} * 1024 * 1024;
 
 // The id of a reply that is for the client as a whole: it will get no other.
 inline constexpr std::uint64_t no_request = 0;

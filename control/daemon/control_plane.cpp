@@ -85,6 +85,7 @@ Result<ControlPlane::Placed> ControlPlane::find(const std::string& name) const {
   const auto found = resources_.find(name);
   if (found != resources_.end()) return found->second;
   std::vector<std::string> known;
+  known.reserve(resources_.size());
   for (const auto& [each, placed] : resources_) known.push_back(each);
   return failure(fmt::format("no resource {} on node {}: there {} {}", name, node_,
                              known.size() == 1 ? "is" : "are",

@@ -13,6 +13,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/assert.h"
 #include "base/runtime/shard.h"
 #include "base/task.h"
 
@@ -39,7 +40,11 @@ class ShardCall {
           scope.spawn(carry_out(state, here, work));
         });
   }
-  T await_resume() { return std::move(*state_->result); }
+  T await_resume() {
+    std::optional<T> result = std::move(state_->result);
+    BATON_ASSERT(result.has_value(), "the caller is resumed by the work's end");
+    return std::move(*result);
+  }
 
  private:
   struct State {
