@@ -27,6 +27,11 @@ Task<IoError> Engine::admission(ClientDevice& client, const char** reason) {
       error = IoError::shutdown;
       break;
     }
+    if (may_write() && cannot_go_alone()) {
+      *reason = "a disk of this node has failed; the other node's copy is the one to go on with";
+      error = IoError::io;
+      break;
+    }
     if (may_write()) {
       why = quiescing_ ? quiesce_reason_ : "the loss of the other node is being recorded";
       if (offering_) void_offer("a client here wrote first");
@@ -68,6 +73,7 @@ Task<IoError> Engine::admission(ClientDevice& client, const char** reason) {
 // The first write that the peer will miss is here: the generation comes first.
 void Engine::unblock_submission() {
   if (!needs_generation() || making_generation_ || going_alone_ || settling_) return;
+  if (cannot_go_alone()) return;
   making_generation_ = true;
   struct Run {
     static Task<> make(Engine& engine) {

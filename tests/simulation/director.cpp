@@ -220,11 +220,21 @@ void Director::hurt_disks(const Step& step) {
     return disk.set_model(model);
   }
   cluster_.oracle().failure();
+  if (step.what == Do::hang) {
+    if (!step.has_word("guarded") || cluster_.may_fail(disk, blockdev::Op::write)) disk.hang();
+    return;
+  }
   if (step.has_word("all")) return disk.fail_for_good();
-  const blockdev::Op op = step.has_word("read")    ? blockdev::Op::read
-                          : step.has_word("flush") ? blockdev::Op::flush
-                                                   : blockdev::Op::write;
-  disk.fail_next(op, step.number("count", 1));
+  DiskFault fault;
+  fault.op = step.has_word("read")    ? blockdev::Op::read
+             : step.has_word("flush") ? blockdev::Op::flush
+                                      : blockdev::Op::write;
+  fault.count = step.has_word("sticky") ? UINT64_MAX : step.number("count", 1);
+  fault.offset = step.number("offset", 0);
+  fault.length = step.number("length", UINT64_MAX);
+  fault.error = step.has_word("enospc") ? IoError::no_space : IoError::io;
+  fault.guarded = step.has_word("guarded");
+  disk.fail(fault);
 }
 
 void Director::wait_for(const Step& step) {
@@ -314,8 +324,10 @@ void Director::connect_and_attach() {
              device.disk_state == replication::DiskState::failed;
     };
     if (std::ranges::any_of(status.devices, lost)) {
-      step.what = Do::attach;
-      operate(step);
+      step.what = Do::stop;
+      stop_cleanly(number, step);
+      node.start();
+      continue;
     }
     if (!status.connections.empty() &&
         status.connections[0].connection_state == replication::ConnectionState::stand_alone) {

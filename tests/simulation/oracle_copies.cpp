@@ -40,6 +40,14 @@ void Oracle::power_cut(int node, NodeSet running) {
   }
 }
 
+void Oracle::flush_failed(int node) {
+  failure();
+  for (Write& write : writes_) {
+    const bool uncovered = has(write.copies, node) && !has(write.durable, node);
+    if (write.fate == Fate::firm && uncovered) lose(write, node);
+  }
+}
+
 void Oracle::killed_before_writing(int node, const ReadCopy& read) {
   failure();
   for (std::uint64_t number = 1; number < writes_.size(); ++number) {

@@ -11,7 +11,7 @@
 namespace baton::sim {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, Do>, 32> words = {{
+constexpr std::array<std::pair<std::string_view, Do>, 33> words = {{
     {"promote", Do::promote},
     {"demote", Do::demote},
     {"handover", Do::handover},
@@ -35,6 +35,7 @@ constexpr std::array<std::pair<std::string_view, Do>, 32> words = {{
     {"heal", Do::heal},
     {"corrupt", Do::corrupt},
     {"fail", Do::fail},
+    {"hang", Do::hang},
     {"mend", Do::mend},
     {"slow-disk", Do::slow_disk},
     {"wait-sync", Do::wait_sync},

@@ -47,7 +47,10 @@ enum class Do : std::uint8_t {
   cut,  // silence | one-way (from NODE) | reset
   heal,
   corrupt,  // what is on its way from NODE
-  fail,     // read | write | flush; count=  or  all
+  // [read | write | flush] [enospc] [meta]; count= or sticky, offset= length=, volume=; or `all`.
+  // `guarded`: only while the other copy is UpToDate and its disks are sound
+  fail,
+  hang,  // [meta] [guarded] volume=; no request completes until `mend`
   mend,
   slow_disk,  // ms=
   // waits; a violation if it does not happen within 60 s (or limit= seconds)
