@@ -199,6 +199,13 @@ void Director::hurt(const Step& step) {
                          : step.has_word("one-way") ? Cut::one_way
                                                     : Cut::silence);
     }
+    case Do::slow_link:
+      return c.net().slow(step.node, other(step.node),
+                          {.delay = std::chrono::milliseconds(step.number("ms", 0)),
+                           .bytes_per_second = step.number("bytes", 0)});
+    case Do::half_open:
+      c.oracle().failure();
+      return c.net().half_open(step.node, other(step.node));
     case Do::heal:
       return c.net().heal(0, 1);
     case Do::corrupt:

@@ -13,7 +13,7 @@ namespace {
 // Classes of what may happen; each is on in half of the worlds (quality.md B5).
 struct Classes {
   bool kills, powers, cuts, one_way, resets, pauses, corrupts, slow_disks, disk_errors, full_disks,
-      hung_disks;
+      hung_disks, slow_links, half_opens, long_pauses, restart_loops;
   bool handovers, demotions, forces, disconnects, stops, detaches;
 };
 
@@ -30,6 +30,10 @@ Classes draw_classes(Prng& random) {
           .disk_errors = random.percent(30),
           .full_disks = random.percent(20),
           .hung_disks = random.percent(20),
+          .slow_links = random.percent(25),
+          .half_opens = random.percent(25),
+          .long_pauses = random.percent(20),
+          .restart_loops = random.percent(20),
           .handovers = coin(),
           .demotions = coin(),
           .forces = random.percent(30),
@@ -87,6 +91,8 @@ class Author {
                       {"reads", random_.below(60)},
                       {"flushes", random_.below(20)},
                       {"fua", random_.percent(50) ? 0 : random_.below(50)},
+                      {"discards", random_.percent(70) ? 3 : random_.below(30)},
+                      {"zeroes", random_.percent(70) ? 3 : random_.below(30)},
                       {"hot", random_.between(1, 64)},
                       {"max", 512U << random_.below(8)},
                       {"think", random_.percent(60) ? 0 : random_.below(2000)}};
@@ -99,7 +105,7 @@ class Author {
   }
 
   void happen() {
-    switch (random_.below(16)) {
+    switch (random_.below(19)) {
       case 0:
         if (classes_.kills) kill(any_node());
         return;
@@ -120,7 +126,7 @@ class Author {
       case 8:
         return disconnect_or_connect();
       case 9:
-        if (classes_.pauses) pause();
+        if (classes_.pauses || classes_.long_pauses) pause();
         return;
       case 10:
         if (classes_.corrupts) add(Do::corrupt, any_node());
@@ -137,6 +143,11 @@ class Author {
       case 13:
       case 14:
         return hurt_disk();
+      case 15:
+        return hurt_link();
+      case 16:
+        if (classes_.restart_loops) restart_in_a_loop(any_node());
+        return;
       default:
         if (random_.percent(50)) add(Do::wait_idle);
     }
@@ -231,6 +242,35 @@ class Author {
     }
   }
 
+  // A direction that is late by up to 30 s or carries little; a connection that one end has lost.
+  void hurt_link() {
+    const int from = any_node();
+    if (classes_.half_opens && random_.percent(50)) {
+      add(Do::half_open, from);
+    } else if (classes_.slow_links) {
+      Step& slow = add(Do::slow_link, from);
+      if (random_.percent(50)) {
+        slow.numbers.emplace_back(
+            "ms", random_.percent(70) ? random_.below(3000) : random_.below(30'000));
+      } else {
+        slow.numbers.emplace_back("bytes", std::uint64_t{1024} << random_.below(12));
+      }
+      work();
+      if (random_.percent(30)) return;
+      add(Do::heal);
+      cut_ = false;
+    }
+  }
+
+  void restart_in_a_loop(int node) {
+    const std::uint64_t times = random_.between(2, 6);
+    for (std::uint64_t i = 0; i < times; ++i) {
+      add(Do::kill, node).after = milliseconds(random_.below(600));
+      add(Do::start, node).after = milliseconds(random_.below(100));
+    }
+    down_[static_cast<std::size_t>(node)] = false;
+  }
+
   // One disk at a time; `guarded` holds the fault back while the other copy is not good.
   void hurt_disk() {
     const int node = any_node();
@@ -278,7 +318,9 @@ class Author {
   void pause() {
     const int node = any_node();
     add(Do::pause, node);
-    add(Do::resume, node);
+    Step& resume = add(Do::resume, node);
+    // A virtual machine that is moved or suspended: minutes.
+    if (classes_.long_pauses) resume.after = seconds(random_.between(1, 600));
   }
 
   Prng random_;
