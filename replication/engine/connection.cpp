@@ -166,7 +166,9 @@ Task<> Engine::session_ended(Session& session) {
   to_be_copied_to_ = false;
   // Completed writes that the peer may lack, or writes about to be completed without it: a
   // generation at once. Otherwise with the first write that it will miss (rule 8).
-  if (took_part && holding_ && has_peer() && peer_has_tip_ && lacks) {
+  // With a disk of its own that has failed, this node does not go on at all: the peer's copy is the
+  // one that counts, and a generation here would make it look like the older one.
+  if (took_part && holding_ && has_peer() && peer_has_tip_ && lacks && every_volume_usable()) {
     co_await make_generation();
   }
   session.lose_everything();

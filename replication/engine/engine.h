@@ -62,6 +62,10 @@ class Engine final : public Resource {
   bool admits() const { return admits_; }
   Task<IoError> admission(ClientDevice& client, const char** reason);
   bool submission_blocked() const { return going_alone_ || settling_ || needs_generation(); }
+  // The peer may have everything, it is gone, and a disk of this node's has failed.
+  bool cannot_go_alone() const {
+    return holding_ && has_peer() && peer_has_tip_ && !replicating_ && !every_volume_usable();
+  }
   bool may_write() const { return holding_ && role_ == Role::primary; }
   void unblock_submission();
   Signal& gate_changed() { return gate_changed_; }

@@ -27,7 +27,14 @@ Task<IoError> Engine::admission(ClientDevice& client, const char** reason) {
       error = IoError::shutdown;
       break;
     }
-    if (may_write()) {
+    if (may_write() && cannot_go_alone()) {
+      *reason = "a disk of this node has failed; the other node's copy is the one to go on with";
+      error = IoError::io;
+      break;
+    }
+    if (granted_away_) {
+      why = "the baton is on its way to the other node";
+    } else if (may_write()) {
       why = quiescing_ ? quiesce_reason_ : "the loss of the other node is being recorded";
       if (offering_) void_offer("a client here wrote first");
       if (admits_) break;
@@ -35,8 +42,6 @@ Task<IoError> Engine::admission(ClientDevice& client, const char** reason) {
     } else if (peer_offers_) {
       why = "the other node was asked for the baton";
       if (!asking_) scope_.spawn(take_for_first_write());
-    } else if (granted_away_) {
-      why = "the baton is on its way to the other node";
     } else if (client.fenced) {
       why = "the baton has moved to the other node while this client was attached";
     } else {
@@ -68,6 +73,10 @@ Task<IoError> Engine::admission(ClientDevice& client, const char** reason) {
 // The first write that the peer will miss is here: the generation comes first.
 void Engine::unblock_submission() {
   if (!needs_generation() || making_generation_ || going_alone_ || settling_) return;
+  if (cannot_go_alone()) return;
+  // The other node may write by now: a generation here, of nothing, would be a split brain
+  // (schedules: grant-read-after-a-long-pause).
+  if (granted_away_) return;
   making_generation_ = true;
   struct Run {
     static Task<> make(Engine& engine) {

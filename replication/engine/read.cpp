@@ -37,7 +37,10 @@ Task<IoError> Volume::read_own(std::uint64_t offset, std::uint64_t length, std::
     co_await guard.acquired();
     guard.release();
   }
-  co_return disk_error(own.error, "a read");
+  // Nor what only this node has, once the other's copy is the one that counts.
+  const IoError error = disk_error(own.error, "a read");
+  if (error == IoError::none && engine_.cannot_go_alone()) co_return IoError::io;
+  co_return error;
 }
 
 Task<> Volume::serve_client_read(Request& request) {

@@ -239,8 +239,9 @@ Task<> Volume::write_piece(Piece piece, Latch* many, IoError* first_error) {
   // 3. The copies it goes to must be the copies that the metadata speaks of (rules 4, 8).
   Session* session = nullptr;
   while (error == IoError::none) {
-    if (!engine_.may_write() || failed_) {
-      error = failed_ ? IoError::io : IoError::not_permitted;
+    if (!engine_.may_write() || failed_ || engine_.cannot_go_alone()) {
+      const bool broken = failed_ || engine_.cannot_go_alone();
+      error = broken ? IoError::io : IoError::not_permitted;
     } else if (engine_.submission_blocked()) {
       engine_.unblock_submission();
       co_await engine_.gate_changed().wait();
@@ -285,7 +286,17 @@ Task<> Volume::write_piece(Piece piece, Latch* many, IoError* first_error) {
     disk().submit(own);
     co_await acknowledged;
     error = disk_error(own.error, "a write");
-    if (error != IoError::none && engine_.has_peer()) bits().set(piece.offset, piece.length);
+    // Nothing is done that would be on this node alone, once the copy here is none any more (rule
+    // 1; schedules: holder-disk-fails).
+    if (error == IoError::none && sent.peer_lost && engine_.cannot_go_alone()) error = IoError::io;
+    if (error != IoError::none && engine_.has_peer()) {
+      bits().set(piece.offset, piece.length);
+      // The peer may have what this disk had no room for. The session ends, and the next one copies
+      // the range from here (schedules: disk-full).
+      if (session != nullptr && engine_.replicating() == session) {
+        session->drop("this node's disk could not take a write");
+      }
+    }
   }
 
   // 5. Done for the client; the peer may still be at it (A, B).
@@ -380,6 +391,8 @@ Task<IoError> Volume::flush_copies(bool own_protocol) {
     engine_.disk_failed(*this, "a flush");
     co_return IoError::io;
   }
+  // Once a disk here has failed, the peer's copy is the one that counts (rule 2).
+  if (asked.lost && engine_.cannot_go_alone()) co_return IoError::io;
   if (!peer || asked.lost) co_return IoError::none;
   if (asked.error != IoError::none) {
     // Its copy is not to be counted any more: what it has not flushed becomes bits first.

@@ -23,6 +23,12 @@ Cluster::Cluster(std::uint64_t seed, const Settings& settings, Factory& factory)
     nodes_.push_back(std::make_unique<Node>(world_, net_, factory, static_cast<int>(i), config,
                                             settings.disks[i]));
   }
+  for (auto& node : nodes_) {
+    for (std::uint32_t volume = 0; volume < settings.volume_bytes.size(); ++volume) {
+      node->data(volume).watch(this);
+      node->metadata(volume).watch(this);
+    }
+  }
   rules_ = std::make_unique<Rules>(world_, net_, oracle_, nodes_, settings.protocol);
   std::uint64_t number = 0;
   for (auto& node : nodes_) {
@@ -88,6 +94,29 @@ void Cluster::power_cut(int number, PowerLoss how) {
   kill(number);
   node(number).power_cut(how);
   oracle_.power_cut(number, static_cast<NodeSet>(reached & ~bit(number)));
+}
+
+bool Cluster::may_fail(const SimDisk& disk, blockdev::Op op) {
+  for (auto& node : nodes_) {
+    if (node->number() == disk.node()) continue;
+    for (std::uint32_t volume = 0; volume < node->volumes(); ++volume) {
+      if (!node->data(volume).sound() || !node->metadata(volume).sound()) return false;
+    }
+  }
+  // What a failed flush of the holder's leaves behind is not covered yet (docs/reliability.md).
+  if (op == blockdev::Op::flush && rules_->primary() == disk.node()) return false;
+  return rules_->both_up_to_date();
+}
+
+// The copy may now lack what it was bound to have: writes that it had received only, and, after a
+// failed flush, everything that no flush has covered.
+void Cluster::failed(const SimDisk& disk, blockdev::Op op) {
+  oracle_.failure();
+  if (!disk.holds_data()) return;
+  if (op == blockdev::Op::flush) return oracle_.flush_failed(disk.node());
+  if (settings_.protocol != replication::Protocol::c) {
+    oracle_.killed_before_writing(disk.node(), rules_->read_copy());
+  }
 }
 
 std::uint64_t Cluster::errors() const {

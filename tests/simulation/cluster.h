@@ -18,12 +18,12 @@ struct Settings {
   std::vector<DiskModel> disks = {{}, {}};  // by node
 };
 
-class Cluster {
+class Cluster final : DiskWatch {
  public:
   Cluster(std::uint64_t seed, const Settings& settings, Factory& factory);
   Cluster(const Cluster&) = delete;
   Cluster& operator=(const Cluster&) = delete;
-  ~Cluster();
+  ~Cluster() override;
 
   World& world() { return world_; }
   SimNet& net() { return net_; }
@@ -42,10 +42,15 @@ class Cluster {
   // As Node's, and the oracle is told.
   void kill(int number);
   void power_cut(int number, PowerLoss how);
+  // A disk fails only while the other node's copy is UpToDate, in contact and on sound disks; until
+  // it is mended it may go on to fail.
+  bool may_fail(const SimDisk& disk, blockdev::Op op) override;
   // Requests that clients did not get done, for whatever reason.
   std::uint64_t errors() const;
 
  private:
+  void failed(const SimDisk& disk, blockdev::Op op) override;
+
   Settings settings_;
   World world_;
   SimNet net_;

@@ -104,8 +104,8 @@ std::size_t Connection::enqueue(int end, const std::byte* data, std::size_t leng
     const std::size_t bytes =
         std::min({length - taken, net_.model_.buffer_bytes - used,
                   static_cast<std::size_t>(net_.random_.between(1, net_.model_.segment_max))});
-    TimePoint arrives = net_.world_.now() + net_.delay();
-    if (!pipe.on_the_way.empty()) arrives = std::max(arrives, pipe.on_the_way.back().arrives);
+    const TimePoint behind = pipe.on_the_way.empty() ? TimePoint{} : pipe.on_the_way.back().arrives;
+    const TimePoint arrives = net_.arrival(at(end).node, at(1 - end).node, bytes, behind);
     pipe.on_the_way.push_back({arrives, {data + taken, data + taken + bytes}});
     pipe.bytes_on_the_way += bytes;
     taken += bytes;
@@ -187,7 +187,7 @@ void Connection::receive(int end, Pipe::Segment& segment) {
     net_.world_.trace().note(Event::net_end, here.node, number_, 1, 0);
     return break_end(end);
   }
-  if (here.closed || here.process == nullptr) {
+  if (here.closed || here.broken || here.process == nullptr) {
     // Nobody is there any more: the kernel answers data with a reset.
     if (!segment.bytes.empty() && !at(1 - end).broken) send_end(end, true);
     return;
@@ -341,14 +341,20 @@ void Connection::reset_both() {
   }
 }
 
+void Connection::break_at(int node) {
+  for (int end = 0; end < 2; ++end) {
+    if (at(end).node == node && at(end).process != nullptr && !at(end).closed) break_end(end);
+  }
+}
+
 // Retransmission begins again after a healed cut: with a delay, and never reordered.
-void Connection::path_changed() {
+void Connection::path_changed(bool mended) {
   for (int end = 0; end < 2; ++end) {
     Pipe& pipe = from(end);
     if (!pipe.on_the_way.empty() && carries(end)) {
       TimePoint arrives = net_.world_.now() + net_.delay();
       for (Pipe::Segment& segment : pipe.on_the_way) {
-        arrives = std::max(arrives, segment.arrives);
+        if (!mended) arrives = std::max(arrives, segment.arrives);
         segment.arrives = arrives;
       }
     }

@@ -55,7 +55,9 @@ class Connection {
   void process_killed(int node, Prng& random);
   void power_cut(int node, Prng& random);
   void reset_both();
-  void path_changed();
+  void break_at(int node);
+  // `mended`: what a slow path would have kept for long comes now.
+  void path_changed(bool mended = false);
   void corrupt(int from_node, Prng& random);
 
   bool touches(int a, int b) const;

@@ -199,6 +199,13 @@ void Director::hurt(const Step& step) {
                          : step.has_word("one-way") ? Cut::one_way
                                                     : Cut::silence);
     }
+    case Do::slow_link:
+      return c.net().slow(step.node, other(step.node),
+                          {.delay = std::chrono::milliseconds(step.number("ms", 0)),
+                           .bytes_per_second = step.number("bytes", 0)});
+    case Do::half_open:
+      c.oracle().failure();
+      return c.net().half_open(step.node, other(step.node));
     case Do::heal:
       return c.net().heal(0, 1);
     case Do::corrupt:
@@ -220,11 +227,21 @@ void Director::hurt_disks(const Step& step) {
     return disk.set_model(model);
   }
   cluster_.oracle().failure();
+  if (step.what == Do::hang) {
+    if (!step.has_word("guarded") || cluster_.may_fail(disk, blockdev::Op::write)) disk.hang();
+    return;
+  }
   if (step.has_word("all")) return disk.fail_for_good();
-  const blockdev::Op op = step.has_word("read")    ? blockdev::Op::read
-                          : step.has_word("flush") ? blockdev::Op::flush
-                                                   : blockdev::Op::write;
-  disk.fail_next(op, step.number("count", 1));
+  DiskFault fault;
+  fault.op = step.has_word("read")    ? blockdev::Op::read
+             : step.has_word("flush") ? blockdev::Op::flush
+                                      : blockdev::Op::write;
+  fault.count = step.has_word("sticky") ? UINT64_MAX : step.number("count", 1);
+  fault.offset = step.number("offset", 0);
+  fault.length = step.number("length", UINT64_MAX);
+  fault.error = step.has_word("enospc") ? IoError::no_space : IoError::io;
+  fault.guarded = step.has_word("guarded");
+  disk.fail(fault);
 }
 
 void Director::wait_for(const Step& step) {
@@ -314,8 +331,10 @@ void Director::connect_and_attach() {
              device.disk_state == replication::DiskState::failed;
     };
     if (std::ranges::any_of(status.devices, lost)) {
-      step.what = Do::attach;
-      operate(step);
+      step.what = Do::stop;
+      stop_cleanly(number, step);
+      node.start();
+      continue;
     }
     if (!status.connections.empty() &&
         status.connections[0].connection_state == replication::ConnectionState::stand_alone) {

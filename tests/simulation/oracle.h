@@ -74,6 +74,8 @@ class Oracle {
   void failure() { last_failure_ = ++now_; }
   // `running`: nodes whose process is alive.
   void power_cut(int node, NodeSet running);
+  // A copy's disk failed a flush: it is bound to nothing that no earlier flush has covered.
+  void flush_failed(int node);
   // SIGKILL. A copy whose process has died does not lose anything, but who has lost his own half
   // before it came to a resync cannot know any more whose is right: two failures.
   void killed(int node);

@@ -40,6 +40,14 @@ void Oracle::power_cut(int node, NodeSet running) {
   }
 }
 
+void Oracle::flush_failed(int node) {
+  failure();
+  for (Write& write : writes_) {
+    const bool uncovered = has(write.copies, node) && !has(write.durable, node);
+    if (write.fate == Fate::firm && uncovered) lose(write, node);
+  }
+}
+
 void Oracle::killed_before_writing(int node, const ReadCopy& read) {
   failure();
   for (std::uint64_t number = 1; number < writes_.size(); ++number) {
@@ -151,16 +159,24 @@ bool Oracle::shown_in_part(std::uint64_t number, int node, const ReadCopy& read)
   return false;
 }
 
-// Is anything that only `node` was bound to have now on the copy of `other`?
+// Is what only `node` was bound to have now on the copy of `other`? A write invoked after the fork
+// proves it. One that was in flight before may have reached both sides by itself: of those, none
+// may be missing.
 bool Oracle::kept(int node, int other, const ReadCopy& read) const {
+  bool some = false;
+  bool missing = false;
   for (std::uint64_t number = 1; number < writes_.size(); ++number) {
     const Write& write = writes_[number];
     // Zeroes prove nothing: a blank disk shows them, too.
     const bool only_there = write.fate == Fate::firm && !write.rolled_back && !write.zero &&
                             has(write.copies, node) && !has(write.copies, other);
-    if (only_there && shown_in_part(number, other, read)) return true;
+    if (!only_there) continue;
+    const bool shown = shown_in_part(number, other, read);
+    if (shown && write.invoked > forked_at_) return true;
+    some = some || shown;
+    missing = missing || (!shown && shows_anywhere(number, node));
   }
-  return false;
+  return some && !missing;
 }
 
 // One of the two histories has become the truth. Which one, the copies show; whether it may,

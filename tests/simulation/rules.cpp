@@ -303,7 +303,9 @@ void Rules::check_equal() {
 
 void Rules::check_answers() {
   for (const SimClient* client : clients_) {
-    const TimePoint oldest = client->oldest_in_flight();
+    // A process that was stopped could not answer meanwhile.
+    const TimePoint runs_since = client->node().process().runs_since();
+    const TimePoint oldest = std::max(client->oldest_in_flight(), runs_since);
     if (oldest == TimePoint::never() || world_.now() - oldest < answer_limit) continue;
     world_.violated("R11 a request is never answered", client->describe_oldest());
   }

@@ -353,6 +353,245 @@ start A
 wait-sync
 )"},
     {.name = "resize-half-done", .missing = "resize (issue 3)"},
+
+    // Disks. Found by the swarm: a write that only the peer's disk had room for left two different
+    // copies that both counted as UpToDate.
+    {.name = "disk-full", .script = R"(
+primary A force
+wait-sync
+fail A write enospc sticky
+burst A requests=20 depth=8 reads=20 hot=12
++3s burst B requests=20 reads=100 hot=12
+mend A
+wait-sync
+handover A expect=done
+burst B requests=40 reads=100 hot=12
+)"},
+    {.name = "peer-disk-full", .script = R"(
+primary A force
+wait-sync
+fail B write enospc sticky
+burst A requests=40 depth=8 reads=0
+is B Failed
+mend B
+kill B
+start B
+wait-sync
+)"},
+    // Found by the swarm: the holder's disk failed, and what was still in flight was acknowledged
+    // from that disk alone, in a generation that nobody else would ever get.
+    {.name = "holder-disk-fails", .script = R"(
+primary A force
+wait-sync
+fail A write count=2
+burst A requests=40 depth=16 reads=25 flushes=17 fua=40 background
++40ms is A Failed
++6s promote B force expect=done
+burst B requests=20 reads=100
+mend A
+kill A
+start A
+wait-sync
+burst A requests=40 reads=100
+)"},
+    // Found by the swarm: the other volume of that node still served reads of writes that the peer
+    // lacked.
+    {.name = "one-disk-of-two-fails",
+     .script = R"(
+primary A force
+wait-sync
+fail A write volume=1
+burst A requests=60 depth=12 reads=40 flushes=16 fua=40 think=300 background
++2s burst A requests=10 reads=50
+promote B force expect=done
+burst B requests=40 reads=100
+mend A volume=1
+kill A
+start A
+wait-sync
+burst A requests=40 reads=100
+)",
+     .volumes = 2},
+    {.name = "bad-sectors", .script = R"(
+primary A force
+wait-sync
+burst A requests=60 reads=0 hot=200
+fail B write sticky offset=65536 length=1048576
+burst A requests=60 reads=0 hot=200
+kill B
+start B
++3s burst A requests=20
+mend B
+kill B
+start B
+wait-sync
+)"},
+    {.name = "peer-flush-fails", .script = R"(
+primary A force
+wait-sync
+burst A requests=30 reads=0 flushes=0 fua=0
+fail B flush
+burst A requests=40 reads=0 flushes=60
+is B Failed
+mend B
+power B lose
+start B
+wait-sync
+power A lose
++10s promote B force expect=done
+burst B requests=40 reads=100
+start A
+wait-sync
+)"},
+    // A disk that answers nothing is a peer that is stuck: dropped after the timeout.
+    {.name = "peer-disk-hangs", .script = R"(
+primary A force
+wait-sync
+hang B
+burst A requests=40 depth=8
+wait-idle
++60s burst A requests=20 depth=8
+mend B
+wait-sync
+)"},
+    // Links and processes. "late" is a network that is later than anybody's patience.
+    {.name = "late-one-way", .script = R"(
+primary A force
+wait-sync
+slow-link A ms=25000
+burst A requests=60 depth=8 background
++90s heal
+wait-sync
+)"},
+    {.name = "slow-reader", .script = R"(
+primary A force
+wait-sync
+slow-link A bytes=2000000
+burst A requests=400 depth=32 reads=0 max=65536 flushes=2
+wait-idle
+is A Connected
+heal
+wait-sync
+)"},
+    {.name = "half-open", .script = R"(
+primary A force
+wait-sync
+burst A requests=200 depth=8 think=300 background
+burst B requests=100 depth=4 reads=100 think=300 background
++10ms half-open B
++50ms half-open A
++2s wait-idle
+wait-sync
+burst B requests=40 reads=100
+)"},
+    {.name = "holder-paused-for-minutes", .script = R"(
+primary A force
+wait-sync
+burst A requests=100 depth=8 think=500 background
++10ms pause A
++600s resume A
+wait-sync
+burst A requests=40 reads=50
+is A Primary
+)"},
+    {.name = "restart-loop", .script = R"(
+primary A force
+wait-sync
+burst A requests=400 depth=8 think=500 background
++20ms kill B
++10ms start B
++30ms kill B
++1ms start B
++200ms kill B
++5ms start B
++2ms kill B
++90ms start B
+wait-sync
+burst A requests=40 depth=16
+)"},
+    // A write in flight when the link was cut and B forced, acknowledged by A alone afterwards; A
+    // is then told to discard its data.
+    {.name = "forced-while-writes-are-in-flight", .script = R"(
+primary A force
+wait-sync
+burst A requests=48 depth=12 reads=30 flushes=3 fua=37 hot=64 max=16384 background
++14ms cut B reset
++900us promote B force
++900us burst B requests=22 depth=19 reads=12 flushes=8 hot=61 max=4096 background
++1900us power B keep
+)"},
+    // From the field (docs/reliability.md names the incidents).
+    {.name = "survivors-bits-are-kept", .script = R"(
+primary A force
+wait-sync
+kill B
++8s burst A requests=100 depth=16 reads=0 hot=200
+start B
++6ms kill A
++20ms start A
++3ms kill B
++100ms start B
+wait-connected
+wait-sync
+handover A expect=done
+burst B requests=60 reads=100 hot=200
+)"},
+    {.name = "reconnect-loop", .script = R"(
+primary A force
+wait-sync
+burst A requests=600 depth=8 reads=10 think=2000 hot=60 background
++10ms cut reset
++20ms heal
++150ms cut reset
++20ms heal
++150ms cut reset
++7s heal
++150ms disconnect B
++20ms connect B
++150ms cut reset
++20ms heal
+wait-sync
+wait-idle
+handover A expect=done
+burst B requests=60 reads=100 hot=60
+)"},
+    {.name = "congested-link-is-cut", .script = R"(
+primary A force
+wait-sync
+slow-link A bytes=100000
+burst A requests=200 depth=32 reads=0 max=65536 background
++300ms cut reset
++50ms heal
+wait-sync
+handover A expect=done
+burst B requests=60 reads=100
+)"},
+    // Found by the swarm: a held write at the node that had granted made a generation, and with
+    // what the other wrote in its new epoch that was a split brain nobody had forced.
+    {.name = "grant-read-after-a-long-pause", .script = R"(
+primary A force
+wait-sync
+handover A background
++548us pause B
++112s burst B requests=27 depth=5 reads=31 flushes=8 fua=0 hot=37 max=1024 background
++1s burst A requests=33 depth=28 reads=54 flushes=0 fua=0 hot=28 think=1661 background
++100ms resume B
++5s demote A force    # an operator has to: A is Primary and its copy the older one
+wait-connected
+is A not-split-brain
+)"},
+    {.name = "metadata-write-fails", .script = R"(
+primary A force
+wait-sync
+fail B write meta sticky
+kill B
++7s burst A requests=40
+start B
++5s mend B meta
+kill B
+start B
+wait-sync
+)"},
 };
 
 }  // namespace

@@ -11,7 +11,7 @@
 namespace baton::sim {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, Do>, 32> words = {{
+constexpr std::array<std::pair<std::string_view, Do>, 35> words = {{
     {"promote", Do::promote},
     {"demote", Do::demote},
     {"handover", Do::handover},
@@ -32,9 +32,12 @@ constexpr std::array<std::pair<std::string_view, Do>, 32> words = {{
     {"pause", Do::pause},
     {"resume", Do::resume},
     {"cut", Do::cut},
+    {"slow-link", Do::slow_link},
+    {"half-open", Do::half_open},
     {"heal", Do::heal},
     {"corrupt", Do::corrupt},
     {"fail", Do::fail},
+    {"hang", Do::hang},
     {"mend", Do::mend},
     {"slow-disk", Do::slow_disk},
     {"wait-sync", Do::wait_sync},

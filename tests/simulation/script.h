@@ -44,10 +44,15 @@ enum class Do : std::uint8_t {
   power,  // lose | keep | tear
   pause,  // SIGSTOP
   resume,
-  cut,  // silence | one-way (from NODE) | reset
-  heal,
-  corrupt,  // what is on its way from NODE
-  fail,     // read | write | flush; count=  or  all
+  cut,        // silence | one-way (from NODE) | reset
+  slow_link,  // from NODE: ms= later, bytes= a second; until `heal`
+  half_open,  // NODE loses its connections and the other is not told
+  heal,       // cuts and slow links
+  corrupt,    // what is on its way from NODE
+  // [read | write | flush] [enospc] [meta]; count= or sticky, offset= length=, volume=; or `all`.
+  // `guarded`: only while the other copy is UpToDate and its disks are sound
+  fail,
+  hang,  // [meta] [guarded] volume=; no request completes until `mend`
   mend,
   slow_disk,  // ms=
   // waits; a violation if it does not happen within 60 s (or limit= seconds)

@@ -108,7 +108,7 @@ void SimClient::choose(Slot& slot, const Burst& burst) {
                     : takes(burst.zeroes)   ? Op::write_zeroes
                                             : Op::write;
   choose_place(slot, burst);
-  if (slot.request.op == Op::write || slot.request.op == Op::write_zeroes) {
+  if (slot.request.op != Op::read && slot.request.op != Op::flush) {
     slot.request.flags.fua = random.percent(burst.fua);
   }
   if (slot.request.op == Op::write_zeroes) slot.request.flags.no_hole = random.percent(30);

@@ -59,7 +59,7 @@ class SimClient final : Node::Attached {
 
   bool idle() const { return bursts_.empty() && in_flight_ == 0; }
   bool connected() const { return device_ != nullptr; }
-  Node& node() { return node_; }
+  Node& node() const { return node_; }
   // When the oldest request in flight was submitted; never() if there is none.
   TimePoint oldest_in_flight() const;
   std::string describe_oldest() const;

@@ -19,6 +19,7 @@ struct SimDisk::InFlight : Timer, Runnable {
   std::vector<std::byte> data;   // as submitted: it must not change under the disk
   std::uint64_t flush_mark = 0;  // of a flush: what had completed when it was submitted
   bool landed = false;
+  bool stuck = false;  // came to the medium while that hung
 };
 
 class SimDisk::Handle final : public blockdev::BlockDevice {
@@ -103,6 +104,8 @@ void SimDisk::submit(Handle& handle, Request& request) {
 void SimDisk::land(Timer& timer) {
   auto& io = *static_cast<InFlight*>(timer.context());
   SimDisk& disk = io.disk;
+  io.stuck = disk.hung_;
+  if (io.stuck) return;
   disk.carry_out(io);
   io.landed = true;
   disk.process_->loop().post(io);
@@ -119,21 +122,33 @@ void SimDisk::deliver(Runnable& runnable) {
   request.complete();
 }
 
-bool SimDisk::should_fail(Op op) {
-  if (dead_) return true;
-  std::uint64_t& due = failures_due_[static_cast<std::size_t>(op)];
-  if (due == 0) return false;
-  --due;
-  return true;
-}
-
-void SimDisk::fail_next(Op op, std::uint64_t count) {
-  failures_due_[static_cast<std::size_t>(op)] += count;
+IoError SimDisk::failure_of(const Request& request) {
+  if (dead_) return IoError::io;
+  const bool modifies =
+      request.op == Op::write || request.op == Op::write_zeroes || request.op == Op::discard;
+  for (auto fault = faults_.begin(); fault != faults_.end(); ++fault) {
+    if (fault->op != request.op && !(modifies && fault->op == Op::write)) continue;
+    const bool apart =
+        request.op != Op::flush &&
+        (request.offset + request.length <= fault->offset ||
+         (request.offset >= fault->offset && request.offset - fault->offset >= fault->length));
+    if (apart) continue;
+    if (fault->guarded && (watch_ == nullptr || !watch_->may_fail(*this, request.op))) continue;
+    // A disk that has begun to fail goes on; a flush asks again, since roles may have changed.
+    if (request.op != Op::flush) fault->guarded = false;
+    const IoError error = fault->error;
+    if (fault->count != UINT64_MAX && --fault->count == 0) faults_.erase(fault);
+    return error;
+  }
+  return IoError::none;
 }
 
 void SimDisk::mend() {
-  dead_ = false;
-  failures_due_.fill(0);
+  dead_ = hung_ = false;
+  faults_.clear();
+  for (InFlight& io : in_flight_) {
+    if (std::exchange(io.stuck, false)) world_.arm_after(io, latency());
+  }
 }
 
 void SimDisk::carry_out(InFlight& io) {
@@ -144,8 +159,8 @@ void SimDisk::carry_out(InFlight& io) {
       std::memcmp(io.data.data(), request.data, request.length) != 0) {
     world_.violated("contract of BlockDevice", name() + ": a buffer changed during its write");
   }
-  if (should_fail(request.op)) {
-    request.error = IoError::io;
+  request.error = failure_of(request);
+  if (request.error != IoError::none) {
     if (modifies) apply_some_sectors(io);
     if (request.op == Op::flush && random_.percent(50)) {
       // Linux marks the pages clean all the same: they will never reach the medium (quality.md B1,
@@ -154,6 +169,7 @@ void SimDisk::carry_out(InFlight& io) {
         return write.sequence <= io.flush_mark && random_.percent(50);
       });
     }
+    if (watch_ != nullptr) watch_->failed(*this, request.op);
     return;
   }
   switch (request.op) {

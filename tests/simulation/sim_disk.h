@@ -31,6 +31,28 @@ struct DiskModel {
   bool discard_zeroes = true;  // otherwise a discarded sector keeps its content or reads as zeroes
 };
 
+// A range in which requests of one kind fail, so many times or until mended.
+struct DiskFault {
+  blockdev::Op op = blockdev::Op::write;
+  std::uint64_t count = 1;  // sticky: UINT64_MAX
+  std::uint64_t offset = 0;
+  std::uint64_t length = UINT64_MAX;
+  IoError error = IoError::io;
+  bool guarded = false;  // strikes only when DiskWatch allows it
+};
+
+class SimDisk;
+
+// Whoever keeps faults within what the promises cover (quality.md B5, the fault atlas).
+class DiskWatch {
+ public:
+  virtual ~DiskWatch() = default;
+  // May a guarded fault strike now?
+  virtual bool may_fail(const SimDisk& disk, blockdev::Op op) = 0;
+  // The disk has failed a request; what that leaves on the medium is settled.
+  virtual void failed(const SimDisk& disk, blockdev::Op op) = 0;
+};
+
 class SimDisk {
  public:
   // `number` names it in the trace: volume * 2, plus 1 for its metadata.
@@ -48,12 +70,17 @@ class SimDisk {
   void process_killed();
   // After process_killed().
   void power_cut(PowerLoss how);
-  // The next `count` requests of this kind fail. A failed write leaves each sector old or new; a
-  // failed flush may drop what it should have made durable, as Linux does.
-  void fail_next(blockdev::Op op, std::uint64_t count);
+  // A failed write leaves each sector old or new; a failed flush may drop what it should have made
+  // durable, as Linux does. A fault of writes is one of zeroing and discarding, too.
+  void fail(DiskFault fault) { faults_.push_back(fault); }
   // Everything fails from now on (until mend()).
   void fail_for_good() { dead_ = true; }
+  // Nothing completes and nothing reaches the medium until mend(), or until the process dies.
+  void hang() { hung_ = true; }
   void mend();
+  // Nothing is wrong with it, nor due to go wrong.
+  bool sound() const { return faults_.empty() && !dead_ && !hung_; }
+  void watch(DiskWatch* watch) { watch_ = watch; }
   void set_model(DiskModel model) { model_ = model; }
 
   // --- for the oracle: what a read would return now ---
@@ -62,6 +89,8 @@ class SimDisk {
   bool idle() const { return in_flight_.empty(); }
   std::uint64_t size() const { return visible_.size(); }
   std::string name() const;
+  int node() const { return node_; }
+  bool holds_data() const { return number_ % 2 == 0; }
 
  private:
   class Handle;
@@ -79,7 +108,7 @@ class SimDisk {
   static void land(Timer& timer);
   static void deliver(Runnable& runnable);
   void carry_out(InFlight& io);
-  bool should_fail(blockdev::Op op);
+  IoError failure_of(const blockdev::Request& request);
   void apply(std::uint64_t offset, std::uint64_t length, const std::byte* data, bool fua);
   void apply_some_sectors(const InFlight& io);
   void discard_some(std::uint64_t offset, std::uint64_t length);
@@ -102,8 +131,10 @@ class SimDisk {
   std::list<InFlight> in_flight_;
   Handle* handle_ = nullptr;
   Process* process_ = nullptr;
-  std::array<std::uint64_t, 7> failures_due_{};  // by Op
+  std::vector<DiskFault> faults_;
+  DiskWatch* watch_ = nullptr;
   bool dead_ = false;
+  bool hung_ = false;
 };
 
 }  // namespace baton::sim

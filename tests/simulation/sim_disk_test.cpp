@@ -68,6 +68,61 @@ class Disk : public testing::Test {
   std::vector<std::byte> read_back_;
 };
 
+TEST_F(Disk, fails_in_a_range_until_it_is_mended) {
+  const auto disk = make(1);
+  disk->fail({.op = Op::write, .count = UINT64_MAX, .offset = 8192, .length = 4096});
+  EXPECT_EQ(run(Op::write, 4096, 4096, std::byte{1}), IoError::none);
+  EXPECT_EQ(run(Op::write, 12288, 4096, std::byte{1}), IoError::none);
+  EXPECT_EQ(run(Op::write, 8192, 512, std::byte{1}), IoError::io);
+  EXPECT_EQ(run(Op::write_zeroes, 0, 65536), IoError::io);
+  EXPECT_EQ(run(Op::read, 8192, 512), IoError::none);
+  disk->mend();
+  EXPECT_EQ(run(Op::write, 8192, 512, std::byte{1}), IoError::none);
+  device_.reset();
+}
+
+TEST_F(Disk, has_no_room_for_a_write_but_for_a_read) {
+  const auto disk = make(1);
+  disk->fail({.op = Op::write, .count = UINT64_MAX, .error = IoError::no_space});
+  EXPECT_EQ(run(Op::write, 0, 4096, std::byte{1}), IoError::no_space);
+  EXPECT_EQ(run(Op::read, 0, 4096), IoError::none);
+  EXPECT_EQ(run(Op::flush, 0, 0), IoError::none);
+  device_.reset();
+}
+
+TEST_F(Disk, hangs_until_it_is_mended) {
+  const auto disk = make(1);
+  disk->hang();
+  Pending pending;
+  start(pending, Op::write, 0, 4096, std::byte{9});
+  world_->run_for(std::chrono::hours(1));
+  EXPECT_FALSE(pending.done);
+  EXPECT_EQ(visible(*disk, 0), std::byte{0});
+  disk->mend();
+  world_->run_for(std::chrono::seconds(1));
+  EXPECT_TRUE(pending.done);
+  EXPECT_EQ(visible(*disk, 0), std::byte{9});
+  device_.reset();
+}
+
+TEST_F(Disk, does_not_fail_where_its_watch_forbids_it) {
+  struct Watch final : DiskWatch {
+    bool may_fail(const SimDisk&, Op) override { return allowed; }
+    void failed(const SimDisk&, Op) override { ++failures; }
+    bool allowed = false;
+    int failures = 0;
+  } watch;
+  const auto disk = make(1);
+  disk->watch(&watch);
+  disk->fail({.op = Op::read, .guarded = true});
+  EXPECT_EQ(run(Op::read, 0, 512), IoError::none);
+  watch.allowed = true;
+  EXPECT_EQ(run(Op::read, 0, 512), IoError::io);
+  EXPECT_EQ(run(Op::read, 0, 512), IoError::none);
+  EXPECT_EQ(watch.failures, 1);
+  device_.reset();
+}
+
 TEST_F(Disk, reads_what_was_written_before_any_flush) {
   const auto disk = make(1);
   run(Op::write, 5000, 3000, std::byte{7});
@@ -160,7 +215,7 @@ TEST_F(Disk, is_open_once_at_a_time) {
 TEST_F(Disk, fails_on_demand_and_leaves_old_or_new_sectors) {
   const auto disk = make(6);
   run(Op::write, 0, 4096, std::byte{1});
-  disk->fail_next(Op::write, 1);
+  disk->fail({.op = Op::write, .count = 1});
   EXPECT_EQ(run(Op::write, 0, 4096, std::byte{2}), IoError::io);
   for (std::uint64_t at = 0; at < 4096; at += sector_bytes) {
     EXPECT_TRUE(visible(*disk, at) == std::byte{1} || visible(*disk, at) == std::byte{2});

@@ -112,7 +112,21 @@ void SimNet::heal(int a, int b) {
   paths_[index(a, b)] = {};
   paths_[index(b, a)] = {};
   for (auto& connection : connections_) {
-    if (connection->touches(a, b)) connection->path_changed();
+    if (connection->touches(a, b)) connection->path_changed(true);
+  }
+}
+
+TimePoint SimNet::arrival(int from, int to, std::size_t bytes, TimePoint behind) {
+  const PathFault& fault = paths_[index(from, to)].fault;
+  const TimePoint unhindered = world_.now() + delay() + fault.delay;
+  if (fault.bytes_per_second == 0) return std::max(unhindered, behind);
+  const auto takes = std::chrono::nanoseconds(bytes * 1'000'000'000 / fault.bytes_per_second);
+  return std::max(unhindered, std::max(behind, world_.now()) + takes);
+}
+
+void SimNet::half_open(int node, int other) {
+  for (auto& connection : connections_) {
+    if (connection->touches(node, other)) connection->break_at(node);
   }
 }
 

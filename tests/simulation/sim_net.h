@@ -25,6 +25,12 @@ struct NetModel {
   std::size_t buffer_bytes = 256U << 10U;  // sent and not yet read, per direction
 };
 
+// What a direction between two nodes is like for a while, besides the model.
+struct PathFault {
+  Duration delay{};                    // added to every segment
+  std::uint64_t bytes_per_second = 0;  // 0: no limit
+};
+
 enum class Cut : std::uint8_t {
   silence,  // both directions carry nothing
   one_way,  // only from `a` to `b`
@@ -50,6 +56,11 @@ class SimNet {
   // --- faults ---
   void cut(int a, int b, Cut how);
   void heal(int a, int b);
+  // One direction is slow, until healed. What is on its way stays in order.
+  void slow(int from, int to, PathFault fault) { paths_[index(from, to)].fault = fault; }
+  // Connections between them end at `node` only, as when a firewall forgets them: the other end
+  // hears nothing and believes, until a word of its own is answered with a reset.
+  void half_open(int node, int other);
   bool carries(int from, int to) const { return !paths_[index(from, to)].down; }
   // Ends what the process had open. The operations in its frames are forgotten.
   void process_killed(int node);
@@ -68,6 +79,7 @@ class SimNet {
   struct Path {
     bool down = false;
     bool refuses = false;
+    PathFault fault;
   };
   struct Host {
     bool powered = true;
@@ -83,6 +95,8 @@ class SimNet {
   replication::Link connect(Process& self, int to);
   void drop_finished();
   Duration delay();
+  // When `bytes` that are sent now have arrived, behind those that are on their way.
+  TimePoint arrival(int from, int to, std::size_t bytes, TimePoint behind);
 
   World& world_;
   NetModel model_;

@@ -122,6 +122,70 @@ TEST_F(Net, holds_a_writer_back_whose_reader_is_slow) {
   EXPECT_TRUE(writing.done);
 }
 
+TEST_F(Net, is_late_in_one_direction_and_stays_in_order) {
+  make(20);
+  connect();
+  net_->slow(0, 1, {.delay = std::chrono::seconds(20)});
+  Writing late;
+  start(*at_a_, late, 3000);
+  start(*at_b_, reading_);
+  world_->run_for(std::chrono::seconds(19));
+  EXPECT_FALSE(reading_.done);
+  Writing back;
+  start(*at_b_, back, 10);
+  Reading at_once;
+  start(*at_a_, at_once);
+  world_->run_for(std::chrono::milliseconds(10));
+  EXPECT_TRUE(at_once.done) << "the other direction is not late";
+  // What follows on a healed path comes behind what was late.
+  net_->heal(0, 1);
+  Writing next;
+  start(*at_a_, next, 3000);
+  world_->run_for(std::chrono::milliseconds(10));
+  ASSERT_TRUE(reading_.done);
+  std::vector<std::byte> all(
+      reading_.room.begin(),
+      reading_.room.begin() + static_cast<std::ptrdiff_t>(reading_.transferred));
+  const auto rest = drain(*at_b_);
+  all.insert(all.end(), rest.begin(), rest.end());
+  std::vector<std::byte> expected = late.data;
+  expected.insert(expected.end(), next.data.begin(), next.data.end());
+  EXPECT_EQ(all, expected);
+}
+
+TEST_F(Net, carries_so_many_bytes_a_second) {
+  make(21);
+  connect();
+  net_->slow(0, 1, {.bytes_per_second = 1000});
+  Writing writing;
+  start(*at_a_, writing, 5000);
+  const TimePoint before = world_->now();
+  std::size_t arrived = 0;
+  while (arrived < 5000) {
+    start(*at_b_, reading_);
+    const bool came =
+        world_->run_while_waiting([&] { return reading_.done; }, std::chrono::seconds(60));
+    ASSERT_TRUE(came);
+    arrived += reading_.transferred;
+  }
+  EXPECT_GE(world_->now() - before, std::chrono::milliseconds(4900));
+  EXPECT_LE(world_->now() - before, std::chrono::milliseconds(5500));
+}
+
+TEST_F(Net, tells_the_other_end_of_a_half_open_connection_when_it_speaks) {
+  make(22);
+  connect();
+  start(*at_b_, reading_);
+  net_->half_open(0, 1);
+  world_->run_for(std::chrono::hours(1));
+  EXPECT_FALSE(reading_.done) << "it still believes";
+  Writing word;
+  start(*at_b_, word, 10);
+  world_->run_for(std::chrono::seconds(1));
+  EXPECT_TRUE(reading_.done);
+  EXPECT_EQ(reading_.error, StreamError::broken);
+}
+
 TEST_F(Net, loses_nothing_in_a_cut_that_heals_before_anybody_gives_up) {
   make(3);
   connect();

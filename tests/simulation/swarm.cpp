@@ -12,7 +12,8 @@ namespace {
 
 // Classes of what may happen; each is on in half of the worlds (quality.md B5).
 struct Classes {
-  bool kills, powers, cuts, one_way, resets, pauses, corrupts, slow_disks;
+  bool kills, powers, cuts, one_way, resets, pauses, corrupts, slow_disks, disk_errors, full_disks,
+      hung_disks, slow_links, half_opens, long_pauses, restart_loops;
   bool handovers, demotions, forces, disconnects, stops, detaches;
 };
 
@@ -26,6 +27,13 @@ Classes draw_classes(Prng& random) {
           .pauses = random.percent(20),
           .corrupts = random.percent(20),
           .slow_disks = coin(),
+          .disk_errors = random.percent(30),
+          .full_disks = random.percent(20),
+          .hung_disks = random.percent(20),
+          .slow_links = random.percent(25),
+          .half_opens = random.percent(25),
+          .long_pauses = random.percent(20),
+          .restart_loops = random.percent(20),
           .handovers = coin(),
           .demotions = coin(),
           .forces = random.percent(30),
@@ -37,8 +45,8 @@ Classes draw_classes(Prng& random) {
 // Writes a script while it keeps track of who runs and what is cut, so that steps make sense.
 class Author {
  public:
-  Author(Prng random, Script& script)
-      : random_(random), classes_(draw_classes(random_)), script_(script) {}
+  Author(Prng random, std::size_t volumes, Script& script)
+      : random_(random), classes_(draw_classes(random_)), volumes_(volumes), script_(script) {}
 
   void write() {
     add(Do::promote, 0, {"force"});
@@ -83,6 +91,8 @@ class Author {
                       {"reads", random_.below(60)},
                       {"flushes", random_.below(20)},
                       {"fua", random_.percent(50) ? 0 : random_.below(50)},
+                      {"discards", random_.percent(70) ? 3 : random_.below(30)},
+                      {"zeroes", random_.percent(70) ? 3 : random_.below(30)},
                       {"hot", random_.between(1, 64)},
                       {"max", 512U << random_.below(8)},
                       {"think", random_.percent(60) ? 0 : random_.below(2000)}};
@@ -95,7 +105,7 @@ class Author {
   }
 
   void happen() {
-    switch (random_.below(14)) {
+    switch (random_.below(19)) {
       case 0:
         if (classes_.kills) kill(any_node());
         return;
@@ -116,7 +126,7 @@ class Author {
       case 8:
         return disconnect_or_connect();
       case 9:
-        if (classes_.pauses) pause();
+        if (classes_.pauses || classes_.long_pauses) pause();
         return;
       case 10:
         if (classes_.corrupts) add(Do::corrupt, any_node());
@@ -129,6 +139,14 @@ class Author {
         return;
       case 12:
         if (classes_.stops) stop(any_node());
+        return;
+      case 13:
+      case 14:
+        return hurt_disk();
+      case 15:
+        return hurt_link();
+      case 16:
+        if (classes_.restart_loops) restart_in_a_loop(any_node());
         return;
       default:
         if (random_.percent(50)) add(Do::wait_idle);
@@ -224,14 +242,90 @@ class Author {
     }
   }
 
+  // A direction that is late by up to 30 s or carries little; a connection that one end has lost.
+  void hurt_link() {
+    const int from = any_node();
+    if (classes_.half_opens && random_.percent(50)) {
+      add(Do::half_open, from);
+    } else if (classes_.slow_links) {
+      Step& slow = add(Do::slow_link, from);
+      if (random_.percent(50)) {
+        slow.numbers.emplace_back(
+            "ms", random_.percent(70) ? random_.below(3000) : random_.below(30'000));
+      } else {
+        slow.numbers.emplace_back("bytes", std::uint64_t{1024} << random_.below(12));
+      }
+      work();
+      if (random_.percent(30)) return;
+      add(Do::heal);
+      cut_ = false;
+    }
+  }
+
+  void restart_in_a_loop(int node) {
+    const std::uint64_t times = random_.between(2, 6);
+    for (std::uint64_t i = 0; i < times; ++i) {
+      add(Do::kill, node).after = milliseconds(random_.below(600));
+      add(Do::start, node).after = milliseconds(random_.below(100));
+    }
+    down_[static_cast<std::size_t>(node)] = false;
+  }
+
+  // One disk at a time; `guarded` holds the fault back while the other copy is not good.
+  void hurt_disk() {
+    const int node = any_node();
+    const std::uint64_t volume = random_.below(volumes_);
+    const std::uint64_t kind = random_.below(4);
+    if (kind == 0 && classes_.hung_disks) {
+      const std::vector<std::string> which =
+          random_.percent(20) ? std::vector<std::string>{"meta"} : std::vector<std::string>{};
+      add(Do::hang, node, which).numbers = {{"volume", volume}};
+      script_.back().words.emplace_back("guarded");
+      Step& mend = add(Do::mend, node, which);
+      mend.after = milliseconds(random_.below(20'000));
+      mend.numbers = {{"volume", volume}};
+    } else if (kind == 1 && classes_.full_disks) {
+      fail(node, volume, {"write", "enospc", "guarded"});
+      work();
+      if (random_.percent(70)) add(Do::mend, node).numbers = {{"volume", volume}};
+    } else if (classes_.disk_errors) {
+      static constexpr std::array words = {"read", "write", "write", "flush"};
+      fail(node, volume, {words[random_.below(words.size())], "guarded"});
+      work();
+      if (random_.percent(50)) return;
+      add(Do::mend, node).numbers = {{"volume", volume}};
+      // Only a restart makes the daemon use the disk again.
+      if (random_.percent(50))
+        add(Do::kill, node);
+      else
+        add(Do::stop, node);
+      start(node);
+    }
+  }
+
+  void fail(int node, std::uint64_t volume, std::vector<std::string> words) {
+    Step& step = add(Do::fail, node, std::move(words));
+    step.numbers = {{"volume", volume}};
+    const std::uint64_t kind = random_.below(3);
+    if (kind == 0) step.words.emplace_back("sticky");
+    if (kind == 1) step.numbers.emplace_back("count", random_.between(1, 5));
+    if (random_.percent(40)) {
+      step.numbers.emplace_back("offset", random_.below(16) * 65536);
+      step.numbers.emplace_back("length", random_.between(1, 64) * sector_bytes);
+    }
+  }
+
   void pause() {
     const int node = any_node();
     add(Do::pause, node);
-    add(Do::resume, node);
+    Step& resume = add(Do::resume, node);
+    // A virtual machine that is moved or suspended: minutes.
+    if (classes_.long_pauses) resume.after = seconds(random_.between(1, 600));
   }
 
   Prng random_;
   Classes classes_;
+  std::size_t volumes_;
   Script& script_;
   int primary_ = 0;
   bool cut_ = false;
@@ -274,7 +368,7 @@ Settings swarm_settings(std::uint64_t seed) {
 Plan swarm_plan(std::uint64_t seed) {
   Plan plan;
   plan.settings = swarm_settings(seed);
-  Author(Prng(seed, "script"), plan.script).write();
+  Author(Prng(seed, "script"), plan.settings.volume_bytes.size(), plan.script).write();
   return plan;
 }
 

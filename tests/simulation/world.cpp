@@ -17,6 +17,11 @@ void Process::Call::go() {
 
 Process::~Process() = default;
 
+void Process::pause(bool paused) {
+  if (paused_ && !paused) resumed_at_ = world_.now();
+  paused_ = paused;
+}
+
 void Process::run_soon(std::function<void()> work) {
   Call& call = calls_.emplace_back(*this, std::move(work));
   call.self = std::prev(calls_.end());

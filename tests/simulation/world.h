@@ -47,7 +47,9 @@ class Process final : public Clock {
   // Only while nothing of the process exists: a rebooted host counts its time afresh.
   void set_origin(Duration origin) { origin_ = origin; }
 
-  void pause(bool paused) { paused_ = paused; }
+  void pause(bool paused);
+  // Since when it takes turns without a break; never() while it is paused.
+  TimePoint runs_since() const { return paused_ ? TimePoint::never() : resumed_at_; }
   bool paused() const { return paused_; }
 
  private:
@@ -69,6 +71,7 @@ class Process final : public Clock {
   std::list<Call> calls_;
   TimerQueue timers_;
   bool paused_ = false;
+  TimePoint resumed_at_;
   bool turn_due_ = false;  // timers fired: the hooks at the end of a turn must run
 };
 
