@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/mutant.h"
+
 namespace baton::replication {
 namespace {
 
@@ -75,7 +77,8 @@ Direction equal_direction(const CopyFacts& self, const CopyFacts& peer, Protocol
   const Direction order[] = {
       pick(self.complete, peer.complete),
       pick(self.holder, peer.holder),
-      protocol == Protocol::a ? pick(self.writer, peer.writer) : pick(self_lived, peer_lived),
+      protocol == Protocol::a || mutant("crashed-copy-preferred") ? pick(self.writer, peer.writer)
+                                                                  : pick(self_lived, peer_lived),
       pick(sound(self), sound(peer)),
       pick(self.epoch > peer.epoch, peer.epoch > self.epoch),
       pick(self.last_holder, peer.last_holder),
@@ -137,6 +140,10 @@ Relation compare(const Lineage& self, const Lineage& peer) {
   if (self.empty()) return Relation::self_empty;
   if (peer.empty()) return Relation::peer_empty;
   if (self.back() == peer.back()) return Relation::equal;
+  if (mutant("history-not-compared"))
+    return std::pair(self.size(), self.back()) > std::pair(peer.size(), peer.back())
+               ? Relation::self_newer
+               : Relation::peer_newer;
   const bool peer_tip_known = contains(self, peer.back());
   const bool self_tip_known = contains(peer, self.back());
   if (peer_tip_known && !self_tip_known) return Relation::self_newer;

@@ -1,13 +1,15 @@
 // Who may write now, and what held writes wait for (design §4; rules 3 and 11).
 #include <fmt/format.h>
 
+#include "base/mutant.h"
 #include "replication/engine/engine.h"
 
 namespace baton::replication {
 
 void Engine::update_gate() {
-  const bool open = up_ && !stopping_ && may_write() && !granted_away_ && !quiescing_ &&
-                    !going_alone_ && !settling_ && !needs_generation();
+  const bool open = up_ && !stopping_ && may_write() && !quiescing_ && !going_alone_ &&
+                    (!granted_away_ || mutant("source-admits-after-grant")) && !settling_ &&
+                    !needs_generation();
   const bool opened = open && !admits_;
   admits_ = open;
   if (opened) gate_changed_.notify_all();
@@ -86,6 +88,7 @@ Task<bool> Engine::make_generation() {
   // hang on this disk's cache: a power cut would take it back here, and then from the peer.
   for (auto& volume : volumes_) {
     if (!volume->attached() || volume->failed()) continue;
+    if (mutant("generation-over-unflushed-data")) continue;
     blockdev::Request flush;
     flush.op = blockdev::Op::flush;
     co_await perform(volume->disk(), flush);
@@ -97,13 +100,15 @@ Task<bool> Engine::make_generation() {
   slot_.behind = true;
   log(Journal::Level::notice,
       fmt::format("going on without {}: new generation {:016x}", peer_name_, id));
-  const bool durable = co_await commit();
+  const bool durable = mutant("generation-not-persisted") || co_await commit();
   peer_has_tip_ = false;
   wrote_alone_ = true;
   co_return durable;
 }
 
 bool Engine::reads_own_copy() const {
+  if (mutant("target-serves-local-reads")) return !lineage_.empty();
+  if (mutant("secondary-serves-local-reads")) return complete();
   return holding_ && !granted_away_ && complete();
 }
 

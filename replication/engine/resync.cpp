@@ -13,6 +13,7 @@
 
 #include <algorithm>
 
+#include "base/mutant.h"
 #include "replication/engine/engine.h"
 #include "replication/engine/range_guard.h"
 
@@ -112,7 +113,8 @@ Task<> Volume::copy_range(blockdev::BlockRange range, Session& session, SyncWind
   Latch finished;
   Buffer data;
   {
-    RangeGuard guard(ranges_, offset, length, false);
+    const std::uint64_t claimed = mutant("resync-without-range-lock") ? size() : offset;
+    RangeGuard guard(ranges_, claimed, length, false);
     co_await guard.acquired();
     const bool zero = co_await known_zero(offset, length);
     // A hole that was written meanwhile is too long for one message: the next round copies it.
@@ -146,7 +148,8 @@ Task<> Volume::copy_range(blockdev::BlockRange range, Session& session, SyncWind
       if (!zero) sent.payload = data.span();
       sent.finished = &finished;
       finished.add();
-      unflushed_.note(offset, length, true);
+      mutant("clear-bit-at-send") ? bits().clear(offset, length)
+                                  : unflushed_.note(offset, length, true);
       session.send(sent, zero ? Type::zero : Type::write);
       sent_it = true;
     } else if (!too_long && !session.dropped()) {
@@ -210,7 +213,7 @@ Task<> Volume::sync_source(Session& session) {
 bool Volume::session_lost() {
   bool lacks = false;
   unflushed_.drain([this, &lacks](const UnflushedLog::Entry& entry) {
-    bits().set(entry.offset, entry.length);
+    if (!mutant("unflushed-forgotten")) bits().set(entry.offset, entry.length);
     lacks = lacks || !entry.resync;
   });
   return lacks;
@@ -245,7 +248,7 @@ Task<> Engine::sync_everything(Session& session) {
   if (session.dropped()) co_return;
   // From the moment it is told, the peer counts as having our tip (schedules: end-of-resync-lost).
   slot_.told_id = lineage_.back();
-  peer_has_tip_ = true;
+  peer_has_tip_ = !mutant("told-tip-not-counted");
   const bool durable = co_await commit();
   if (!durable || session.dropped()) co_return;
   OutMessage end;
@@ -305,7 +308,7 @@ void Engine::sync_begins(Incoming& message, Session& session) {
 Task<> Engine::become_target(Lineage towards, Session& session) {
   towards_ = std::move(towards);
   inconsistent_.assign(volumes_.size(), true);
-  const bool durable = co_await commit();
+  const bool durable = mutant("target-not-recorded") || co_await commit();
   if (durable) discard_my_data_ = false;
   if (!durable || session.dropped()) co_return;
   for (auto& volume : volumes_) volume->syncing = true;

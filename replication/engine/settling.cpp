@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "base/hash.h"
+#include "base/mutant.h"
 #include "replication/engine/engine.h"
 
 namespace baton::replication {
@@ -248,7 +249,7 @@ Task<bool> Session::exchange_bits() {
     for (std::uint64_t i = 0; i < count; ++i) {
       le64 word;
       std::memcpy(&word, message.payload.data() + i * 8, 8);
-      bits.merge_word(first + i, word);
+      if (!mutant("peer-bits-ignored")) bits.merge_word(first + i, word);
     }
   }
 }
@@ -392,7 +393,8 @@ void Engine::session_established(Session& session) {
   replicating_ = writes;
   if (writes) {
     wrote_alone_ = false;
-    // Until this copy is durably a target the operator's word stands: the session may be lost first.
+    // Until this copy is durably a target the operator's word stands: the session may be lost
+    // first.
     if (session.verdict.direction != Direction::peer_to_self) discard_my_data_ = false;
     // "Nobody can have written since the stop" ends here: the peer may go on without us.
     unvouched_ = DiskState::consistent;

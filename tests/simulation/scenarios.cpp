@@ -28,6 +28,52 @@ start A
 wait-sync
 burst A requests=20 reads=100
 )"},
+    // The writes that waited for B complete when the generation is durable, not before: else A may
+    // die in between, and B goes on as if they had never been.
+    {.name = "generation-on-a-slow-disk", .script = R"(
+primary A force
+wait-sync
+slow-disk A meta ms=800 permille=1000
+burst A requests=60 depth=16 reads=0 flushes=0 think=200 background
++2ms kill B
++60ms power A keep
++1s start B
++1s promote B force
+burst B requests=20 reads=0
+start A
+wait-connected
++11s wait
+)"},
+    // B's disk fails a write: B is no copy until it was repaired, and lacks what it did not write.
+    {.name = "peer-eio", .script = R"(
+primary A force
+wait-sync
+fail B write
+burst A requests=30 reads=0 flushes=10 discards=0 zeroes=0
+burst A requests=1 flushes=100
+mend B
++100ms kill B
++1s start B
+wait-sync
+handover A expect=done
+burst B requests=60 reads=100
+)"},
+    // Alone, with a peer that is known to be behind: what the disk failed to flush is not
+    // acknowledged as flushed.
+    {.name = "failed-flush", .script = R"(
+primary A force
+wait-sync
+kill B
++8s burst A requests=40 reads=0 flushes=0 fua=0 hot=8
+fail A flush
+burst A requests=1 flushes=100
+power A lose
++1s start A
++1s promote A
+burst A requests=60 reads=100 hot=8
+start B
+wait-sync
+)"},
     // 1
     {.name = "own-cache-lost", .script = R"(
 primary A force
