@@ -77,8 +77,7 @@ Direction equal_direction(const CopyFacts& self, const CopyFacts& peer, Protocol
   const Direction order[] = {
       pick(self.complete, peer.complete),
       pick(self.holder, peer.holder),
-      protocol == Protocol::a || mutant("crashed-copy-preferred") ? pick(self.writer, peer.writer)
-                                                                  : pick(self_lived, peer_lived),
+      protocol == Protocol::a ? pick(self.writer, peer.writer) : pick(self_lived, peer_lived),
       pick(sound(self), sound(peer)),
       pick(self.epoch > peer.epoch, peer.epoch > self.epoch),
       pick(self.last_holder, peer.last_holder),

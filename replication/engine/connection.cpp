@@ -4,7 +4,6 @@
 
 #include <algorithm>
 
-#include "base/mutant.h"
 #include "replication/engine/engine.h"
 
 namespace baton::replication {
@@ -50,7 +49,6 @@ Task<> Engine::keep_connected() {
 // After every link that came to nothing, whoever dialled it: two nodes that refuse each other would
 // else do so without a pause.
 void Engine::dial_later() {
-  if (mutant("reconnect-without-backoff")) return;
   // A little randomness keeps two nodes from dialling each other in step for ever.
   const auto jitter = static_cast<std::int64_t>(env_.random.next() % 1000);
   dial_at_ = env_.clock.now() + backoff_ + backoff_ * jitter / 4000;
@@ -169,14 +167,13 @@ Task<> Engine::session_ended(Session& session) {
   // Completed writes that the peer may lack, or writes about to be completed without it: a
   // generation at once. Otherwise with the first write that it will miss (rule 8).
   if (took_part && holding_ && has_peer() && peer_has_tip_ && lacks) {
-    if (mutant("generation-after-first-ack")) session.lose_everything();
     co_await make_generation();
   }
   session.lose_everything();
   peer_offers_ = false;
   // An offer belongs to its session: the peer has forgotten it, and a grant in a later session
   // would come from somebody who does not know what was written in between.
-  if (!mutant("offer-survives-disconnect")) void_offer("the connection to the other node was lost");
+  void_offer("the connection to the other node was lost");
   if (!answer_) answer_ = failure("the connection to the other node was lost");
   answered_.notify_all();
   going_alone_ = false;

@@ -7,9 +7,8 @@
 namespace baton::replication {
 
 void Engine::update_gate() {
-  const bool open = up_ && !stopping_ && may_write() && !quiescing_ && !going_alone_ &&
-                    (!granted_away_ || mutant("source-admits-after-grant")) && !settling_ &&
-                    !needs_generation();
+  const bool open = up_ && !stopping_ && may_write() && !granted_away_ && !quiescing_ &&
+                    !going_alone_ && !settling_ && !needs_generation();
   const bool opened = open && !admits_;
   admits_ = open;
   if (opened) gate_changed_.notify_all();
@@ -88,7 +87,6 @@ Task<bool> Engine::make_generation() {
   // hang on this disk's cache: a power cut would take it back here, and then from the peer.
   for (auto& volume : volumes_) {
     if (!volume->attached() || volume->failed()) continue;
-    if (mutant("generation-over-unflushed-data")) continue;
     blockdev::Request flush;
     flush.op = blockdev::Op::flush;
     co_await perform(volume->disk(), flush);

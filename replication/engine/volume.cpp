@@ -400,6 +400,7 @@ Task<IoError> Volume::flush_copies(bool own_protocol) {
   // The session may have ended while the own disk was still flushing.
   if (engine_.replicating() == session) session->window_moved().notify_all();
   metadata_->mark_clean(region_interval);
+  ++regions_cleaned_;
   co_return IoError::none;
 }
 
@@ -418,6 +419,7 @@ Task<IoError> Volume::settle_alone() {
     co_return IoError::io;
   }
   metadata_->mark_clean(interval);
+  ++regions_cleaned_;
   co_return IoError::none;
 }
 
@@ -425,10 +427,16 @@ Task<IoError> Volume::settle_alone() {
 Task<> Volume::clean_activity_log() {
   if (cleaning_) co_return;
   cleaning_ = true;
-  if (engine_.replicating() != nullptr) {
-    co_await flush_copies(false);
-  } else {
-    co_await settle_alone();
+  // The log asks once and then waits: a flush that the loss of the peer has cut short cleaned
+  // nothing, and what the peer had not flushed has become bits.
+  const std::uint64_t before = regions_cleaned_;
+  while (regions_cleaned_ == before && !failed_) {
+    if (engine_.replicating() != nullptr) {
+      co_await flush_copies(false);
+    } else {
+      co_await settle_alone();
+    }
+    if (mutant("room-asked-for-once")) break;
   }
   cleaning_ = false;
 }
