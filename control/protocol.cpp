@@ -134,12 +134,12 @@ Result<Request> decode_request(std::string_view line) {
   return request;
 }
 
-Reply progress_reply(std::uint64_t id, std::string text, double fraction) {
-  return {id, Reply::Kind::progress, {{"text", std::move(text)}, {"fraction", fraction}}};
+Reply progress_reply(std::uint64_t id, const std::string& text, double fraction) {
+  return {id, Reply::Kind::progress, {{"text", text}, {"fraction", fraction}}};
 }
 
-Reply event_reply(std::uint64_t id, json::object data, std::string text) {
-  return {id, Reply::Kind::event, {{"data", std::move(data)}, {"text", std::move(text)}}};
+Reply event_reply(std::uint64_t id, json::object data, const std::string& text) {
+  return {id, Reply::Kind::event, {{"data", std::move(data)}, {"text", text}}};
 }
 
 Reply result_reply(std::uint64_t id, json::value result) {

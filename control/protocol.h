@@ -62,8 +62,8 @@ struct Reply {
   bool last() const { return kind == Kind::result || kind == Kind::error; }
 };
 
-Reply progress_reply(std::uint64_t id, std::string text, double fraction);  // < 0: not known
-Reply event_reply(std::uint64_t id, boost::json::object data, std::string text);
+Reply progress_reply(std::uint64_t id, const std::string& text, double fraction);  // < 0: not known
+Reply event_reply(std::uint64_t id, boost::json::object data, const std::string& text);
 Reply result_reply(std::uint64_t id, boost::json::value result);
 // kind "needs-confirmation" when the error says so: the message is then the risk.
 Reply error_reply(std::uint64_t id, const Error& error);

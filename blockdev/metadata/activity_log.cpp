@@ -1,6 +1,7 @@
 #include "blockdev/metadata/activity_log.h"
 
 #include "base/assert.h"
+#include "base/mutant.h"
 
 namespace baton::blockdev {
 
@@ -113,8 +114,8 @@ void ActivityLog::end_use(Index index) {
   Entry& entry = entries_[index];
   BATON_ASSERT(entry.uses > 0, "every release has its acquire");
   if (--entry.uses > 0) return;
-  entry.released_in = interval_;
-  append(dirty_, index);
+  entry.released_in = mutant("region-clean-at-release") ? clean_interval_ : interval_;
+  append(list_of(entry), index);
 }
 
 void ActivityLog::evict(Index index, std::vector<Change>& changes) {

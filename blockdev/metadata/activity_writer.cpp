@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/assert.h"
+#include "base/mutant.h"
 
 namespace baton::blockdev {
 namespace {
@@ -97,12 +98,18 @@ Task<> ActivityWriter::run() {
       if (look_again_ && !waiting_.empty()) continue;
       break;
     }
+    if (mutant("activity-log-after-data")) let_go(IoError::none);
     const IoError error = co_await write_changed_pages();
     fault_.report(error);
-    if (error == IoError::none) log_.changes_durable();
-    while (!admitted_.empty()) answer(static_cast<Waiter&>(admitted_.front()), error);
+    let_go(error);
   }
   running_ = false;
+}
+
+// Everybody in the transaction goes on.
+void ActivityWriter::let_go(IoError error) {
+  if (error == IoError::none) log_.changes_durable();
+  while (!admitted_.empty()) answer(static_cast<Waiter&>(admitted_.front()), error);
 }
 
 void ActivityWriter::plan() {
@@ -186,6 +193,7 @@ Task<IoError> ActivityWriter::write_changed_pages() {
   }
   co_await window_->drained();
   if (window_->error() != IoError::none) co_return window_->error();
+  if (mutant("activity-log-not-flushed")) co_return IoError::none;
   co_return co_await flush(device_);
 }
 

@@ -65,6 +65,7 @@ class ActivityWriter {
 
   void wake();
   Task<> run();
+  void let_go(IoError error);
   void plan();
   bool admit(Waiter& waiter);
   bool admit_emptying(Waiter& waiter);

@@ -22,6 +22,9 @@ namespace baton::blockdev {
 inline constexpr std::uint64_t region_bytes = 4U << 20U;  // of the activity log (design §1)
 inline constexpr std::size_t lineage_max = 64;            // ids kept; root and bases never dropped
 inline constexpr std::size_t peer_slots_max = 8;
+// 25 GiB of hot data at once. The format has no limit: this one bounds what is to be compared
+// after a crash.
+inline constexpr std::size_t active_regions_default = 6400;
 
 // A session between two nodes: ordered by number, made unmistakable by a random id (design §5).
 struct SessionStamp {
@@ -79,8 +82,9 @@ class Metadata {
   // page or activity log page is widened ("all of this may differ") and reported in `warnings`.
   // `device` outlives the result. The regions of the activity log are *not* turned into bits here:
   // see recovered_regions().
-  static Task<Result<std::unique_ptr<Metadata>>> load(Loop& loop, BlockDevice& device,
-                                                      std::vector<std::string>& warnings);
+  static Task<Result<std::unique_ptr<Metadata>>> load(
+      Loop& loop, BlockDevice& device, std::vector<std::string>& warnings,
+      std::size_t active_regions_limit = active_regions_default);
 
   virtual ~Metadata() = default;
 

@@ -37,9 +37,10 @@ Task<Result<std::unique_ptr<Store>>> Store::open(Loop& loop, BlockDevice& device
 }
 
 Task<Result<std::unique_ptr<Metadata>>> Metadata::load(Loop& loop, BlockDevice& device,
-                                                       std::vector<std::string>& warnings) {
+                                                       std::vector<std::string>& warnings,
+                                                       std::size_t active_regions_limit) {
   Result<std::unique_ptr<Store>> store =
-      co_await Store::open(loop, device, warnings, active_regions_default);
+      co_await Store::open(loop, device, warnings, active_regions_limit);
   if (!store) co_return std::unexpected(store.error());
   co_return std::unique_ptr<Metadata>(std::move(*store));
 }

@@ -13,10 +13,6 @@
 
 namespace baton::blockdev {
 
-// 25 GiB of hot data at once. The format has no limit: this one bounds what is to be compared
-// after a crash.
-inline constexpr std::size_t active_regions_default = 6400;
-
 class Store final : public Metadata {
  public:
   static Task<Result<std::unique_ptr<Store>>> open(Loop& loop, BlockDevice& device,

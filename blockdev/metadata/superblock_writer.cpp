@@ -1,6 +1,7 @@
 #include "blockdev/metadata/superblock_writer.h"
 
 #include "base/assert.h"
+#include "base/mutant.h"
 
 namespace baton::blockdev {
 
@@ -29,7 +30,7 @@ Task<IoError> SuperblockWriter::write() {
   const std::uint32_t older = 1 - newest_;
   IoError error = co_await write_copy(content, older);
   if (error != IoError::none) co_return error;
-  error = co_await flush(device_);
+  if (!mutant("superblock-not-flushed")) error = co_await flush(device_);
   if (error != IoError::none) co_return error;
   durable_ = content;
   newest_ = older;

@@ -23,7 +23,7 @@ class ControlSession::Answering final : public ReplySink {
  public:
   Answering(ControlSession& session, std::uint64_t id) : session_(session), id_(id) {}
   void progress(std::string text, double fraction) override {
-    session_.send(progress_reply(id_, std::move(text), fraction));
+    session_.send(progress_reply(id_, text, fraction));
   }
   void event(const Change& change) override {
     session_.send(event_reply(id_, change.data, change.text));

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/mutant.h"
+
 namespace baton::replication {
 namespace {
 
@@ -87,6 +89,9 @@ PromotionVerdict decide_promotion(const PromotionFacts& facts) {
   using A = PromotionAction;
   const bool may = facts.force && facts.confirmed;
   if (facts.already_primary) return {"already-primary", A::nothing, {}};
+  if (mutant("promote-without-connection-check") && facts.disk == DiskState::up_to_date) {
+    return {"up-to-date-alone", A::take_alone, {}};
+  }
   if (facts.peer_primary) {
     return {"peer-is-primary", A::refuse, "demote it there first, or use handover"};
   }
@@ -141,6 +146,7 @@ DiskState state_after_restart(const RestartFacts& facts) {
   if (!facts.complete || !facts.has_lineage) return DiskState::inconsistent;
   if (facts.single_node) return DiskState::up_to_date;
   if (facts.outdated) return DiskState::outdated;
+  if (mutant("restarted-copy-is-up-to-date")) return DiskState::up_to_date;
   if (facts.every_peer_behind) return DiskState::up_to_date;
   // The last to leave in order: nobody can have written since.
   if (facts.clean && facts.last_holder) return DiskState::up_to_date;

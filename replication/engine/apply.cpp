@@ -1,6 +1,7 @@
 // The peer's side: what the holder sends is applied in the holder's order, and answered.
 #include <algorithm>
 
+#include "base/mutant.h"
 #include "replication/engine/engine.h"
 #include "replication/engine/range_guard.h"
 
@@ -28,20 +29,20 @@ Task<> Volume::apply_one(Incoming message, Session& session) {
   co_await guard.acquired();
   Request own;
   own.op = message.type() == wire::Type::write ? Op::write : Op::write_zeroes;
-  own.flags.fua = (header.flags & wire::flag_fua) != 0;
+  own.flags.fua = (header.flags & wire::flag_fua) != 0 && !mutant("fua-ignored");
   own.flags.no_hole = (header.flags & wire::flag_no_hole) != 0;
   own.offset = header.offset;
   own.length = header.length;
   own.data = message.payload.data();
   if (failed_) {
     own.error = IoError::io;
-  } else {
+  } else if (own.op == Op::write || !mutant("trim-not-replicated")) {
     co_await perform(disk(), own);
   }
   guard.release();
   applied.unlink();
   applied_.notify_all();
-  if (own.error != IoError::none) {
+  if (own.error != IoError::none && !mutant("peer-eio-ignored")) {
     reply.flags = wire::flag_error;
     engine_.disk_failed(*this, "a write from the peer");
   }
@@ -58,10 +59,11 @@ void Volume::serve_flush(const wire::Header& flush, Session& session) {
 
 // A flush may overtake the writes that it names (schedules: priority-overtakes).
 Task<> Volume::flush_for_peer(wire::Header flush, Session& session) {
-  while (session.received_number() < flush.follows && !session.dropped()) {
+  const bool waits = !mutant("flush-overtakes-writes");
+  while (waits && session.received_number() < flush.follows && !session.dropped()) {
     co_await session.bulk_received().wait();
   }
-  while (!applying_.empty() && applying_.front().number <= flush.follows) {
+  while (waits && !applying_.empty() && applying_.front().number <= flush.follows) {
     co_await applied_.wait();
   }
   if (session.dropped()) co_return;
@@ -74,7 +76,7 @@ Task<> Volume::flush_for_peer(wire::Header flush, Session& session) {
   } else if (!failed_) {
     Request own;
     own.op = Op::flush;
-    co_await perform(disk(), own);
+    if (!mutant("flush-answered-unflushed")) co_await perform(disk(), own);
     error = own.error;
   }
   wire::Header reply;

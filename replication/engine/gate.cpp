@@ -1,6 +1,7 @@
 // Who may write now, and what held writes wait for (design §4; rules 3 and 11).
 #include <fmt/format.h>
 
+#include "base/mutant.h"
 #include "replication/engine/engine.h"
 
 namespace baton::replication {
@@ -106,13 +107,15 @@ Task<bool> Engine::make_generation() {
   slot_.behind = true;
   log(Journal::Level::notice,
       fmt::format("going on without {}: new generation {:016x}", peer_name_, id));
-  const bool durable = co_await commit();
+  const bool durable = mutant("generation-not-persisted") || co_await commit();
   peer_has_tip_ = false;
   wrote_alone_ = true;
   co_return durable;
 }
 
 bool Engine::reads_own_copy() const {
+  if (mutant("target-serves-local-reads")) return !lineage_.empty();
+  if (mutant("secondary-serves-local-reads")) return complete();
   return holding_ && !granted_away_ && complete();
 }
 

@@ -10,6 +10,7 @@
 // session decides (settling.cpp), because D may have taken it.
 #include <fmt/format.h>
 
+#include "base/mutant.h"
 #include "replication/engine/engine.h"
 
 namespace baton::replication {
@@ -38,6 +39,7 @@ Task<bool> Engine::wait_drained(TimePoint deadline) {
 Task<Result<>> Engine::quiesce(bool announce) {
   quiescing_ = true;
   update_gate();
+  if (mutant("handover-before-drain")) co_return Result<>{};
   const bool drained = co_await wait_drained(env_.clock.now() + config_.timeout);
   if (!drained) {
     co_return failure(

@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "blockdev/metadata/metadata.h"
 #include "replication/core/states.h"
 #include "replication/engine/environment.h"
 
@@ -41,6 +42,9 @@ struct ResourceConfig {
   Duration fence_hold = std::chrono::seconds(20);  // held writes get ENOSPC after this
   std::uint64_t boot_id = 0;                       // of this host; differs after a reboot
   bool auto_resume = true;                         // design §4 "Restart"
+  // Of the activity log; a small log makes regions leave it early, which is what tests want. Room
+  // for every region of the largest request at least.
+  std::size_t active_regions = blockdev::active_regions_default;
 };
 
 // Somebody who has an export open.

@@ -13,6 +13,7 @@
 
 #include <algorithm>
 
+#include "base/mutant.h"
 #include "replication/engine/engine.h"
 #include "replication/engine/range_guard.h"
 
@@ -112,7 +113,8 @@ Task<> Volume::copy_range(blockdev::BlockRange range, Session& session, SyncWind
   Latch finished;
   Buffer data;
   {
-    RangeGuard guard(ranges_, offset, length, false);
+    const std::uint64_t claimed = mutant("resync-without-range-lock") ? size() : offset;
+    RangeGuard guard(ranges_, claimed, length, false);
     co_await guard.acquired();
     const bool zero = co_await known_zero(offset, length);
     // A hole that was written meanwhile is too long for one message: the next round copies it.
@@ -210,7 +212,7 @@ Task<> Volume::sync_source(Session& session) {
 bool Volume::session_lost() {
   bool lacks = false;
   unflushed_.drain([this, &lacks](const UnflushedLog::Entry& entry) {
-    bits().set(entry.offset, entry.length);
+    if (!mutant("unflushed-forgotten")) bits().set(entry.offset, entry.length);
     lacks = lacks || !entry.resync;
   });
   return lacks;
@@ -245,7 +247,7 @@ Task<> Engine::sync_everything(Session& session) {
   if (session.dropped()) co_return;
   // From the moment it is told, the peer counts as having our tip (schedules: end-of-resync-lost).
   slot_.told_id = lineage_.back();
-  peer_has_tip_ = true;
+  peer_has_tip_ = !mutant("told-tip-not-counted");
   const bool durable = co_await commit();
   if (!durable || session.dropped()) co_return;
   OutMessage end;

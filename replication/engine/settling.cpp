@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "base/hash.h"
+#include "base/mutant.h"
 #include "replication/engine/engine.h"
 
 namespace baton::replication {
@@ -248,7 +249,7 @@ Task<bool> Session::exchange_bits() {
     for (std::uint64_t i = 0; i < count; ++i) {
       le64 word;
       std::memcpy(&word, message.payload.data() + i * 8, 8);
-      bits.merge_word(first + i, word);
+      if (!mutant("peer-bits-ignored")) bits.merge_word(first + i, word);
     }
   }
 }

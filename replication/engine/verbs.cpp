@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/mutant.h"
 #include "replication/engine/engine.h"
 
 namespace baton::replication {
@@ -130,7 +131,8 @@ Task<Result<>> Engine::start_up() {
     if (lineage_.empty()) co_return co_await start_fresh();
     co_return co_await take_alone(false);
   }
-  if (resume_primary_ && facts.every_peer_behind && facts.complete) {
+  const bool unasked = facts.every_peer_behind || mutant("resumes-without-asking");
+  if (resume_primary_ && unasked && facts.complete) {
     // Every other copy is durably known to be behind: nobody else can have gone on.
     Result<> resumed = co_await take_alone(false);
     if (!resumed) co_return resumed;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/mutant.h"
 #include "replication/engine/engine.h"
 #include "replication/engine/range_guard.h"
 
@@ -70,7 +71,8 @@ Task<Result<>> Volume::attach() {
   }
   if (!store) co_return std::unexpected(store.error());
   std::vector<std::string> warnings;
-  auto loaded = co_await blockdev::Metadata::load(engine_.env().loop, *store->metadata, warnings);
+  auto loaded = co_await blockdev::Metadata::load(engine_.env().loop, *store->metadata, warnings,
+                                                  engine_.config().active_regions);
   for (const std::string& warning : warnings) engine_.log(Journal::Level::warning, warning);
   if (!loaded) co_return std::unexpected(loaded.error());
 
@@ -261,6 +263,7 @@ Task<> Volume::write_piece(Piece piece, Latch* many, IoError* first_error) {
   SentWrite sent;
   if (error == IoError::none) {
     own.op = request.op == Op::write ? Op::write : Op::write_zeroes;
+    if (mutant("trim-left-to-the-disk")) own.op = request.op;
     own.flags = request.flags;
     own.offset = piece.offset;
     own.length = piece.length;
@@ -268,7 +271,7 @@ Task<> Volume::write_piece(Piece piece, Latch* many, IoError* first_error) {
     if (session != nullptr) {
       fill_header(sent, request, piece);
       sent.session = session;
-      sent.protocol = engine_.config().protocol;
+      sent.protocol = mutant("ack-before-peer") ? Protocol::a : engine_.config().protocol;
       sent.acknowledged = &acknowledged;
       sent.finished = &finished;
       acknowledged.add();
@@ -276,13 +279,14 @@ Task<> Volume::write_piece(Piece piece, Latch* many, IoError* first_error) {
       unflushed_.note(piece.offset, piece.length, false);
       session->send(sent, own.op == Op::write ? wire::Type::write : wire::Type::zero);
       if (unflushed_.pressing()) flush_peer_soon();
-    } else if (engine_.has_peer()) {
+    } else if (engine_.has_peer() && !mutant("skip-dirty-bit")) {
       bits().set(piece.offset, piece.length);
     }
-    acknowledged.add();
+    Latch& waited_for = mutant("ack-before-local") ? finished : acknowledged;
+    waited_for.add();
     own.on_complete(
         [](Operation& operation) { static_cast<Latch*>(operation.context())->arrive(); },
-        &acknowledged);
+        &waited_for);
     disk().submit(own);
     co_await acknowledged;
     error = disk_error(own.error, "a write");
@@ -369,8 +373,9 @@ Task<IoError> Volume::flush_copies(bool own_protocol) {
   Session* const session = engine_.replicating();
   const std::uint64_t region_interval = metadata_->begin_interval();
   const std::uint64_t peer_interval = unflushed_.begin_interval();
-  const bool peer =
-      session != nullptr && !(own_protocol && engine_.config().protocol == Protocol::a);
+  const bool peer = session != nullptr &&
+                    !(own_protocol &&
+                      (engine_.config().protocol == Protocol::a || mutant("flush-not-forwarded")));
   Latch both;
   PeerRequest asked;
   asked.answered = &both;
@@ -387,7 +392,7 @@ Task<IoError> Volume::flush_copies(bool own_protocol) {
                   &both);
   disk().submit(own);
   co_await both;
-  if (own.error != IoError::none) {
+  if (own.error != IoError::none && !mutant("failed-flush-ignored")) {
     engine_.disk_failed(*this, "a flush");
     co_return IoError::io;
   }
@@ -408,6 +413,7 @@ Task<IoError> Volume::flush_copies(bool own_protocol) {
   // The session may have ended while the own disk was still flushing.
   if (engine_.replicating() == session) session->window_moved().notify_all();
   metadata_->mark_clean(region_interval);
+  ++regions_cleaned_;
   co_return IoError::none;
 }
 
@@ -426,6 +432,7 @@ Task<IoError> Volume::settle_alone() {
     co_return IoError::io;
   }
   metadata_->mark_clean(interval);
+  ++regions_cleaned_;
   co_return IoError::none;
 }
 
@@ -433,10 +440,16 @@ Task<IoError> Volume::settle_alone() {
 Task<> Volume::clean_activity_log() {
   if (cleaning_) co_return;
   cleaning_ = true;
-  if (engine_.replicating() != nullptr) {
-    co_await flush_copies(false);
-  } else {
-    co_await settle_alone();
+  // The log asks once and then waits: a flush that the loss of the peer has cut short cleaned
+  // nothing, and what the peer had not flushed has become bits.
+  const std::uint64_t before = regions_cleaned_;
+  while (regions_cleaned_ == before && !failed_) {
+    if (engine_.replicating() != nullptr) {
+      co_await flush_copies(false);
+    } else {
+      co_await settle_alone();
+    }
+    if (mutant("room-asked-for-once")) break;
   }
   cleaning_ = false;
 }

@@ -175,6 +175,7 @@ class Volume {
   blockdev::Limits export_limits_;
   bool failed_ = false;
   bool cleaning_ = false;
+  std::uint64_t regions_cleaned_ = 0;  // how often the log was told that an interval is clean
   bool barrier_running_ = false;
   Clients clients_;
   RangeLock ranges_;

@@ -184,6 +184,16 @@ class Suite:
             if self.build("fuzz", stage):
                 self.ctest("fuzz", stage, "-L", "^fuzz$", suffix=" [fuzz]")
 
+    def mutants(self):
+        with Stage(self, "mutants of the simulator", 120) as stage:
+            if not self.build("mutants", stage):
+                return
+            program = os.path.join(ROOT, "build", "mutants", "baton-sim")
+            done = run([program, "--mutants", "-j", str(CORES)], stage.left(), ROOT)
+            lines = done.output.splitlines()
+            print(lines[-1] if lines else "it printed nothing")
+            self.verdict("mutants", None if done.ok else done.output)
+
     # --- all of it
 
     def everything(self):
@@ -195,8 +205,8 @@ class Suite:
         if chosen:
             return
         if arguments.quick:
-            print("\nleft out by --quick: clang-tidy, sanitizers, and tests labelled slow, migration, "
-                  "chaos or fuzz")
+            print("\nleft out by --quick: clang-tidy, sanitizers, mutants, and tests labelled slow, "
+                  "migration, chaos or fuzz")
             if not arguments.tidy_all:
                 return
         if built:
@@ -206,6 +216,7 @@ class Suite:
         if not arguments.quick:
             self.sanitizers()
             self.fuzz()
+            self.mutants()
 
     def close(self):
         print("\n== time")
@@ -226,7 +237,7 @@ def main():
         description="Installs what is missing, builds, and runs the whole suite. The last line is "
                     "`N passed, N failed, N skipped`; the exit status is 0 only if nothing failed.")
     parser.add_argument("--quick", action="store_true",
-                        help="under 5 minutes: without clang-tidy, sanitizers, fuzzers, slow tests")
+                        help="under 5 minutes: without clang-tidy, sanitizers, fuzzers, mutants, slow tests")
     parser.add_argument("-R", dest="regex", metavar="REGEX",
                         help="only build, and run the tests whose ctest name matches")
     parser.add_argument("--preset", default="release", metavar="P",

@@ -11,6 +11,7 @@
 
 #include "base/mutant.h"
 #include "tests/simulation/engine_factory.h"
+#include "tests/simulation/mutants.h"
 #include "tests/simulation/run.h"
 #include "tests/simulation/scenarios.h"
 
@@ -22,6 +23,8 @@ struct Arguments {
   bool trace = false;
   bool list = false;
   bool no_shrink = false;
+  bool every_mutant = false;
+  std::uint64_t mutant_seeds = TrialLimits().seeds;
   int jobs = 1;
   std::uint64_t most_failures = 5;
 };
@@ -161,12 +164,13 @@ void list_scripts() {
 
 int main_of(const Arguments& a) {
   if (a.list) return list_scripts(), 0;
-  if (!a.mutant.empty()) {
-    if (!mutants_compiled_in) {
-      throw std::invalid_argument("this build has no mutants: use the preset `mutants`");
-    }
-    choose_mutant(a.mutant);
+  if ((a.every_mutant || !a.mutant.empty()) && !mutants_compiled_in) {
+    throw std::invalid_argument("this build has no mutants: use the preset `mutants`");
   }
+  if (a.every_mutant) {
+    return try_mutants({.seeds = a.mutant_seeds, .processes = a.jobs}) == 0 ? 0 : 1;
+  }
+  choose_mutant(a.mutant);
   if (!a.seeds.empty()) {
     const auto dots = a.seeds.find("..");
     if (dots == std::string::npos) throw std::invalid_argument("--seeds FIRST..LAST");
@@ -186,10 +190,15 @@ int main(int argc, char** argv) {
   app.add_option("--seed", a.seed, "run one world");
   app.add_option("--seeds", a.seeds, "run many, FIRST..LAST");
   app.add_option("--replay", a.replay, "run one world again; does not shrink");
-  app.add_option("-j", a.jobs, "processes for --seeds");
+  app.add_option("-j", a.jobs, "processes for --seeds and --mutants");
   app.add_option("--script", a.script, "a named script instead of the seed's own");
   app.add_option("--script-file", a.script_file, "a script in a file instead of the seed's own");
   app.add_option("--mutant", a.mutant, "switch a one-line defect on (preset `mutants`)");
+  app.add_flag("--mutants", a.every_mutant,
+               "try every one-line defect until a rule is broken (preset `mutants`); fails if one "
+               "is not noticed");
+  app.add_option("--mutant-seeds", a.mutant_seeds, "worlds for each of --mutants at most")
+      ->capture_default_str();
   app.add_option("--most-failures", a.most_failures, "stop after so many failures");
   app.add_flag("--trace", a.trace, "print every event");
   app.add_flag("--no-shrink", a.no_shrink, "do not look for a shorter script");

@@ -13,6 +13,7 @@ Cluster::Cluster(std::uint64_t seed, const Settings& settings, Factory& factory)
   config.name = "vm1";
   config.protocol = settings.protocol;
   config.auto_resume = settings.auto_resume;
+  config.active_regions = settings.active_regions;
   config.secret = "between us";
   for (std::size_t i = 0; i < settings.nodes; ++i) {
     config.nodes.push_back({node_name(static_cast<int>(i))});

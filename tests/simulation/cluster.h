@@ -14,6 +14,7 @@ struct Settings {
   std::size_t nodes = 2;
   std::size_t clients_per_node = 1;  // per volume
   bool auto_resume = true;
+  std::size_t active_regions = blockdev::active_regions_default;
   NetModel net;
   std::vector<DiskModel> disks = {{}, {}};  // by node
 };

@@ -28,6 +28,63 @@ start A
 wait-sync
 burst A requests=20 reads=100
 )"},
+    // What was flushed, or written with FUA, is on stable storage on both copies.
+    {.name = "fua-outlives-both", .script = R"(
+primary A force
+wait-sync
+burst A requests=40 reads=0 flushes=0 fua=100 discards=0 zeroes=0 hot=8
+power A lose
+power B lose
++1s start B
++1s promote B force expect=done
+burst B requests=60 reads=100 hot=8
+start A
+wait-connected
+)"},
+    {.name = "flush-outlives-both", .script = R"(
+primary A force
+wait-sync
+burst A requests=40 reads=0 flushes=0 fua=0 discards=0 zeroes=0 hot=8
+burst A requests=1 flushes=100
+power A lose
+power B lose
++1s start B
++1s promote B force expect=done
+burst B requests=60 reads=100 hot=8
+start A
+wait-connected
+)"},
+    // B's disk fails a write: B is no copy until it was repaired, and lacks what it did not write.
+    {.name = "peer-eio", .script = R"(
+primary A force
+wait-sync
+fail B write
+burst A requests=30 reads=0 flushes=10 discards=0 zeroes=0
+burst A requests=1 flushes=100
+mend B
++100ms kill B
++1s start B
+wait-sync
+handover A expect=done
+burst B requests=60 reads=100
+)"},
+    // Alone, with a peer that is known to be behind: what the disk failed to flush is not
+    // acknowledged as flushed.
+    {.name = "failed-flush", .script = R"(
+primary A force
+wait-sync
+kill B
++8s burst A requests=40 reads=0 flushes=0 fua=0 hot=8
+fail A flush
+burst A requests=1 flushes=100
+mend A
+power A lose
++1s start A
++1s promote A
+burst A requests=60 reads=100 hot=8
+start B
+wait-sync
+)"},
     // 1
     {.name = "own-cache-lost", .script = R"(
 primary A force
@@ -339,6 +396,18 @@ wait-sync
 burst A requests=3000 depth=16 reads=0 flushes=0 fua=0 discards=0 hot=2000 max=4096
 wait-idle
 )"},
+    // A write waits for room in the log, the flush that would make it waits for B, and B is lost.
+    {.name = "log-full-while-the-peer-is-lost",
+     .script = R"(
+primary A force
+wait-sync
+burst A requests=600 depth=16 reads=0 flushes=0 fua=0 hot=500 max=4096 background
++2ms power B lose
++60s is A Primary
+start B
+wait-sync
+)",
+     .active_regions = 2},
     {.name = "two-primaries", .missing = "two primaries (issue 6)"},
     // 33
     {.name = "dirty-read", .script = R"(
@@ -609,6 +678,7 @@ Plan plan_of(const Scenario& scenario) {
   Plan plan;
   plan.settings.protocol = scenario.protocol;
   plan.settings.auto_resume = scenario.auto_resume;
+  plan.settings.active_regions = scenario.active_regions;
   // Never-flushes needs more regions than a small volume has.
   plan.settings.volume_bytes.assign(scenario.volumes, 16U << 20U);
   plan.script = parse_script(scenario.script);

@@ -362,6 +362,8 @@ Settings swarm_settings(std::uint64_t seed) {
     disk.discard = random.percent(80);
     disk.discard_zeroes = random.percent(70);
   }
+  // Of one to seven regions: in half of the worlds they take turns in the log.
+  if (random.percent(50)) settings.active_regions = random.between(2, 4);
   return settings;
 }
 

@@ -1,0 +1,165 @@
+// Each mutant has a process of its own: an assertion of the engine that it trips ends that one
+// only.
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+#include <optional>
+#include <string>
+#include <system_error>
+
+#include "base/mutant.h"
+#include "tests/simulation/engine_factory.h"
+#include "tests/simulation/mutants.h"
+#include "tests/simulation/run.h"
+#include "tests/simulation/scenarios.h"
+
+namespace baton::sim {
+namespace {
+
+// The seeds of a script draw latencies and contents: other interleavings of the same schedule.
+constexpr std::uint64_t script_seeds = 10;
+// A defect may make one turn endless, which no virtual clock sees.
+constexpr unsigned trial_seconds = 100;
+
+// Written by the mutant's process, read by ours when it has ended, however it did.
+struct Trial {
+  pid_t process = 0;
+  bool ended = false;
+  bool reached = false;
+  bool in_script = false;
+  std::uint64_t seed = 0;  // the last one tried
+  std::array<char, 64> rule{};
+  int signal = 0;
+
+  bool crashed() const { return signal == SIGABRT; }
+  bool caught() const { return crashed() || (reached && rule[0] != '\0'); }
+};
+
+class SharedTrials {
+ public:
+  explicit SharedTrials(std::size_t count) : bytes_(count * sizeof(Trial)), count_(count) {
+    void* const memory =
+        ::mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) throw std::system_error(errno, std::generic_category(), "mmap");
+    trials_ = static_cast<Trial*>(memory);
+    std::uninitialized_default_construct_n(trials_, count);
+  }
+  SharedTrials(const SharedTrials&) = delete;
+  SharedTrials& operator=(const SharedTrials&) = delete;
+  ~SharedTrials() { ::munmap(trials_, bytes_); }
+  std::span<Trial> all() { return {trials_, count_}; }
+
+ private:
+  std::size_t bytes_;
+  std::size_t count_;
+  Trial* trials_ = nullptr;
+};
+
+bool breaks_a_rule(const Mutant& mutant, std::uint64_t seed, const Plan& plan, Trial& trial) {
+  trial.seed = seed;
+  choose_mutant(std::string(mutant.name));
+  EngineFactory factory;
+  const Outcome outcome = run(seed, plan, factory);
+  const bool reached = mutant_was_reached();
+  trial.reached = trial.reached || reached;
+  if (!outcome.violation || !reached) return false;
+  // A world that breaks a rule without the defect says nothing about it.
+  choose_mutant("");
+  if (run(seed, plan, factory).violation) return false;
+  const std::string& rule = outcome.violation->rule;
+  rule.copy(trial.rule.data(), trial.rule.size() - 1);
+  return true;
+}
+
+void try_one(const Mutant& mutant, const TrialLimits& limits, Trial& trial) {
+  if (!mutant.script.empty()) {
+    const Plan plan = plan_of(*find_scenario(mutant.script));
+    trial.in_script = true;
+    for (std::uint64_t seed = 1; seed <= script_seeds; ++seed) {
+      if (breaks_a_rule(mutant, seed, plan, trial)) return;
+    }
+  }
+  trial.in_script = false;
+  for (std::uint64_t seed = 1; seed <= limits.seeds; ++seed) {
+    if (breaks_a_rule(mutant, seed, swarm_plan(seed), trial)) return;
+  }
+}
+
+void begin(const Mutant& mutant, const TrialLimits& limits, Trial& trial) {
+  std::fflush(stdout);
+  const pid_t process = ::fork();
+  if (process < 0) throw std::system_error(errno, std::generic_category(), "fork");
+  if (process > 0) {
+    trial.process = process;  // ours to write: the memory is shared
+    return;
+  }
+  ::alarm(trial_seconds);
+  // An assertion speaks of the defect, which is known.
+  ::dup2(::open("/dev/null", O_WRONLY | O_CLOEXEC), STDERR_FILENO);
+  try_one(mutant, limits, trial);
+  ::_exit(0);
+}
+
+void wait_for_one(std::span<Trial> trials) {
+  int status = 0;
+  const pid_t ended = ::wait(&status);
+  for (Trial& trial : trials) {
+    if (trial.process != ended) continue;
+    trial.ended = true;
+    trial.signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+  }
+}
+
+std::string result_of(const Mutant& mutant, const Trial& trial) {
+  if (trial.signal != 0 && !trial.crashed()) {
+    return fmt::format("NOT CAUGHT: ended by signal {} in seed {}", trial.signal, trial.seed);
+  }
+  if (!trial.caught()) {
+    return fmt::format("NOT CAUGHT in {} seeds{}", trial.seed,
+                       trial.reached ? "" : ": its place was never reached");
+  }
+  const std::string where = trial.in_script
+                                ? fmt::format("script {}, seed {}", mutant.script, trial.seed)
+                                : fmt::format("seed {}", trial.seed);
+  const char* rule = trial.crashed() ? "an assertion of the engine" : trial.rule.data();
+  return fmt::format("{:<42}{}", rule, where);
+}
+
+}  // namespace
+
+std::size_t try_mutants(const TrialLimits& limits) {
+  const auto began = std::chrono::steady_clock::now();
+  const std::vector<Mutant>& list = mutants();
+  SharedTrials shared(list.size());
+  const std::span<Trial> trials = shared.all();
+  const auto processes = static_cast<std::size_t>(std::max(limits.processes, 1));
+  std::size_t begun = 0;
+  std::size_t running = 0;
+  std::size_t caught = 0;
+  for (std::size_t next = 0; next < list.size();) {
+    for (; begun < list.size() && running < processes; ++begun, ++running) {
+      begin(list[begun], limits, trials[begun]);
+    }
+    wait_for_one(trials);
+    --running;
+    // In the order of the list.
+    for (; next < list.size() && trials[next].ended; ++next) {
+      fmt::print("{:<34}{}\n", list[next].name, result_of(list[next], trials[next]));
+      if (trials[next].caught()) ++caught;
+    }
+    std::fflush(stdout);
+  }
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
+  fmt::print("{} mutants, {} caught; {:.0f} s\n", list.size(), caught, took.count());
+  return list.size() - caught;
+}
+
+}  // namespace baton::sim

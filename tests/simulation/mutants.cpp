@@ -1,0 +1,56 @@
+#include "tests/simulation/mutants.h"
+
+namespace baton::sim {
+namespace {
+
+// In the order of a write's life, then what follows a loss, then who may write.
+const std::vector<Mutant> all = {
+    // writes
+    {"ack-before-peer", "a write is done when it was handed to the link, whatever the protocol"},
+    {"ack-before-local", "a write is done when the peer has it"},
+    {"overlap-not-ordered", "overlapping requests go on side by side"},
+    {"activity-log-after-data", "the region is logged while its write is on the way"},
+    {"activity-log-not-flushed", "the log's page is written, not flushed"},
+    {"room-asked-for-once", "a flush that fails to make room in the log is not repeated",
+     "log-full-while-the-peer-is-lost"},
+    {"region-clean-at-release", "a region leaves the log before a flush covers its writes"},
+    {"skip-dirty-bit", "a write without the peer sets no bit"},
+    {"fua-ignored", "the peer writes a FUA write like any other", "fua-outlives-both"},
+    {"trim-left-to-the-disk", "the own disk may do with a discard what it likes"},
+    {"trim-not-replicated", "the peer answers a zeroing and does nothing"},
+    {"peer-eio-ignored", "the peer answers a write that its disk has failed", "peer-eio"},
+    // flushes
+    {"flush-not-forwarded", "a client's flush reaches the own disk only", "flush-outlives-both"},
+    {"flush-overtakes-writes", "the peer flushes before the writes that the flush names"},
+    {"flush-answered-unflushed", "the peer answers a flush and does not flush"},
+    {"failed-flush-ignored", "a flush that the disk has failed is answered", "failed-flush"},
+    // reads
+    {"dirty-read", "a read returns what the peer does not have yet"},
+    {"secondary-serves-local-reads", "any complete copy serves reads"},
+    {"target-serves-local-reads", "any copy serves reads, a half-synced one too"},
+    // losing the peer, going on alone
+    {"unflushed-forgotten", "what the peer had not flushed sets no bits when the session ends"},
+    {"generation-not-persisted", "the new generation is in memory only"},
+    {"told-tip-not-counted", "after a resync the peer does not count as having the tip"},
+    // meeting again, resync
+    {"history-not-compared", "the longer lineage is newer"},
+    {"peer-bits-ignored", "only the own bitmap says what differs"},
+    {"resync-without-range-lock", "the resync reads a block that is being written"},
+    {"restarted-copy-is-up-to-date", "a copy that was complete is UpToDate after a restart"},
+    // the baton
+    {"promote-without-connection-check", "an UpToDate copy may be promoted, whoever is Primary"},
+    {"handover-before-drain", "the baton goes while writes are in flight"},
+    {"resumes-without-asking", "a restarted holder takes the baton before it has met its peer",
+     "stale-behind-mark"},
+    // bytes
+    {"checksum-not-verified", "a message that was damaged on the way is taken"},
+    {"superblock-not-flushed", "a commit is done when the superblock is in the disk's cache"},
+};
+
+}  // namespace
+
+const std::vector<Mutant>& mutants() {
+  return all;
+}
+
+}  // namespace baton::sim

@@ -1,0 +1,27 @@
+// The one-line defects that the simulator must notice (base/mutant.h), and the trial of each.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+namespace baton::sim {
+
+struct Mutant {
+  std::string_view name;
+  std::string_view naive;   // what the naive code does
+  std::string_view script;  // of scenarios(), tried before the seeds; empty: none
+};
+
+const std::vector<Mutant>& mutants();
+
+struct TrialLimits {
+  std::uint64_t seeds = 2000;  // a mutant that keeps the rules in so many worlds is not caught
+  int processes = 1;
+};
+
+// Tries every mutant, prints a line for each, and returns how many were not caught or never
+// reached. Only with the preset `mutants`.
+std::size_t try_mutants(const TrialLimits& limits);
+
+}  // namespace baton::sim
