@@ -13,7 +13,7 @@ namespace {
 // Requests of one client side by side; batonctl has one.
 constexpr std::size_t running_max = 16;
 // A client that reads no events this far behind is dropped, so that it costs no more memory.
-constexpr std::size_t output_bytes_max = 4U * 1024 * 1024;
+constexpr std::size_t output_bytes_max = std::size_t{4} * 1024 * 1024;
 constexpr Duration finish_patience = std::chrono::seconds(1);
 
 }  // namespace

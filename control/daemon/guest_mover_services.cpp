@@ -83,7 +83,7 @@ Task<> GuestMover::serve_migrate(std::shared_ptr<PeerConversation> conversation)
   }
   const std::uint64_t id = request->id;
   auto wish = std::make_shared<MigrationWish>(
-      request->options, [conversation, id](std::string text, double fraction) {
+      request->options, [conversation, id](const std::string& text, double fraction) {
         conversation->send_line(encode(progress_reply(id, text, fraction)));
       });
   services_.spawn(watch_asker(conversation, wish));
