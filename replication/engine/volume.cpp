@@ -392,7 +392,7 @@ Task<IoError> Volume::flush_copies(bool own_protocol) {
                   &both);
   disk().submit(own);
   co_await both;
-  if (own.error != IoError::none && !mutant("failed-flush-ignored")) {
+  if (own.error != IoError::none) {
     engine_.disk_failed(*this, "a flush");
     co_return IoError::io;
   }

@@ -23,7 +23,6 @@ const std::vector<Mutant> all = {
     {"flush-not-forwarded", "a client's flush reaches the own disk only", "flush-outlives-both"},
     {"flush-overtakes-writes", "the peer flushes before the writes that the flush names"},
     {"flush-answered-unflushed", "the peer answers a flush and does not flush"},
-    {"failed-flush-ignored", "a flush that the disk has failed is answered", "failed-flush"},
     // reads
     {"dirty-read", "a read returns what the peer does not have yet"},
     {"secondary-serves-local-reads", "any complete copy serves reads"},
