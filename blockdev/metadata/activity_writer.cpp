@@ -51,7 +51,7 @@ bool ActivityWriter::acquire_if_active(std::uint64_t offset, std::uint64_t lengt
 }
 
 Task<IoError> ActivityWriter::acquire(std::uint64_t offset, std::uint64_t length) {
-  if (fault_) co_return fault_.error();
+  if (refusal() != IoError::none) co_return refusal();
   if (acquire_if_active(offset, length)) co_return IoError::none;
   const Regions regions = regions_of(geometry_, offset, length);
   if (regions.count > log_.limit()) co_return IoError::invalid;  // would wait for ever
@@ -117,8 +117,8 @@ void ActivityWriter::plan() {
   changes_.clear();
   while (!waiting_.empty()) {
     auto& next = static_cast<Waiter&>(waiting_.front());
-    if (fault_) {
-      answer(next, fault_.error());
+    if (refusal() != IoError::none) {
+      answer(next, refusal());
       continue;
     }
     // In order of arrival: a large request that is overtaken by small ones would wait for ever.
@@ -195,6 +195,11 @@ Task<IoError> ActivityWriter::write_changed_pages() {
   if (window_->error() != IoError::none) co_return window_->error();
   if (mutant("activity-log-not-flushed")) co_return IoError::none;
   co_return co_await flush(device_);
+}
+
+void ActivityWriter::refuse_acquires() {
+  refusing_ = true;
+  fail_waiters();
 }
 
 void ActivityWriter::fail_waiters() {

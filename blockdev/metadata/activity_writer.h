@@ -31,6 +31,7 @@ class ActivityWriter {
   const ActivityLog& log() const { return log_; }
   const Metadata::ActivityCounters& counters() const { return counters_; }
 
+  void refuse_acquires();
   // The device is lost: answers everybody who waits for room.
   void fail_waiters();
 
@@ -63,6 +64,7 @@ class ActivityWriter {
   };
   using Waiters = boost::intrusive::list<Runnable, boost::intrusive::constant_time_size<false>>;
 
+  IoError refusal() const { return refusing_ ? IoError::io : fault_.error(); }
   void wake();
   Task<> run();
   void let_go(IoError error);
@@ -90,6 +92,7 @@ class ActivityWriter {
   std::vector<ActivityLog::Change> changes_;
   bool running_ = false;
   bool look_again_ = false;  // regions became clean since the last plan
+  bool refusing_ = false;    // no region becomes clean any more
   bool asked_ = false;       // for room, and nothing became clean since
   void (*pressure_handler_)(void*) = nullptr;
   void* pressure_context_ = nullptr;

@@ -126,6 +126,9 @@ class Metadata {
   // copy (and write its bitmaps) soon and call mark_clean(); until then it is not called again. May
   // be called from inside acquire(), release() or mark_clean(), so it only takes note.
   virtual void set_pressure_handler(void (*handler)(void*), void* context) = 0;
+  // The volume's own disk is lost, so no region becomes clean any more: whoever waits in acquire(),
+  // and whoever calls it from now on, gets `io`.
+  virtual void refuse_acquires() = 0;
   // Empties the log durably. For a clean stop. `invalid`, and nothing done, if a region is in use
   // or dirty.
   virtual Task<IoError> empty_activity_log() = 0;

@@ -42,6 +42,7 @@ class Store final : public Metadata {
   void set_pressure_handler(void (*handler)(void*), void* context) override {
     activity_.set_pressure_handler(handler, context);
   }
+  void refuse_acquires() override { activity_.refuse_acquires(); }
   Task<IoError> empty_activity_log() override { return activity_.empty(); }
   std::size_t active_regions() const override { return activity_.log().size(); }
   std::size_t active_regions_max() const override { return activity_.log().limit(); }

@@ -83,6 +83,7 @@ void Engine::disk_failed(Volume& volume, const char* what) {
       fmt::format("volume {}: {} failed; the disk is not used any more. Repair or replace it, then "
                   "restart the daemon",
                   volume.index(), what));
+  volume.metadata().refuse_acquires();
   // Without a disk this node must not be taken for a copy: the session ends, the peer goes on
   // alone.
   if (session_ != nullptr) session_->drop("this node's disk has failed");

@@ -438,18 +438,22 @@ Task<IoError> Volume::settle_alone() {
 
 // Schedules: never-flushes. A guest that never flushes is flushed for.
 Task<> Volume::clean_activity_log() {
+  room_wanted_ = true;
   if (cleaning_) co_return;
   cleaning_ = true;
-  // The log asks once and then waits: a flush that the loss of the peer has cut short cleaned
-  // nothing, and what the peer had not flushed has become bits.
-  const std::uint64_t before = regions_cleaned_;
-  while (regions_cleaned_ == before && !failed_) {
+  while (room_wanted_ && !failed_) {
+    // Somebody else's flush may make room meanwhile, not enough of it: then the log asks again.
+    room_wanted_ = false;
+    const std::uint64_t before = regions_cleaned_;
     if (engine_.replicating() != nullptr) {
       co_await flush_copies(false);
     } else {
       co_await settle_alone();
     }
     if (mutant("room-asked-for-once")) break;
+    // It asks once and then waits: a flush that the loss of the peer has cut short cleaned nothing,
+    // and what the peer had not flushed has become bits.
+    if (regions_cleaned_ == before) room_wanted_ = true;
   }
   cleaning_ = false;
 }

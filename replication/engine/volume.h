@@ -174,7 +174,8 @@ class Volume {
   std::unique_ptr<blockdev::Metadata> metadata_;
   blockdev::Limits export_limits_;
   bool failed_ = false;
-  bool cleaning_ = false;
+  bool cleaning_ = false;              // clean_activity_log() runs
+  bool room_wanted_ = false;           // the log has asked for room and not been served yet
   std::uint64_t regions_cleaned_ = 0;  // how often the log was told that an interval is clean
   bool barrier_running_ = false;
   Clients clients_;

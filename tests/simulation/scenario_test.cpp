@@ -19,7 +19,7 @@ TEST_P(Schedule, keeps_every_rule) {
   const Scenario& scenario = GetParam();
   if (scenario.script.empty()) GTEST_SKIP() << "waits for " << scenario.missing;
   // The seed draws latencies and contents: another interleaving of the same script.
-  for (std::uint64_t seed = 1; seed <= 10; ++seed) {
+  for (std::uint64_t seed = 1; seed <= scenario.seeds; ++seed) {
     EngineFactory factory;
     const Outcome outcome = run(seed, plan_of(scenario), factory);
     ASSERT_FALSE(outcome.violation)

@@ -17,8 +17,12 @@ struct Scenario {
   std::string_view missing;  // what the engine or the world lacks for it; shown when skipped
   bool auto_resume = true;
   std::size_t active_regions = blockdev::active_regions_default;
+  std::uint64_t seeds = 10;  // as many as a test needs to meet the interleaving
 };
 
+// The numbered ones that break naive designs (schedules.cpp).
+const std::vector<Scenario>& schedules();
+// Those, then everything else that was written or found.
 const std::vector<Scenario>& scenarios();
 const Scenario* find_scenario(std::string_view name);
 Plan plan_of(const Scenario& scenario);

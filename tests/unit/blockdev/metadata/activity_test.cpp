@@ -232,6 +232,20 @@ TEST_F(ActivityLogTest, a_failed_disk_answers_everybody_and_is_final) {
   EXPECT_EQ(run(store->empty_activity_log()), IoError::io);
 }
 
+TEST_F(ActivityLogTest, once_nothing_becomes_clean_any_more_nobody_waits_for_room) {
+  make_with_limit(1);
+  EXPECT_EQ(acquire(1), IoError::none);
+  Scope scope(loop);
+  scope.spawn(tests::keep_result(store->acquire(3 * region_bytes, 1), results[0]));
+  tests::settle(loop, *disk);
+  ASSERT_FALSE(results[0]);
+  store->refuse_acquires();
+  tests::settle(loop, *disk);
+  EXPECT_EQ(results[0], IoError::io);
+  EXPECT_EQ(acquire(1), IoError::io);
+  EXPECT_EQ(run(store->commit(store->superblock())), IoError::none) << "the metadata are well";
+}
+
 TEST_F(ActivityLogTest, hits_and_releases_allocate_nothing) {
   make_with_limit(100);
   for (std::uint64_t region = 0; region < 100; ++region) use_once(region);
