@@ -120,7 +120,10 @@ bool Engine::reads_own_copy() const {
 }
 
 Session* Engine::holder_session() {
-  const bool usable = session_ != nullptr && replicating_ && session_->peer_holding;
+  // A node to be copied to must not show what only the holder has before the holder has flushed it
+  // and this copy is durably a target: else it could outlive the holder and count as complete.
+  const bool early = to_be_copied_to_ && !sync_ready_;
+  const bool usable = session_ != nullptr && replicating_ && session_->peer_holding && !early;
   return usable ? session_ : nullptr;
 }
 

@@ -237,7 +237,6 @@ Task<> Engine::sync_everything(Session& session) {
   const std::vector<std::byte> lineage = wire::encode_lineage(lineage_);
   OutMessage begin;
   begin.payload = lineage;
-  sync_ready_ = false;
   session.send_bulk(begin, Type::sync_begin);
   changed();
   while (!sync_ready_ && !session.dropped()) co_await session.bulk_received().wait();
@@ -311,8 +310,10 @@ Task<> Engine::become_target(Lineage towards, Session& session) {
   if (durable) discard_my_data_ = false;
   if (!durable || session.dropped()) co_return;
   for (auto& volume : volumes_) volume->syncing = true;
+  sync_ready_ = true;
   session.tell({}, Type::sync_ready);
   tell_status();
+  gate_changed_.notify_all();
   changed();
 }
 
@@ -350,6 +351,7 @@ Task<> Engine::finish_as_target(Session& session) {
   if (!durable || session.dropped()) co_return;
   for (auto& volume : volumes_) volume->syncing = false;
   to_be_copied_to_ = false;
+  arrival_ = Arrival::lived_through;
   session.tell({}, Type::sync_finished);
   log(Journal::Level::notice, "UpToDate");
   tell_status();

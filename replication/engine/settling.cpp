@@ -387,15 +387,18 @@ Task<Result<>> Engine::apply_verdicts(Session& session) {
 void Engine::session_established(Session& session) {
   last_error_.clear();
   slot_.confirmed = slot_.session;
-  arrival_ = Arrival::lived_through;
   const bool writes =
       session.verdict.action != Action::split_brain && session.verdict.action != Action::wait;
   replicating_ = writes;
+  sync_ready_ = false;
   if (writes) {
     wrote_alone_ = false;
-    // Until this copy is durably a target the operator's word stands: the session may be lost
-    // first.
-    if (session.verdict.direction != Direction::peer_to_self) discard_my_data_ = false;
+    // What this copy lacks it lacks until it was copied here, and until it is durably a target the
+    // operator's word stands: the session may be lost first.
+    if (session.verdict.direction != Direction::peer_to_self) {
+      arrival_ = Arrival::lived_through;
+      discard_my_data_ = false;
+    }
     // "Nobody can have written since the stop" ends here: the peer may go on without us.
     unvouched_ = DiskState::consistent;
   }

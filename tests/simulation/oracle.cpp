@@ -195,6 +195,7 @@ void Oracle::note_observed(Entry& entry, int node, std::uint32_t volume, std::ui
   record.acknowledged = now_;
   record.copies = copies;
   record.durable = 0;
+  record.observed = true;
   if (write.fate == Fate::in_flight) seen_in_flight_.emplace_back(entry.write, writes_.size());
   entry.write = writes_.size();
   writes_.push_back(record);

@@ -124,6 +124,7 @@ class Oracle {
     NodeSet lost = 0;     // were bound, until a failure
     std::uint64_t lost_at = 0;
     bool rolled_back = false;
+    bool observed = false;  // of a write that nobody acknowledged: it binds since it was read
   };
   // A write as one cell knows it. A write that nobody acknowledged may have reached some cells and
   // others not: a cell in which it was seen gets a record of its own that binds.

@@ -118,8 +118,11 @@ std::size_t Oracle::exclusive(int node, int other) const {
   std::size_t count = 0;
   for (std::uint64_t number = 1; number < writes_.size(); ++number) {
     const Write& write = writes_[number];
+    // Of the other's writes that were never acknowledged, one that was read here since the fork is
+    // no history of this node's own.
+    const bool others = write.observed && write.node == other && write.invoked < forked_at_;
     if (write.fate == Fate::firm && !write.rolled_back && has(write.copies, node) &&
-        !has(write.copies, other) && shows_anywhere(number, node)) {
+        !has(write.copies, other) && !others && shows_anywhere(number, node)) {
       ++count;
     }
   }

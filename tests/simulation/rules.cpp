@@ -45,10 +45,12 @@ ReadCopy Rules::read_copy() const {
 void Rules::look_at(Node& node) {
   Seen& seen = seen_[static_cast<std::size_t>(node.number())];
   const std::uint64_t last_primary = seen.last_primary;
+  std::vector<NodeSet> copies_last = std::move(seen.copies_last);
   seen = {};
   seen.last_primary = last_primary;
   seen.claims.assign(node.volumes(), false);
   seen.copies.assign(node.volumes(), 0);
+  seen.copies_last.assign(node.volumes(), 0);
   seen.running = node.running();
   if (!node.running()) return;
   const replication::ResourceStatus& status = node.status();
@@ -72,6 +74,10 @@ void Rules::look_at(Node& node) {
         seen.copies[volume.volume] |= bit(peer);
     }
   }
+  for (std::size_t volume = 0; volume < seen.copies.size(); ++volume) {
+    const bool kept = seen.copies[volume] == 0 && volume < copies_last.size();
+    seen.copies_last[volume] = kept ? copies_last[volume] : seen.copies[volume];
+  }
 }
 
 NodeSet Rules::up_to_date_copies(int node, std::uint32_t volume) {
@@ -79,7 +85,11 @@ NodeSet Rules::up_to_date_copies(int node, std::uint32_t volume) {
   Node& asked = *nodes_[static_cast<std::size_t>(node)];
   asked.fresh_status();
   look_at(asked);
-  const NodeSet said = seen_[static_cast<std::size_t>(node)].copies[volume];
+  const Seen& seen = seen_[static_cast<std::size_t>(node)];
+  NodeSet said = seen.copies[volume];
+  // The node's own disk has failed and it has parted from the other: what it still answers rests on
+  // the other's copy.
+  if (said == 0) said = static_cast<NodeSet>(seen.copies_last[volume] & ~bit(node));
   // Under A the peer may lack what was acknowledged; nobody promised more.
   return protocol_ == replication::Protocol::a ? static_cast<NodeSet>(said & bit(node)) : said;
 }

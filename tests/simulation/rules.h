@@ -52,10 +52,11 @@ class Rules final : public Witness {
     bool primary = false;
     bool connected = false;
     bool split_brain = false;
-    std::vector<bool> claims;  // UpToDate, by volume
-    std::vector<NodeSet> copies;
-    bool steady = false;             // every volume Established with an UpToDate peer
-    std::uint64_t last_primary = 0;  // oracle's time
+    std::vector<bool> claims;          // UpToDate, by volume
+    std::vector<NodeSet> copies;       // that count, as it says
+    std::vector<NodeSet> copies_last;  // the same, when any did
+    bool steady = false;               // every volume Established with an UpToDate peer
+    std::uint64_t last_primary = 0;    // oracle's time
     std::uint64_t epoch = 0;
     int holder = -1;  // as it knows
   };

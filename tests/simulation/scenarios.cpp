@@ -85,6 +85,27 @@ burst A requests=60 reads=100 hot=8
 start B
 wait-sync
 )"},
+    // Found by the swarm: a node that was about to be copied to read what only the other had, then
+    // the other died, and this copy took itself for the better one.
+    {.name = "target-outlives-its-source",
+     .script = R"(
+primary A force
+wait-sync
+burst A requests=400 depth=24 reads=30 flushes=0 fua=0 hot=4 max=8192 background
++5ms power A lose
+start A
+slow-disk B ms=30 permille=500
+wait-connected
+burst A requests=200 depth=24 reads=100 flushes=0 hot=4 max=8192 background
++500us power B lose
++10ms start B
+mend B
+wait-sync
+burst A requests=40 reads=100 hot=4
+burst B requests=40 reads=100 hot=4
+)",
+     .volumes = 2,
+     .seeds = 20},
     // The activity log.
     // A write waits for room in the log, the flush that would make it waits for B, and B is lost.
     {.name = "log-full-while-the-peer-is-lost",
