@@ -99,10 +99,6 @@ class Log final : public MigrationObserver {
   }
 };
 
-void put(boost::json::object& out, std::string_view key, const std::optional<Duration>& value) {
-  if (value) out[key] = std::chrono::duration<double, std::milli>(*value).count();
-}
-
 std::string printed(const MigrationReport& report, const RecordingStorage& storage) {
   boost::json::object out;
   out["outcome"] = name_of(report.outcome);
@@ -110,12 +106,9 @@ std::string printed(const MigrationReport& report, const RecordingStorage& stora
   out["sentence"] = report.sentence;
   out["verbs"] = storage.verbs;
   out["pause-by-event-stamps"] = report.pause_by_event_stamps;
-  put(out, "guest-pause-ms", report.guest_pause);
-  put(out, "storage-offer-ms", report.storage_offer);
-  put(out, "storage-grant-ms", report.storage_grant);
-  put(out, "qemu-downtime-ms", report.qemu_downtime);
-  put(out, "total-ms", report.total);
-  out["ram-bytes"] = report.ram.transferred_bytes;
+  if (report.guest_pause) {
+    out["guest-pause-ms"] = std::chrono::duration<double, std::milli>(*report.guest_pause).count();
+  }
   return boost::json::serialize(out);
 }
 

@@ -5,22 +5,12 @@
 
 #include <vector>
 
+#include "tests/support/virtual_clock.h"
+
 namespace baton {
 namespace {
 
-class VirtualClock final : public Clock {
- public:
-  TimePoint now() const override { return now_; }
-  void arm(Timer& timer, TimePoint deadline) override { timers_.arm(timer, deadline); }
-  void advance(Duration by) {
-    now_ = now_ + by;
-    timers_.fire_due(now_);
-  }
-
- private:
-  TimePoint now_;
-  TimerQueue timers_;
-};
+using test::VirtualClock;
 
 Task<int> add_later(Loop& loop, int a, int b) {
   co_await Yield(loop);
