@@ -166,6 +166,14 @@ bool resumes(const std::string& name, const wire::State& state, const wire::Stat
          state.epoch.number >= other.epoch.number;
 }
 
+// A Primary that gave the baton away and lost the link before it heard that it was taken is none any
+// more when it meets the new holder (schedules: primary-made-target is for those who may write).
+Role role_of(const wire::State& state, const wire::State& other) {
+  const bool gave_it_away =
+      !state.holding && other.holding && other.epoch.number > state.epoch.number;
+  return state.primary && !gave_it_away ? Role::primary : Role::secondary;
+}
+
 CopyFacts copy_facts(const std::string& name, const wire::State& state, const wire::State& other) {
   CopyFacts facts;
   facts.name = name;
@@ -175,7 +183,7 @@ CopyFacts copy_facts(const std::string& name, const wire::State& state, const wi
   facts.adopted = state.adopted;
   facts.discard_my_data = state.discard_my_data;
   facts.holder = state.holding || resumes(name, state, other);
-  facts.role = state.primary ? Role::primary : Role::secondary;
+  facts.role = role_of(state, other);
   facts.arrival = static_cast<Arrival>(state.arrival);
   facts.writer = state.writer;
   facts.epoch = state.epoch.number;

@@ -369,8 +369,8 @@ handover A background
 +112s burst B requests=27 depth=5 reads=31 flushes=8 fua=0 hot=37 max=1024 background
 +1s burst A requests=33 depth=28 reads=54 flushes=0 fua=0 hot=28 think=1661 background
 +100ms resume B
-+5s demote A force    # an operator has to: A is Primary and its copy the older one
-wait-connected
+wait-sync
+is A Secondary
 is A not-split-brain
 )"},
     {.name = "metadata-write-fails", .script = R"(
