@@ -370,9 +370,10 @@ wait-sync
 
 const std::vector<Scenario>& scenarios() {
   static const std::vector<Scenario> all = [] {
-    std::vector<Scenario> both = schedules();
-    both.insert(both.end(), others.begin(), others.end());
-    return both;
+    std::vector<Scenario> every = schedules();
+    every.insert(every.end(), others.begin(), others.end());
+    every.insert(every.end(), short_scripts().begin(), short_scripts().end());
+    return every;
   }();
   return all;
 }

@@ -120,6 +120,11 @@ void SimClient::choose_place(Slot& slot, const Burst& burst) {
   Request& request = slot.request;
   request.offset = request.length = 0;
   if (request.op == Op::flush) return;
+  if (burst.at) {
+    request.offset = *burst.at;
+    request.length = burst.max_bytes;
+    return;
+  }
   const Cells& cells = oracle_.cells(volume_);
   if (random.percent(10)) {  // bytes of any alignment
     const std::uint64_t first = random.below(fine_zone_bytes / fine_cell_bytes);

@@ -7,6 +7,7 @@
 
 #include <deque>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "tests/simulation/node.h"
@@ -25,7 +26,8 @@ struct Burst {
   std::uint64_t fua = 10;         // of the writes
   std::uint64_t hot_blocks = 16;  // places the zipf distribution picks from
   std::uint64_t max_bytes = 65536;
-  Duration think_max{};      // between an answer and the next request of that slot
+  std::optional<std::uint64_t> at;  // every request goes there, and has `max_bytes`
+  Duration think_max{};             // between an answer and the next request of that slot
   std::uint64_t stream = 0;  // names its random stream
 };
 
