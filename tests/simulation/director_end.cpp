@@ -40,6 +40,8 @@ bool Director::promote_somebody() {
   Step step;
   step.what = Do::promote;
   step.node = wanted_;
+  // The operator's first word, "this copy is the first", may have died with the node.
+  if (cluster_.oracle().acknowledged() == 0 && rules.connected()) step.words = {"force"};
   carry_out(step);
   return rules.primary() >= 0;
 }

@@ -33,7 +33,8 @@ Rules::Rules(World& world, SimNet& net, Oracle& oracle, std::vector<std::unique_
       nodes_(nodes),
       protocol_(protocol),
       seen_(nodes.size()),
-      checked_(nodes.size(), std::vector<char>(nodes.empty() ? 0 : nodes[0]->volumes())) {}
+      checked_(nodes.size(), std::vector<char>(nodes.empty() ? 0 : nodes[0]->volumes())),
+      follows_(nodes.size()) {}
 
 ReadCopy Rules::read_copy() const {
   return [this](int node, std::uint32_t volume, std::uint64_t offset, std::span<std::byte> out) {
@@ -68,6 +69,7 @@ void Rules::look_at(Node& node) {
     for (const auto& volume : connection.peer_devices) {
       const bool good = connected && volume.peer_disk_state == DiskState::up_to_date;
       seen.steady &= good && volume.replication_state == ReplicationState::established;
+      seen.target |= volume.replication_state == ReplicationState::sync_target;
       if (good && volume.replication_state != ReplicationState::off)
         seen.copies[volume.volume] |= bit(peer);
     }
@@ -156,6 +158,7 @@ void Rules::after_step() {
     check_forced();
     check_single_primary();
     check_agreement();
+    check_adoption();
     check_claims(true);
   }
   if (world_.steps() >= next_full_look_) {
@@ -232,6 +235,28 @@ void Rules::check_agreement() {
     discarding_ = -1;
   }
   agreed_ = agree;
+}
+
+// A target has the whole of the other's history before the source hears of it, which it may never:
+// what remains after the fork is that one history.
+void Rules::check_adoption() {
+  if (!oracle_.is_forked()) {
+    std::ranges::fill(follows_, char{0});
+    return;
+  }
+  for (std::size_t i = 0; i < seen_.size(); ++i) {
+    const Seen& seen = seen_[i];
+    if (seen.target) follows_[i] = 1;
+    const bool has_all = seen.running && !seen.primary && seen.connected && seen.steady &&
+                         std::ranges::all_of(seen.claims, std::identity{});
+    if (follows_[i] == 0 || !has_all) continue;
+    const bool binding = protocol_ != replication::Protocol::a;
+    if (auto finding = oracle_.end_fork(discarding_, binding, read_copy())) {
+      world_.violated(finding->rule, finding->what);
+    }
+    discarding_ = -1;
+    return;
+  }
 }
 
 // A claim that nobody may rely on yet is not held against a node: a Secondary that believes in a

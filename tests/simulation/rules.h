@@ -55,6 +55,7 @@ class Rules final : public Witness {
     std::vector<bool> claims;  // UpToDate, by volume
     std::vector<NodeSet> copies;
     bool steady = false;             // every volume Established with an UpToDate peer
+    bool target = false;             // of a resync
     std::uint64_t last_primary = 0;  // oracle's time
     std::uint64_t epoch = 0;
     int holder = -1;  // as it knows
@@ -64,6 +65,7 @@ class Rules final : public Witness {
   void check_single_primary();
   void check_split_brain_is_reported();
   void check_agreement();
+  void check_adoption();
   void check_claims(bool only_new);
   void check_equal();
   void check_answers();
@@ -79,6 +81,7 @@ class Rules final : public Witness {
   std::vector<Seen> seen_;
   std::vector<std::vector<char>> checked_;  // claims that were checked when they were made
   bool agreed_ = false;
+  std::vector<char> follows_;  // nodes that have become targets since the fork
   std::uint64_t met_at_ = 0;  // oracle's time
   bool were_connected_ = false;
   TimePoint connected_since_;

@@ -352,6 +352,30 @@ handover A background
 wait-connected
 is A not-split-brain
 )"},
+    // Found by faults at every event: the loser of a split brain, half overwritten with the other's
+    // data, counted as a history of its own again when its session was lost; told then to discard
+    // the only whole copy, both refused for ever.
+    {.name = "resolve-interrupted", .script = R"(
+primary A force
+wait-sync
+cut silence
++8s burst A requests=200 reads=0 flushes=0 hot=200
+promote B force expect=done
+burst B requests=10 reads=0
+heal
+wait-split-brain
+demote B force
+connect B discard
++105ms is B not-split-brain
+slow-link A bytes=10000000
++20ms is B Inconsistent
+kill B
+start B
+wait-connected
+is A not-split-brain
+wait-sync
+burst B requests=60 reads=100 hot=200
+)"},
     {.name = "metadata-write-fails", .script = R"(
 primary A force
 wait-sync
