@@ -72,8 +72,10 @@ Direction equal_direction(const CopyFacts& self, const CopyFacts& peer, Protocol
   const auto sound = [protocol](const CopyFacts& copy) {
     return protocol != Protocol::a && copy.arrival != Arrival::crashed;
   };
-  const bool self_lived = self.arrival == Arrival::lived_through;
-  const bool peer_lived = peer.arrival == Arrival::lived_through;
+  const Arrival preferred =
+      mutant("crashed-copy-preferred") ? Arrival::crashed : Arrival::lived_through;
+  const bool self_lived = self.arrival == preferred;
+  const bool peer_lived = peer.arrival == preferred;
   const Direction order[] = {
       pick(self.complete, peer.complete),
       pick(self.holder, peer.holder),
@@ -120,7 +122,7 @@ bool given_up(const CopyFacts& copy, const CopyFacts& other) {
 Verdict discard(const CopyFacts& self, const CopyFacts& peer, std::string_view row) {
   bool self_yields = self.discard_my_data;
   bool peer_yields = peer.discard_my_data;
-  if (!self_yields && !peer_yields) {
+  if (!self_yields && !peer_yields && !mutant("loser-asked-again")) {
     self_yields = given_up(self, peer);
     peer_yields = given_up(peer, self);
   }

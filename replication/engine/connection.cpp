@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/mutant.h"
 #include "replication/engine/engine.h"
 
 namespace baton::replication {
@@ -27,7 +28,7 @@ Task<> Engine::keep_connected() {
       co_await session_changed_.wait();
       continue;
     }
-    if (env_.clock.now() < dial_at_) {
+    if (env_.clock.now() < dial_at_ && !mutant("dials-without-pause")) {
       co_await session_changed_.wait_until(env_.clock, dial_at_);
       continue;
     }
@@ -169,13 +170,14 @@ Task<> Engine::session_ended(Session& session) {
   // With a disk of its own that has failed, this node does not go on at all: the peer's copy is the
   // one that counts, and a generation here would make it look like the older one.
   if (took_part && holding_ && has_peer() && peer_has_tip_ && lacks && every_volume_usable()) {
+    if (mutant("done-before-generation")) session.lose_everything();
     co_await make_generation();
   }
   session.lose_everything();
   peer_offers_ = false;
   // An offer belongs to its session: the peer has forgotten it, and a grant in a later session
   // would come from somebody who does not know what was written in between.
-  void_offer("the connection to the other node was lost");
+  if (!mutant("offer-outlives-session")) void_offer("the connection to the other node was lost");
   if (!answer_) answer_ = failure("the connection to the other node was lost");
   answered_.notify_all();
   going_alone_ = false;

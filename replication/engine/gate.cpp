@@ -7,7 +7,8 @@
 namespace baton::replication {
 
 void Engine::update_gate() {
-  const bool open = up_ && !stopping_ && may_write() && !granted_away_ && !quiescing_ &&
+  const bool given = granted_away_ && !mutant("admits-after-grant");
+  const bool open = up_ && !stopping_ && may_write() && !given && !quiescing_ &&
                     !going_alone_ && !settling_ && !needs_generation();
   const bool opened = open && !admits_;
   admits_ = open;
@@ -96,6 +97,7 @@ Task<bool> Engine::make_generation() {
   // hang on this disk's cache: a power cut would take it back here, and then from the peer.
   for (auto& volume : volumes_) {
     if (!volume->attached() || volume->failed()) continue;
+    if (mutant("generation-on-unflushed-data")) continue;
     blockdev::Request flush;
     flush.op = blockdev::Op::flush;
     co_await perform(volume->disk(), flush);

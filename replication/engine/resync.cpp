@@ -148,7 +148,10 @@ Task<> Volume::copy_range(blockdev::BlockRange range, Session& session, SyncWind
       if (!zero) sent.payload = data.span();
       sent.finished = &finished;
       finished.add();
-      unflushed_.note(offset, length, true);
+      if (mutant("bit-cleared-when-sent"))
+        bits().clear(offset, length);
+      else
+        unflushed_.note(offset, length, true);
       session.send(sent, zero ? Type::zero : Type::write);
       sent_it = true;
     } else if (!too_long && !session.dropped()) {
@@ -307,7 +310,7 @@ void Engine::sync_begins(Incoming& message, Session& session) {
 Task<> Engine::become_target(Lineage towards, Session& session) {
   towards_ = std::move(towards);
   inconsistent_.assign(volumes_.size(), true);
-  const bool durable = co_await commit();
+  const bool durable = mutant("target-not-recorded") || co_await commit();
   if (durable) discard_my_data_ = false;
   if (!durable || session.dropped()) co_return;
   for (auto& volume : volumes_) volume->syncing = true;

@@ -166,6 +166,26 @@ start A
 wait-sync
 burst A requests=40 reads=100
 )"},
+    // Found by faults at every event: the disk failed while a lost link was not known to be lost,
+    // and that was not looked at before the peer had answered, too. Writes were then acknowledged
+    // from that disk alone.
+    {.name = "holder-disk-fails-in-silence", .script = R"(
+primary A force
+wait-sync
+burst A requests=20 reads=0
+cut silence
+fail A write
+burst A requests=4 depth=4 reads=0 flushes=0 discards=0 zeroes=0 background
++8s is A Failed
+promote B force expect=done
+burst B requests=10 reads=0
+heal
+mend A
+kill A
+start A
+wait-sync
+burst A requests=40 reads=100
+)"},
     // Found by the swarm: the other volume of that node still served reads of writes that the peer
     // lacked.
     {.name = "one-disk-of-two-fails",
