@@ -28,7 +28,7 @@ Task<> Engine::keep_connected() {
       co_await session_changed_.wait();
       continue;
     }
-    if (env_.clock.now() < dial_at_ && !mutant("dials-without-pause")) {
+    if (env_.clock.now() < dial_at_) {
       co_await session_changed_.wait_until(env_.clock, dial_at_);
       continue;
     }
@@ -177,7 +177,7 @@ Task<> Engine::session_ended(Session& session) {
   peer_offers_ = false;
   // An offer belongs to its session: the peer has forgotten it, and a grant in a later session
   // would come from somebody who does not know what was written in between.
-  if (!mutant("offer-outlives-session")) void_offer("the connection to the other node was lost");
+  void_offer("the connection to the other node was lost");
   if (!answer_) answer_ = failure("the connection to the other node was lost");
   answered_.notify_all();
   going_alone_ = false;

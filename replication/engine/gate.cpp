@@ -7,8 +7,7 @@
 namespace baton::replication {
 
 void Engine::update_gate() {
-  const bool given = granted_away_ && !mutant("admits-after-grant");
-  const bool open = up_ && !stopping_ && may_write() && !given && !quiescing_ &&
+  const bool open = up_ && !stopping_ && may_write() && !granted_away_ && !quiescing_ &&
                     !going_alone_ && !settling_ && !needs_generation();
   const bool opened = open && !admits_;
   admits_ = open;

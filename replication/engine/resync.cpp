@@ -148,10 +148,7 @@ Task<> Volume::copy_range(blockdev::BlockRange range, Session& session, SyncWind
       if (!zero) sent.payload = data.span();
       sent.finished = &finished;
       finished.add();
-      if (mutant("bit-cleared-when-sent"))
-        bits().clear(offset, length);
-      else
-        unflushed_.note(offset, length, true);
+      unflushed_.note(offset, length, true);
       session.send(sent, zero ? Type::zero : Type::write);
       sent_it = true;
     } else if (!too_long && !session.dropped()) {

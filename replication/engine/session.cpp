@@ -4,7 +4,6 @@
 
 #include <cstring>
 
-#include "base/mutant.h"
 #include "replication/engine/engine.h"
 
 namespace baton::replication {
@@ -69,7 +68,6 @@ void Session::ask(PeerRequest& request, wire::Header header, Type type) {
 // An older epoch than ours is a node that has not heard that its baton is gone (design §4).
 bool Session::epoch_is_current(const wire::Header& header) {
   if (header.epoch == engine_.epoch().number && peer_holding) return true;
-  if (mutant("old-epoch-accepted")) return true;
   drop(fmt::format("the peer writes in epoch {} without holding the baton (epoch {} here)",
                    static_cast<std::uint64_t>(header.epoch), engine_.epoch().number));
   return false;

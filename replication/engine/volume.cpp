@@ -226,7 +226,8 @@ void SentWrite::handed_over(OutMessage& message) {
 
 void Volume::OwnShare::done(Operation& operation) {
   const OwnShare& share = *static_cast<OwnShare*>(operation.context());
-  share.volume.disk_error(static_cast<Request&>(operation).error, share.what);
+  const IoError error = static_cast<Request&>(operation).error;
+  if (!mutant("disk-failure-noticed-late")) share.volume.disk_error(error, share.what);
   share.latch.arrive();
 }
 
@@ -397,7 +398,7 @@ Task<IoError> Volume::flush_copies(bool own_protocol) {
   own.on_complete(&OwnShare::done, &share);
   disk().submit(own);
   co_await both;
-  if (own.error != IoError::none && !mutant("failed-flush-answered")) {
+  if (own.error != IoError::none) {
     engine_.disk_failed(*this, "a flush");
     co_return IoError::io;
   }

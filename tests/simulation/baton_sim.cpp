@@ -95,8 +95,8 @@ int run_one(const Arguments& a, std::uint64_t seed) {
 }
 
 // Numbers 0 to count-1 as worlds, and one line for all of them.
-int run_all(const Arguments& a, std::uint64_t count,
-            const std::function<Case(std::uint64_t)>& make, bool shrink) {
+int run_all(const Arguments& a, std::uint64_t count, const std::function<Case(std::uint64_t)>& make,
+            bool shrink) {
   const auto began = std::chrono::steady_clock::now();
   const Tally total = run_many(
       count, make,

@@ -74,10 +74,14 @@ bool waits(const Step& step) {
 }  // namespace
 
 Director::Strike::Strike(Director& owner, const Step& what)
-    : director(owner), step(what), timer([](Timer& fired) {
-        Strike& self = *static_cast<Strike*>(fired.context());
-        self.director.cluster_.world().at_step(0, [&self] { self.director.strike_now(self); });
-      }, this) {}
+    : director(owner),
+      step(what),
+      timer(
+          [](Timer& fired) {
+            Strike& self = *static_cast<Strike*>(fired.context());
+            self.director.cluster_.world().at_step(0, [&self] { self.director.strike_now(self); });
+          },
+          this) {}
 
 void Director::strike_or_wait(Strike& strike) {
   if (strike.step.after.count() == 0) return strike_now(strike);

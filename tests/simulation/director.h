@@ -54,9 +54,9 @@ class Director {
   void prove_service(std::uint64_t requests);
 
   Cluster& cluster_;
-  int wanted_ = 0;         // the Primary that the operator asked for last
-  int last_written_ = 0;   // the node of the last step that named none
-  bool stated_ = true;     // what the script states is looked at
+  int wanted_ = 0;        // the Primary that the operator asked for last
+  int last_written_ = 0;  // the node of the last step that named none
+  bool stated_ = true;    // what the script states is looked at
   bool strikes_over_ = false;
   std::uint64_t marked_at_ = 0;
   std::list<Strike> strikes_;

@@ -92,6 +92,8 @@ class Oracle {
                                    const ReadCopy& read);
   // In a fork: one node has made the other's history its own, word for word, and says so.
   std::optional<Finding> end_fork(int discarded, bool binding, const ReadCopy& read);
+  // Does the copy of `node` show the write, or something newer, everywhere? When in doubt, no.
+  bool present(std::uint64_t write, int node, const ReadCopy& read) const;
   // Acknowledged writes that `node` is bound to have and `other` is not.
   std::size_t exclusive(int node, int other) const;
 
@@ -168,7 +170,6 @@ class Oracle {
   void roll_back(int loser, const ReadCopy& read);
   bool shown_in_part(std::uint64_t write, int node, const ReadCopy& read) const;
   bool kept(int node, int other, const ReadCopy& read) const;
-  bool present(std::uint64_t write, int node, const ReadCopy& read) const;
   const Entry* entry_of(std::uint64_t write, std::uint64_t cell) const;
   bool shows_anywhere(std::uint64_t write, int node) const;
   void lose(Write& write, int node);

@@ -21,11 +21,11 @@ constexpr std::array events = std::to_array<Event>({
     {"reset", "cut reset\nheal\n"},
     {"disconnect-A", "disconnect A background\n"},
     {"disconnect-B", "disconnect B background\n"},
-    // a crash: restarted by its supervisor, or gone until the end
+    // a crash: a daemon that its supervisor restarts, or a host without power until the end
     {"crash-A", "kill A\nstart A\n"},
     {"crash-B", "kill B\nstart B\n"},
-    {"kill-A", "kill A\n"},
-    {"kill-B", "kill B\n"},
+    {"power-A", "power A lose\n"},
+    {"power-B", "power B lose\n"},
     {"promote-A", "promote A background\n"},
     {"promote-B", "promote B background\n"},
     {"force-A", "promote A force\n"},

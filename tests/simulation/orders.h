@@ -20,7 +20,7 @@
 namespace baton::sim {
 
 std::uint64_t orders_count();
-// "w0 w1 kill-A flush w0", for people.
+// "w0 w1 power-A flush w0", for people.
 std::string order_name(std::uint64_t order);
 Plan order_plan(std::uint64_t order, std::uint64_t timing);
 // Draws the latencies.

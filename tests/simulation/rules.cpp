@@ -86,6 +86,23 @@ NodeSet Rules::up_to_date_copies(int node, std::uint32_t volume) {
   return protocol_ == replication::Protocol::a ? static_cast<NodeSet>(said & bit(node)) : said;
 }
 
+NodeSet Rules::others_with(int node, std::uint64_t write) {
+  const ReadCopy read = read_copy();
+  NodeSet others = 0;
+  for (const auto& other : nodes_) {
+    const int number = other->number();
+    if (number != node && oracle_.present(write, number, read)) others |= bit(number);
+  }
+  // Under A and B it may be on its way.
+  if (others == 0 && protocol_ == replication::Protocol::c) {
+    world_.violated("R1 acknowledged by no copy",
+                    fmt::format("node {} acknowledged write #{}, by its own word no copy is "
+                                "UpToDate, and no other shows it",
+                                node_name(node), write));
+  }
+  return others;
+}
+
 void Rules::write_acknowledged(int node, std::uint64_t invoked) {
   const Seen& seen = seen_[static_cast<std::size_t>(node)];
   if (!seen.primary && seen.last_primary < invoked) {

@@ -43,6 +43,7 @@ class Rules final : public Witness {
   ReadCopy read_copy() const;
 
   NodeSet up_to_date_copies(int node, std::uint32_t volume) override;
+  NodeSet others_with(int node, std::uint64_t write) override;
   void write_acknowledged(int node, std::uint64_t invoked) override;
   int whose_history(int node) const override;
 
@@ -82,7 +83,7 @@ class Rules final : public Witness {
   std::vector<std::vector<char>> checked_;  // claims that were checked when they were made
   bool agreed_ = false;
   std::vector<char> follows_;  // nodes that have become targets since the fork
-  std::uint64_t met_at_ = 0;  // oracle's time
+  std::uint64_t met_at_ = 0;   // oracle's time
   bool were_connected_ = false;
   TimePoint connected_since_;
   int discarding_ = -1;

@@ -21,8 +21,8 @@ struct Outcome {
 };
 
 struct RunOptions {
-  Trace::Sink sink;      // every event as text, when set
-  bool end_well = true;  // the question of liveness
+  Trace::Sink sink;                   // every event as text, when set
+  bool end_well = true;               // the question of liveness
   std::uint64_t proof_requests = 40;  // served in the end, when all is well
 };
 

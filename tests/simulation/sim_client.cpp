@@ -231,13 +231,8 @@ void SimClient::settle(Slot& slot) {
   if (ok && request.op == Op::discard && !device_->limits().discard_zeroes) {
     oracle_.write_unknown(slot.number);  // zeroes or what was there before: settled, not known
   } else if (ok) {
-    if (copies == 0) {
-      world_.violated("R1 acknowledged by no copy",
-                      fmt::format("node {} acknowledged write #{}, and by its own word no copy is "
-                                  "UpToDate",
-                                  node_.name(), slot.number));
-    }
-    oracle_.write_done(slot.number, copies);
+    oracle_.write_done(slot.number,
+                       copies != 0 ? copies : witness_.others_with(node_.number(), slot.number));
     witness_.write_acknowledged(node_.number(), slot.invoked);
   } else if (request.error == IoError::io || request.error == IoError::no_space) {
     oracle_.write_unknown(slot.number);

@@ -1,5 +1,6 @@
-// Goal: no single fault breaks a rule, whatever the moment it strikes in. Method: each short script,
-// each kind of fault, events of the script taken evenly; baton-sim --every-event takes all of them.
+// Goal: no single fault breaks a rule, whatever the moment it strikes in. Method: each short
+// script, each kind of fault, events of the script taken evenly; baton-sim --every-event takes all
+// of them.
 #include "tests/simulation/single_fault.h"
 
 #include <fmt/format.h>
@@ -14,7 +15,8 @@ namespace baton::sim {
 namespace {
 
 constexpr std::uint64_t seed = 1;
-constexpr std::uint64_t events_at_most = 200;  // of a script; a bit more than a minute for all of them
+constexpr std::uint64_t events_at_most =
+    200;  // of a script; a bit more than a minute for all of them
 constexpr int failures_shown = 3;
 
 class SingleFault : public testing::TestWithParam<Scenario> {};
