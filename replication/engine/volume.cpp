@@ -267,6 +267,7 @@ Task<> Volume::write_piece(Piece piece, Latch* many, IoError* first_error) {
   Latch acknowledged;
   Latch finished;
   Request own;
+  OwnShare share{*this, "a write", mutant("ack-before-local") ? finished : acknowledged};
   SentWrite sent;
   if (error == IoError::none) {
     own.op = request.op == Op::write ? Op::write : Op::write_zeroes;
@@ -289,9 +290,7 @@ Task<> Volume::write_piece(Piece piece, Latch* many, IoError* first_error) {
     } else if (engine_.has_peer() && !mutant("skip-dirty-bit")) {
       bits().set(piece.offset, piece.length);
     }
-    Latch& waited_for = mutant("ack-before-local") ? finished : acknowledged;
-    waited_for.add();
-    OwnShare share{*this, "a write", waited_for};
+    share.latch.add();
     own.on_complete(&OwnShare::done, &share);
     disk().submit(own);
     co_await acknowledged;

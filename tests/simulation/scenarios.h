@@ -22,6 +22,8 @@ struct Scenario {
 
 // The numbered ones that break naive designs (schedules.cpp).
 const std::vector<Scenario>& schedules();
+// Failing disks (disk_scripts.cpp).
+const std::vector<Scenario>& disk_scripts();
 // Those in which every event meets every fault (short_scripts.cpp).
 const std::vector<Scenario>& short_scripts();
 // The schedules, what else was written or found, and the short ones.
