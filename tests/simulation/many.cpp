@@ -78,6 +78,7 @@ Tally run_many(std::uint64_t count, const MakeCase& make, const ManyOptions& opt
   const auto processes = static_cast<std::uint64_t>(std::max(options.processes, 1));
   if (processes == 1) return run_share(0, 1, count, make, options);
   std::vector<Worker> workers;
+  workers.reserve(processes);
   for (std::uint64_t number = 0; number < processes; ++number) {
     workers.push_back(begin(number, processes, count, make, options));
   }

@@ -36,6 +36,7 @@ constexpr std::array events = std::to_array<Event>({
     {"handover-B", "handover B background\n"},
 });
 constexpr std::uint8_t w0 = 0, w1 = 1, flush = 2, first_operation = 3;
+constexpr std::uint8_t events_end = events.size();
 
 using Order = std::vector<std::uint8_t>;  // indices of events
 
@@ -64,12 +65,12 @@ const std::vector<Order>& orders() {
     for (const Order& data : data_orders()) {
       out.push_back(data);
       for (std::size_t at = 0; at <= data.size(); ++at) {
-        for (std::uint8_t first = first_operation; first < events.size(); ++first) {
+        for (std::uint8_t first = first_operation; first < events_end; ++first) {
           const Order one = with(data, at, first);
           out.push_back(one);
           // The second behind the first, so that no pair is met twice.
           for (std::size_t behind = at + 1; behind <= one.size(); ++behind) {
-            for (std::uint8_t second = first_operation; second < events.size(); ++second) {
+            for (std::uint8_t second = first_operation; second < events_end; ++second) {
               out.push_back(with(one, behind, second));
             }
           }
