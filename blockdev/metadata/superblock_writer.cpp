@@ -27,13 +27,15 @@ Task<IoError> SuperblockWriter::commit(Superblock next) {
 Task<IoError> SuperblockWriter::write() {
   const Superblock content = latest_;  // commits that come meanwhile wait for the next round
   ++sequence_;
-  const std::uint32_t older = 1 - newest_;
+  const bool in_place = mutant("superblock-in-place");
+  const std::uint32_t older = in_place ? newest_ : 1 - newest_;
   IoError error = co_await write_copy(content, older);
   if (error != IoError::none) co_return error;
   if (!mutant("superblock-not-flushed")) error = co_await flush(device_);
   if (error != IoError::none) co_return error;
   durable_ = content;
   newest_ = older;
+  if (in_place) co_return IoError::none;
   co_return co_await write_copy(content, 1 - newest_);
 }
 

@@ -72,8 +72,10 @@ Direction equal_direction(const CopyFacts& self, const CopyFacts& peer, Protocol
   const auto sound = [protocol](const CopyFacts& copy) {
     return protocol != Protocol::a && copy.arrival != Arrival::crashed;
   };
-  const bool self_lived = self.arrival == Arrival::lived_through;
-  const bool peer_lived = peer.arrival == Arrival::lived_through;
+  const Arrival preferred =
+      mutant("crashed-copy-preferred") ? Arrival::crashed : Arrival::lived_through;
+  const bool self_lived = self.arrival == preferred;
+  const bool peer_lived = peer.arrival == preferred;
   const Direction order[] = {
       pick(self.complete, peer.complete),
       pick(self.holder, peer.holder),
@@ -111,9 +113,21 @@ Verdict first_sync(const CopyFacts& self, const CopyFacts& peer) {
   return sync_verdict(self, peer, "first-sync", Action::everything);
 }
 
+// Being overwritten with the other's history, by an operator's word that is carried out: what is
+// left of its own is no history any more.
+bool given_up(const CopyFacts& copy, const CopyFacts& other) {
+  return !copy.towards.empty() && contains(other.lineage, tip_of(copy.towards));
+}
+
 Verdict discard(const CopyFacts& self, const CopyFacts& peer, std::string_view row) {
-  if (self.discard_my_data == peer.discard_my_data) return {};
-  if (peer.discard_my_data) return sync_verdict(self, peer, row, Action::everything);
+  bool self_yields = self.discard_my_data;
+  bool peer_yields = peer.discard_my_data;
+  if (!self_yields && !peer_yields && !mutant("loser-asked-again")) {
+    self_yields = given_up(self, peer);
+    peer_yields = given_up(peer, self);
+  }
+  if (self_yields == peer_yields) return {};
+  if (peer_yields) return sync_verdict(self, peer, row, Action::everything);
   return mirrored(sync_verdict(peer, self, row, Action::everything));
 }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/mutant.h"
 #include "replication/engine/engine.h"
 
 namespace baton::replication {
@@ -169,6 +170,7 @@ Task<> Engine::session_ended(Session& session) {
   // With a disk of its own that has failed, this node does not go on at all: the peer's copy is the
   // one that counts, and a generation here would make it look like the older one.
   if (took_part && holding_ && has_peer() && peer_has_tip_ && lacks && every_volume_usable()) {
+    if (mutant("done-before-generation")) session.lose_everything();
     co_await make_generation();
   }
   session.lose_everything();

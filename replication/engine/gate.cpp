@@ -96,6 +96,7 @@ Task<bool> Engine::make_generation() {
   // hang on this disk's cache: a power cut would take it back here, and then from the peer.
   for (auto& volume : volumes_) {
     if (!volume->attached() || volume->failed()) continue;
+    if (mutant("generation-on-unflushed-data")) continue;
     blockdev::Request flush;
     flush.op = blockdev::Op::flush;
     co_await perform(volume->disk(), flush);

@@ -306,7 +306,7 @@ void Engine::sync_begins(Incoming& message, Session& session) {
 Task<> Engine::become_target(Lineage towards, Session& session) {
   towards_ = std::move(towards);
   inconsistent_.assign(volumes_.size(), true);
-  const bool durable = co_await commit();
+  const bool durable = mutant("target-not-recorded") || co_await commit();
   if (durable) discard_my_data_ = false;
   if (!durable || session.dropped()) co_return;
   for (auto& volume : volumes_) volume->syncing = true;

@@ -224,6 +224,13 @@ void SentWrite::handed_over(OutMessage& message) {
   if (acknowledged != nullptr) acknowledged->arrive();
 }
 
+void Volume::OwnShare::done(Operation& operation) {
+  const OwnShare& share = *static_cast<OwnShare*>(operation.context());
+  const IoError error = static_cast<Request&>(operation).error;
+  if (!mutant("disk-failure-noticed-late")) share.volume.disk_error(error, share.what);
+  share.latch.arrive();
+}
+
 // The life of one write at the holder; docs/replication.md follows these steps.
 Task<> Volume::write_piece(Piece piece, Latch* many, IoError* first_error) {
   Request& request = *piece.request;
@@ -260,6 +267,7 @@ Task<> Volume::write_piece(Piece piece, Latch* many, IoError* first_error) {
   Latch acknowledged;
   Latch finished;
   Request own;
+  OwnShare share{*this, "a write", mutant("ack-before-local") ? finished : acknowledged};
   SentWrite sent;
   if (error == IoError::none) {
     own.op = request.op == Op::write ? Op::write : Op::write_zeroes;
@@ -282,11 +290,8 @@ Task<> Volume::write_piece(Piece piece, Latch* many, IoError* first_error) {
     } else if (engine_.has_peer() && !mutant("skip-dirty-bit")) {
       bits().set(piece.offset, piece.length);
     }
-    Latch& waited_for = mutant("ack-before-local") ? finished : acknowledged;
-    waited_for.add();
-    own.on_complete(
-        [](Operation& operation) { static_cast<Latch*>(operation.context())->arrive(); },
-        &waited_for);
+    share.latch.add();
+    own.on_complete(&OwnShare::done, &share);
     disk().submit(own);
     co_await acknowledged;
     error = disk_error(own.error, "a write");
@@ -388,8 +393,8 @@ Task<IoError> Volume::flush_copies(bool own_protocol) {
   Request own;
   own.op = Op::flush;
   both.add();
-  own.on_complete([](Operation& operation) { static_cast<Latch*>(operation.context())->arrive(); },
-                  &both);
+  OwnShare share{*this, "a flush", both};
+  own.on_complete(&OwnShare::done, &share);
   disk().submit(own);
   co_await both;
   if (own.error != IoError::none) {

@@ -143,6 +143,14 @@ class Volume {
     std::uint64_t length;
     std::byte* data;
   };
+  // This disk's part of a request that goes to both copies. A failure is known at once, and not
+  // when the peer has answered too: what follows from losing the peer depends on it.
+  struct OwnShare {
+    static void done(Operation& operation);
+    Volume& volume;
+    const char* what;
+    Latch& latch;
+  };
 
   Task<> serve(blockdev::Request& request, ClientDevice& client);
   Task<> serve_write(blockdev::Request& request, ClientDevice& client);

@@ -2,6 +2,7 @@
 // other, and nothing that design §5 forbids is ever decided. Method: enumerate all inputs.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <string>
 
@@ -14,6 +15,12 @@ struct Pair {
   CopyFacts alpha;
   CopyFacts beta;
 };
+
+// Being overwritten with the other's history.
+bool given_up(const CopyFacts& copy, const CopyFacts& other) {
+  return !copy.towards.empty() &&
+         std::ranges::find(other.lineage, copy.towards.back()) != other.lineage.end();
+}
 
 const Lineage histories[] = {{}, {1}, {1, 2}, {1, 3}, {1, 2, 4}, {9}};
 
@@ -63,6 +70,10 @@ TEST_P(VerdictTable, both_sides_complement_each_other_and_no_rule_is_broken) {
       const bool copies = ours.action == Action::settle_bits || ours.action == Action::by_bitmap ||
                           ours.action == Action::everything;
       ASSERT_EQ(copies, ours.direction != Direction::none);
+      if (ours.action == Action::split_brain) {
+        ASSERT_EQ(alpha.discard_my_data, beta.discard_my_data);
+        ASSERT_TRUE(alpha.discard_my_data || given_up(alpha, beta) == given_up(beta, alpha));
+      }
       if (!copies) return;
       const CopyFacts& source = ours.direction == Direction::self_to_peer ? alpha : beta;
       const CopyFacts& target = ours.direction == Direction::self_to_peer ? beta : alpha;

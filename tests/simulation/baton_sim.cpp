@@ -1,7 +1,5 @@
 // baton-sim: runs worlds. One seed is one world; every seed replays exactly.
 #include <fmt/format.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <chrono>
@@ -10,149 +8,153 @@
 #include <sstream>
 
 #include "base/mutant.h"
-#include "tests/simulation/engine_factory.h"
+#include "tests/simulation/many.h"
 #include "tests/simulation/mutants.h"
-#include "tests/simulation/run.h"
+#include "tests/simulation/orders.h"
 #include "tests/simulation/scenarios.h"
+#include "tests/simulation/single_fault.h"
 
 namespace baton::sim {
 namespace {
 
 struct Arguments {
-  std::string seed, seeds, replay, script, script_file, mutant;
+  std::string seed, seeds, replay, script, script_file, mutant, fault, order;
   bool trace = false;
   bool list = false;
   bool no_shrink = false;
   bool every_mutant = false;
+  bool every_event = false;
+  bool every_order = false;
+  std::uint64_t event = 0;
+  std::uint64_t events_at_most = UINT64_MAX;
+  std::uint64_t timing = 0;
+  std::uint64_t timings = 1;
   std::uint64_t mutant_seeds = TrialLimits().seeds;
   int jobs = 1;
   std::uint64_t most_failures = 5;
 };
 
-std::unique_ptr<Factory> make_factory() {
-  return std::make_unique<EngineFactory>();
-}
-
-void print_line(const std::string& line) {
-  fmt::print("{}\n", line);
-}
-
-// The words that reproduce a run; printed with every failure.
-std::string replay_command(const Arguments& a, std::uint64_t seed) {
-  std::string text = fmt::format("baton-sim --replay {} --trace", seed);
-  if (!a.script.empty()) text += " --script " + a.script;
-  if (!a.script_file.empty()) text += " --script-file " + a.script_file;
-  if (!a.mutant.empty()) text += " --mutant " + a.mutant;
-  return text;
-}
-
-Plan plan_for(const Arguments& a, std::uint64_t seed) {
-  if (!a.script.empty()) {
-    const Scenario* scenario = find_scenario(a.script);
-    if (scenario == nullptr) throw std::invalid_argument("no script is called " + a.script);
-    if (scenario->script.empty()) {
-      throw std::invalid_argument(fmt::format("{} waits for {}", a.script, scenario->missing));
-    }
-    return plan_of(*scenario);
+const Scenario& scenario_of(const std::string& name) {
+  const Scenario* scenario = find_scenario(name);
+  if (scenario == nullptr) throw std::invalid_argument("no script is called " + name);
+  if (scenario->script.empty()) {
+    throw std::invalid_argument(fmt::format("{} waits for {}", name, scenario->missing));
   }
-  Plan plan = swarm_plan(seed);
-  if (!a.script_file.empty()) {
-    std::ifstream file(a.script_file);
-    if (!file) throw std::invalid_argument("cannot read " + a.script_file);
-    std::stringstream text;
-    text << file.rdbuf();
-    plan.script = parse_script(text.str());
-  }
-  return plan;
+  return *scenario;
 }
 
-// One world, one line; on failure the rule, the shortest script and the command.
-bool run_seed(const Arguments& a, std::uint64_t seed, bool verbose) {
-  const Plan plan = plan_for(a, seed);
-  RunOptions options;
-  if (a.trace) options.sink = print_line;
-  EngineFactory factory;
-  const Outcome outcome = run(seed, plan, factory, options);
-  if (!outcome.violation) {
-    if (verbose) {
-      fmt::print("seed {}: kept all rules; {} steps, {:.1f} s, {} writes, {} reads, hash {:016x}\n",
-                 seed, outcome.steps, static_cast<double>(outcome.virtual_time.count()) * 1e-9,
-                 outcome.acknowledged, outcome.reads, outcome.hash);
-    }
-    return true;
-  }
-  fmt::print("{}", to_text(seed, outcome, a.trace ? 0 : 30));
-  fmt::print("  hash {:016x}\n", outcome.hash);
-  if (!a.no_shrink && !a.trace) {
-    const Script shortest = shrink(seed, plan, make_factory, outcome.violation->rule, 300);
-    fmt::print("  shortest script that still breaks the rule ({} of {} steps):\n{}",
-               shortest.size(), plan.script.size(), to_text(shortest));
-  }
-  fmt::print("  replay: {}\n", replay_command(a, seed));
-  std::fflush(stdout);
-  return false;
+Script script_in(const std::string& path) {
+  std::ifstream file(path);
+  if (!file) throw std::invalid_argument("cannot read " + path);
+  std::stringstream text;
+  text << file.rdbuf();
+  return parse_script(text.str());
 }
 
-struct Share {
-  std::uint64_t done = 0;
-  std::uint64_t failed = 0;
-};
-
-// Seeds first, first + stride … in this process.
-Share run_share(const Arguments& a, std::uint64_t first, std::uint64_t last, std::uint64_t stride) {
-  Share share;
-  for (std::uint64_t seed = first; seed <= last; seed += stride) {
-    ++share.done;
-    if (!run_seed(a, seed, false)) ++share.failed;
-    if (share.failed >= a.most_failures) break;
-  }
-  return share;
-}
-
-// Worlds share no state, but the engine's frame pool is per thread: processes keep them apart, and
-// an assertion of the engine ends one of them only.
-int run_many(const Arguments& a, std::uint64_t first, std::uint64_t last) {
-  const auto began = std::chrono::steady_clock::now();
-  const auto jobs = static_cast<std::uint64_t>(std::max(a.jobs, 1));
-  Share total;
-  bool crashed = false;
-  if (jobs == 1) {
-    total = run_share(a, first, last, 1);
+// What the arguments and a seed describe.
+Case case_for(const Arguments& a, std::uint64_t seed) {
+  Case world{.seed = seed, .plan = {}, .options = {}, .replay = {}};
+  world.replay = fmt::format("baton-sim --replay {} --trace", seed);
+  if (!a.order.empty()) {
+    const std::uint64_t order = std::stoull(a.order);
+    if (order >= orders_count()) throw std::invalid_argument("no order has this number");
+    world.plan = order_plan(order, a.timing);
+    world.options = ring_options();
+    world.replay += fmt::format(" --order {} --timing {}", order, a.timing);
+  } else if (!a.script.empty()) {
+    world.plan = plan_of(scenario_of(a.script));
+    world.replay += " --script " + a.script;
   } else {
-    std::vector<std::pair<pid_t, int>> children;
-    for (std::uint64_t job = 0; job < jobs; ++job) {
-      int ends[2];
-      if (::pipe(ends) != 0) return 1;
-      std::fflush(stdout);
-      const pid_t child = ::fork();
-      if (child == 0) {
-        const Share share = run_share(a, first + job, last, jobs);
-        std::fflush(stdout);
-        const bool told = ::write(ends[1], &share, sizeof share) == sizeof share;
-        ::_exit(told ? 0 : 1);
-      }
-      ::close(ends[1]);
-      children.emplace_back(child, ends[0]);
-    }
-    for (const auto& [child, end] : children) {
-      Share share;
-      if (::read(end, &share, sizeof share) != sizeof share) crashed = true;
-      total.done += share.done;
-      total.failed += share.failed;
-      ::close(end);
-      int status = 0;
-      ::waitpid(child, &status, 0);
+    world.plan = swarm_plan(seed);
+    if (!a.script_file.empty()) {
+      world.plan.script = script_in(a.script_file);
+      world.replay += " --script-file " + a.script_file;
     }
   }
+  if (!a.fault.empty()) {
+    const FaultKind* kind = find_fault(a.fault);
+    if (kind == nullptr) throw std::invalid_argument("no fault is called " + a.fault);
+    world.plan = with_fault(std::move(world.plan), *kind, a.event);
+    world.options = ring_options();
+    world.replay += fmt::format(" --fault {} --event {}", a.fault, a.event);
+  }
+  if (!a.mutant.empty()) world.replay += " --mutant " + a.mutant;
+  if (a.trace) {
+    world.options.sink = [](const std::string& line) { fmt::print("{}\n", line); };
+  }
+  return world;
+}
+
+int run_one(const Arguments& a, std::uint64_t seed) {
+  Outcome outcome;
+  if (!run_case(case_for(a, seed), !a.no_shrink && !a.trace, outcome)) return 1;
+  fmt::print("seed {}: kept all rules; {} steps, {:.1f} s, {} writes, {} reads, hash {:016x}\n",
+             seed, outcome.steps, static_cast<double>(outcome.virtual_time.count()) * 1e-9,
+             outcome.acknowledged, outcome.reads, outcome.hash);
+  return 0;
+}
+
+// Numbers 0 to count-1 as worlds, and one line for all of them.
+int run_all(const Arguments& a, std::uint64_t count, const std::function<Case(std::uint64_t)>& make,
+            bool shrink) {
+  const auto began = std::chrono::steady_clock::now();
+  const Tally total = run_many(
+      count, make,
+      {.processes = a.jobs, .most_failures = a.most_failures, .shrink = shrink && !a.no_shrink});
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
   fmt::print("{} worlds, {} broke a rule{}; {:.1f} s, {:.0f} worlds per second\n", total.done,
-             total.failed, crashed ? ", a process crashed" : "", took.count(),
+             total.failed, total.crashed ? ", a process crashed" : "", took.count(),
              static_cast<double>(total.done) / took.count());
-  if (!a.mutant.empty() && jobs == 1) {
+  if (!a.mutant.empty() && a.jobs == 1) {
     fmt::print("mutant {}: {}{}\n", a.mutant, total.failed > 0 ? "caught" : "NOT CAUGHT",
                mutant_was_reached() ? "" : " (its place was never reached)");
   }
-  return total.failed > 0 || crashed ? 1 : 0;
+  return total.failed > 0 || total.crashed ? 1 : 0;
+}
+
+int run_seeds(const Arguments& a) {
+  const auto dots = a.seeds.find("..");
+  if (dots == std::string::npos) throw std::invalid_argument("--seeds FIRST..LAST");
+  const std::uint64_t first = std::stoull(a.seeds.substr(0, dots));
+  const std::uint64_t last = std::stoull(a.seeds.substr(dots + 2));
+  if (last < first) throw std::invalid_argument("--seeds FIRST..LAST");
+  return run_all(
+      a, last - first + 1, [&](std::uint64_t number) { return case_for(a, first + number); }, true);
+}
+
+// One of the short scripts, or --script.
+int run_every_event(const Arguments& a) {
+  const std::uint64_t seed = a.seed.empty() ? 1 : std::stoull(a.seed);
+  std::vector<Scenario> chosen = short_scripts();
+  if (!a.script.empty()) chosen = {scenario_of(a.script)};
+  int failed = 0;
+  for (const Scenario& scenario : chosen) {
+    const SingleFaults faults(scenario, seed, a.events_at_most);
+    fmt::print("{}: {} kinds of faults at {} of {} events\n", scenario.name, fault_kinds().size(),
+               faults.events_taken(), faults.events());
+    const auto make = [&](std::uint64_t number) {
+      Arguments one = a;
+      one.script = scenario.name;
+      one.fault = faults.kind(number).name;
+      one.event = faults.event(number);
+      return case_for(one, seed);
+    };
+    failed |= run_all(a, faults.worlds(), make, false);
+  }
+  return failed;
+}
+
+int run_every_order(const Arguments& a) {
+  const std::uint64_t worlds = orders_count() * a.timings;
+  fmt::print("{} orders with {} timings each, from timing {}\n", orders_count(), a.timings,
+             a.timing);
+  const auto make = [&](std::uint64_t number) {
+    Arguments one = a;
+    one.order = std::to_string(number % orders_count());
+    one.timing = a.timing + number / orders_count();
+    return case_for(one, order_seed(number % orders_count(), one.timing));
+  };
+  return run_all(a, worlds, make, false);
 }
 
 void list_scripts() {
@@ -171,13 +173,11 @@ int main_of(const Arguments& a) {
     return try_mutants({.seeds = a.mutant_seeds, .processes = a.jobs}) == 0 ? 0 : 1;
   }
   choose_mutant(a.mutant);
-  if (!a.seeds.empty()) {
-    const auto dots = a.seeds.find("..");
-    if (dots == std::string::npos) throw std::invalid_argument("--seeds FIRST..LAST");
-    return run_many(a, std::stoull(a.seeds.substr(0, dots)), std::stoull(a.seeds.substr(dots + 2)));
-  }
+  if (a.every_event) return run_every_event(a);
+  if (a.every_order) return run_every_order(a);
+  if (!a.seeds.empty()) return run_seeds(a);
   const std::string seed = !a.replay.empty() ? a.replay : a.seed.empty() ? "1" : a.seed;
-  return run_seed(a, std::stoull(seed), true) ? 0 : 1;
+  return run_one(a, std::stoull(seed));
 }
 
 }  // namespace
@@ -190,7 +190,7 @@ int main(int argc, char** argv) {
   app.add_option("--seed", a.seed, "run one world");
   app.add_option("--seeds", a.seeds, "run many, FIRST..LAST");
   app.add_option("--replay", a.replay, "run one world again; does not shrink");
-  app.add_option("-j", a.jobs, "processes for --seeds and --mutants");
+  app.add_option("-j", a.jobs, "processes, for all that runs many worlds");
   app.add_option("--script", a.script, "a named script instead of the seed's own");
   app.add_option("--script-file", a.script_file, "a script in a file instead of the seed's own");
   app.add_option("--mutant", a.mutant, "switch a one-line defect on (preset `mutants`)");
@@ -199,7 +199,21 @@ int main(int argc, char** argv) {
                "is not noticed");
   app.add_option("--mutant-seeds", a.mutant_seeds, "worlds for each of --mutants at most")
       ->capture_default_str();
-  app.add_option("--most-failures", a.most_failures, "stop after so many failures");
+  app.add_flag("--every-event", a.every_event,
+               "every kind of fault at every event of --script, or of each short script");
+  app.add_option("--events", a.events_at_most,
+                 "so many events of a script with --every-event, taken evenly");
+  app.add_option("--fault", a.fault, "a fault that strikes the script at --event");
+  app.add_option("--event", a.event, "the step of the world after which --fault strikes");
+  app.add_flag("--every-order", a.every_order,
+               "three writes, a flush and up to two operations or crashes, in every order");
+  app.add_option("--timings", a.timings, "worlds for each order of --every-order")
+      ->capture_default_str();
+  app.add_option("--timing", a.timing, "which timing of an order; the first of --timings")
+      ->capture_default_str();
+  app.add_option("--order", a.order, "one of the orders, by its number");
+  app.add_option("--most-failures", a.most_failures, "each process stops after so many failures")
+      ->capture_default_str();
   app.add_flag("--trace", a.trace, "print every event");
   app.add_flag("--no-shrink", a.no_shrink, "do not look for a shorter script");
   app.add_flag("--list", a.list, "name the scripts");

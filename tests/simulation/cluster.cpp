@@ -129,6 +129,12 @@ std::uint64_t Cluster::errors() const {
   return errors;
 }
 
+bool Cluster::still() const {
+  return clients_idle() && net_.quiet() && std::ranges::all_of(nodes_, [](const auto& node) {
+           return node->verbs_idle() && node->disks_idle();
+         });
+}
+
 bool Cluster::clients_idle() const {
   return std::ranges::all_of(clients_, [](const auto& client) { return client->idle(); });
 }

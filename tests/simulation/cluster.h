@@ -39,6 +39,8 @@ class Cluster final : DiskWatch {
   // Metadata on every node, every node started and up.
   void create();
   bool clients_idle() const;
+  // Nothing moves: no client, verb, disk or link. (A ping is due every so often all the same.)
+  bool still() const;
 
   // As Node's, and the oracle is told.
   void kill(int number);

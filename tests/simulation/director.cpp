@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <stdexcept>
 
 namespace baton::sim {
 
@@ -11,9 +12,6 @@ using replication::Resource;
 using replication::Role;
 
 namespace {
-
-constexpr Duration verb_limit = std::chrono::seconds(60);
-constexpr Duration well_limit = std::chrono::seconds(60);
 
 Node::MakeVerb verb_of(const Step& step, const std::string& peer) {
   const bool force = step.has_word("force");
@@ -43,12 +41,73 @@ Node::MakeVerb verb_of(const Step& step, const std::string& peer) {
   }
 }
 
+bool waits(const Step& step) {
+  switch (step.what) {
+    case Do::stop:
+    case Do::wait_sync:
+    case Do::wait_connected:
+    case Do::wait_split_brain:
+    case Do::wait_idle:
+    case Do::wait_still:
+      return true;
+    case Do::promote:
+      return !step.background || step.has_word("force");
+    case Do::demote:
+    case Do::handover:
+    case Do::connect:
+    case Do::disconnect:
+    case Do::attach:
+    case Do::detach:
+    case Do::invalidate:
+    case Do::offer:
+    case Do::withdraw:
+    case Do::grant:
+    case Do::burst:
+    case Do::write:
+    case Do::flush:
+      return !step.background;
+    default:
+      return false;
+  }
+}
+
 }  // namespace
+
+Director::Strike::Strike(Director& owner, const Step& what)
+    : director(owner),
+      step(what),
+      timer(
+          [](Timer& fired) {
+            Strike& self = *static_cast<Strike*>(fired.context());
+            self.director.cluster_.world().at_step(0, [&self] { self.director.strike_now(self); });
+          },
+          this) {}
+
+void Director::strike_or_wait(Strike& strike) {
+  if (strike.step.after.count() == 0) return strike_now(strike);
+  cluster_.world().arm_after(strike.timer, strike.step.after);
+}
+
+void Director::strike_now(const Strike& strike) {
+  if (strikes_over_) return;
+  cluster_.world().trace().say(-1, "strike: " + to_text(strike.step));
+  carry_out(strike.step);
+}
 
 void Director::play(const Script& script) {
   World& world = cluster_.world();
+  marked_at_ = world.steps();
   for (const Step& step : script) {
+    if (!step.strikes_at) continue;
+    if (waits(step)) throw std::invalid_argument("waits, and cannot strike: " + to_text(step));
+    stated_ = false;
+    Strike& strike = strikes_.emplace_back(*this, step);
+    world.at_step(*step.strikes_at, [this, &strike] { strike_or_wait(strike); });
+  }
+  for (const Step& step : script) {
+    if (step.strikes_at) continue;
     world.run_for(step.after);
+    world.run_steps(step.after_steps);
     if (world.violation()) return;
     world.trace().say(-1, "step: " + to_text(step));
     carry_out(step);
@@ -76,6 +135,9 @@ void Director::carry_out(const Step& step) {
       return cluster_.node(step.node).start();
     case Do::burst:
       return start_burst(step);
+    case Do::write:
+    case Do::flush:
+      return submit_one(step);
     case Do::stop_clients:
       for (auto& client : cluster_.clients()) {
         if (client->node().number() == step.node) client->stop();
@@ -87,7 +149,11 @@ void Director::carry_out(const Step& step) {
     case Do::wait_connected:
     case Do::wait_split_brain:
     case Do::wait_idle:
+    case Do::wait_still:
       return wait_for(step);
+    case Do::mark:
+      marked_at_ = cluster_.world().steps();
+      return;
     case Do::wait:
       return;
     default:
@@ -115,7 +181,7 @@ void Director::finish(const Step& step, const std::shared_ptr<Verb>& verb) {
   if (!world.run_while_waiting([&] { return verb->done; }, verb_limit)) {
     return world.violated("R11 a verb never ends", to_text(step));
   }
-  if (step.expect == Expect::anything) return;
+  if (step.expect == Expect::anything || !stated_) return;
   const bool done = verb->ended && verb->result.has_value();
   if (done == (step.expect == Expect::done)) return;
   const std::string got = !verb->ended ? "the process died"
@@ -127,8 +193,9 @@ void Director::finish(const Step& step, const std::shared_ptr<Verb>& verb) {
 void Director::stop_cleanly(int number, const Step& step) {
   Node& node = cluster_.node(number);
   if (!node.running()) return;
-  // A daemon hears its SIGTERM when it is up.
-  if (!cluster_.world().run_while_waiting([&] { return node.up(); }, verb_limit)) {
+  // A daemon hears its SIGTERM when it is up, unless it dies before.
+  const auto hears = [&] { return node.up() || !node.running(); };
+  if (!cluster_.world().run_while_waiting(hears, verb_limit)) {
     return cluster_.world().violated("R11 a verb never ends", "up, before " + to_text(step));
   }
   for (auto& client : cluster_.clients()) {
@@ -161,7 +228,27 @@ void Director::start_burst(const Step& step) {
   burst.max_bytes = step.number("max", burst.max_bytes);
   burst.think_max = std::chrono::microseconds(step.number("think", 0));
   burst.stream = step.id;
-  const std::uint64_t only = step.number("volume", UINT64_MAX);
+  run_burst(step, burst, step.number("volume", UINT64_MAX));
+}
+
+// A guest that is moved along: without a node, its disk is where the Primary is.
+void Director::submit_one(const Step& step) {
+  Step placed = step;
+  if (placed.node < 0) {
+    const int primary = cluster_.rules().primary();
+    if (primary >= 0) last_written_ = primary;
+    placed.node = last_written_;
+  }
+  const bool flush = step.what == Do::flush;
+  Burst burst{.requests = 1, .reads = 0, .discards = 0, .zeroes = 0, .fua = 0};
+  burst.flushes = flush ? 100 : 0;
+  burst.max_bytes = step.number("bytes", 4096);
+  burst.at = step.number("at", 0);
+  burst.stream = step.id;
+  run_burst(placed, burst, step.number("volume", 0));
+}
+
+void Director::run_burst(const Step& step, const Burst& burst, std::uint64_t only) {
   for (std::uint32_t volume = 0; volume < cluster_.settings().volume_bytes.size(); ++volume) {
     if (only != UINT64_MAX && only != volume) continue;
     for (std::size_t i = 0; i < cluster_.settings().clients_per_node; ++i) {
@@ -255,19 +342,23 @@ void Director::wait_for(const Step& step) {
         return rules.connected();
       case Do::wait_split_brain:
         return rules.split_brain();
+      case Do::wait_still:
+        return cluster_.still();
       default:
         return cluster_.clients_idle();
     }
   };
   const bool came = world.run_while_waiting(holds, std::chrono::seconds(step.number("limit", 60)));
   // Clients of a Secondary may wait for long, one held write after the other; R11 bounds each.
-  if (!came && step.what != Do::wait_idle) {
+  const bool stated = stated_ && step.what != Do::wait_idle && step.what != Do::wait_still;
+  if (!came && stated) {
     world.violated("script", to_text(step) + " does not come true");
   }
 }
 
 // `is A Primary UpToDate`: every word must be shown by status.
 void Director::state(const Step& step) {
+  if (!stated_) return;
   Node& node = cluster_.node(step.node);
   World& world = cluster_.world();
   if (!node.running()) return world.violated("script", to_text(step) + ": it is not running");
@@ -285,195 +376,6 @@ void Director::state(const Step& step) {
       world.violated("script", fmt::format("{}: it is {}", to_text(step), fmt::join(shown, " ")));
     }
   }
-}
-
-// --- the end ---
-
-// Two histories, or two Primaries who refuse each other: the one that is not wanted yields.
-bool Director::resolve_split_brain() {
-  Rules& rules = cluster_.rules();
-  const bool two = cluster_.node(0).up() && cluster_.node(1).up() &&
-                   cluster_.node(0).status().role == Role::primary &&
-                   cluster_.node(1).status().role == Role::primary && !rules.connected();
-  if (!rules.split_brain() && !two) return false;
-  Step step;
-  step.what = Do::demote;
-  step.node = other(wanted_);
-  step.words = {"force"};
-  carry_out(step);
-  if (!rules.split_brain()) return true;
-  step.what = Do::connect;
-  step.words = {"discard"};
-  carry_out(step);
-  return true;
-}
-
-bool Director::promote_somebody() {
-  Rules& rules = cluster_.rules();
-  if (rules.primary() >= 0) return true;
-  Step step;
-  step.what = Do::promote;
-  step.node = wanted_;
-  carry_out(step);
-  return rules.primary() >= 0;
-}
-
-// What an operator would do about a node that was told to stand alone, or lost its disk.
-void Director::connect_and_attach() {
-  for (int number = 0; number < static_cast<int>(cluster_.nodes()); ++number) {
-    Node& node = cluster_.node(number);
-    if (!node.up()) continue;
-    Step step;
-    step.node = number;
-    const auto& status = node.status();
-    const auto lost = [](const auto& device) {
-      return device.disk_state == replication::DiskState::diskless ||
-             device.disk_state == replication::DiskState::failed;
-    };
-    if (std::ranges::any_of(status.devices, lost)) {
-      step.what = Do::stop;
-      stop_cleanly(number, step);
-      node.start();
-      continue;
-    }
-    if (!status.connections.empty() &&
-        status.connections[0].connection_state == replication::ConnectionState::stand_alone) {
-      step.what = Do::connect;
-      operate(step);
-    }
-  }
-}
-
-void Director::demote_everybody() {
-  for (int number = 0; number < static_cast<int>(cluster_.nodes()); ++number) {
-    if (!cluster_.node(number).up()) continue;
-    Step step;
-    step.what = Do::demote;
-    step.node = number;
-    step.words = {"force"};
-    carry_out(step);
-  }
-}
-
-// Two copies that were each made the first: nothing but the operator's word helps.
-void Director::discard_unrelated() {
-  Node& node = cluster_.node(other(wanted_));
-  if (!node.up() || node.status().connections.empty()) return;
-  if (!node.status().connections[0].last_error.contains("no history in common")) return;
-  Step step;
-  step.what = Do::connect;
-  step.node = node.number();
-  step.words = {"discard"};
-  carry_out(step);
-}
-
-std::string Director::why_not_well() {
-  std::string text = "60 s after all faults have stopped:";
-  for (int number = 0; number < static_cast<int>(cluster_.nodes()); ++number) {
-    Node& node = cluster_.node(number);
-    if (!node.up()) {
-      text += fmt::format(" {} is not up;", node.name());
-      continue;
-    }
-    const auto& status = node.status();
-    text += fmt::format(" {} is {}", node.name(), name_of(status.role));
-    for (const auto& device : status.devices)
-      text += fmt::format(" {}", name_of(device.disk_state));
-    for (const auto& connection : status.connections) {
-      text += fmt::format(" {}", name_of(connection.connection_state));
-      for (const auto& volume : connection.peer_devices) {
-        text += fmt::format(" {} peer {}", name_of(volume.replication_state),
-                            name_of(volume.peer_disk_state));
-      }
-      if (!connection.last_error.empty()) text += " (" + connection.last_error + ")";
-      if (connection.split_brain) text += " split brain";
-    }
-    if (status.held_writes > 0) text += fmt::format(" {} held writes", status.held_writes);
-    text += ";";
-  }
-  return text;
-}
-
-// Writes, flushes and reads on the Primary, reads on the other: all are served; then a look at
-// everything once nothing moves.
-void Director::prove_service() {
-  World& world = cluster_.world();
-  // Writes that a Secondary holds end first, with ENOSPC.
-  const auto idle = [&] { return cluster_.clients_idle(); };
-  if (!world.run_while_waiting(idle, verb_limit)) {
-    return world.violated("liveness", "a client waits at the end");
-  }
-  const std::uint64_t errors = cluster_.errors();
-  const int primary = cluster_.rules().primary();
-  Step step;
-  step.what = Do::burst;
-  step.id = UINT64_MAX;
-  step.node = primary;
-  step.numbers = {{"requests", 40}, {"flushes", 10}};
-  carry_out(step);
-  step.node = other(primary);
-  step.numbers = {{"requests", 20}, {"reads", 100}};
-  carry_out(step);
-  if (world.violation()) return;
-  if (!world.run_while_waiting(idle, verb_limit)) {
-    return world.violated("liveness", "a client waits at the end");
-  }
-  if (cluster_.errors() != errors) {
-    return world.violated("liveness", "a client is refused at the end, when all is well");
-  }
-  const auto still = [&] {
-    if (!cluster_.net().quiet()) return false;
-    for (int number = 0; number < static_cast<int>(cluster_.nodes()); ++number) {
-      if (!cluster_.node(number).disks_idle()) return false;
-    }
-    return true;
-  };
-  if (!world.run_while_waiting(still, std::chrono::seconds(20))) {
-    return world.violated("liveness", "disks or links never come to rest");
-  }
-  cluster_.rules().look_at_everything();
-}
-
-void Director::end_well() {
-  World& world = cluster_.world();
-  if (world.violation()) return;
-  world.trace().say(-1, "all faults stop");
-  cluster_.net().heal(0, 1);
-  for (int number = 0; number < static_cast<int>(cluster_.nodes()); ++number) {
-    Node& node = cluster_.node(number);
-    for (std::uint32_t volume = 0; volume < node.volumes(); ++volume) {
-      for (SimDisk* disk : {&node.data(volume), &node.metadata(volume)}) {
-        disk->mend();
-        disk->set_model(cluster_.settings().disks[static_cast<std::size_t>(number)]);
-      }
-    }
-    node.process().pause(false);
-    node.start();
-  }
-  const TimePoint deadline = world.now() + well_limit;
-  bool well = false;
-  const TimePoint patience = world.now() + well_limit / 2;
-  while (!well && !world.violation() && world.now() < deadline) {
-    world.run_for(std::chrono::milliseconds(500));
-    connect_and_attach();
-    // The wanted one may be the one whose data is older: then it, too, has to yield.
-    if (world.now() > patience && !cluster_.rules().connected()) {
-      demote_everybody();
-      discard_unrelated();
-      continue;
-    }
-    if (resolve_split_brain()) continue;
-    // What an operator began in the background, a handover say, ends first.
-    bool quiet = true;
-    for (int number = 0; number < static_cast<int>(cluster_.nodes()); ++number) {
-      quiet = quiet && cluster_.node(number).verbs_idle();
-    }
-    well = quiet && promote_somebody() && cluster_.rules().both_up_to_date();
-  }
-  for (auto& client : cluster_.clients()) client->stop();
-  if (!world.violation() && !well) return world.violated("liveness", why_not_well());
-  if (world.violation()) return;
-  prove_service();
 }
 
 }  // namespace baton::sim

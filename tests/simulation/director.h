@@ -2,6 +2,8 @@
 // have stopped, does everything become well again?
 #pragma once
 
+#include <list>
+
 #include "tests/simulation/cluster.h"
 #include "tests/simulation/script.h"
 
@@ -11,16 +13,32 @@ class Director {
  public:
   explicit Director(Cluster& cluster) : cluster_(cluster) {}
 
+  // Throws std::invalid_argument, before anything happens, if a step that waits strikes with `@`.
   void play(const Script& script);
   // Heals, mends and starts everything. Within 60 virtual seconds a Primary serves, every copy is
-  // UpToDate and all are equal (quality.md S2).
-  void end_well();
+  // UpToDate and all are equal (quality.md S2). `proof_requests` are then served, and half as many
+  // reads on the other node.
+  void end_well(std::uint64_t proof_requests);
+  // The world's step at the script's `mark`, or at its beginning.
+  std::uint64_t marked_at() const { return marked_at_; }
 
  private:
+  static constexpr Duration verb_limit = std::chrono::seconds(60);
+  // A step that waits for its step of the world, and then for its time.
+  struct Strike {
+    Strike(Director& owner, const Step& what);
+    Director& director;
+    Step step;
+    Timer timer;
+  };
+  void strike_or_wait(Strike& strike);
+  void strike_now(const Strike& strike);
   void carry_out(const Step& step);
   void operate(const Step& step);
   void wait_for(const Step& step);
   void start_burst(const Step& step);
+  void run_burst(const Step& step, const Burst& burst, std::uint64_t only_volume);
+  void submit_one(const Step& step);
   void hurt(const Step& step);
   void hurt_disks(const Step& step);
   void state(const Step& step);
@@ -33,10 +51,15 @@ class Director {
   void demote_everybody();
   void discard_unrelated();
   std::string why_not_well();
-  void prove_service();
+  void prove_service(std::uint64_t requests);
 
   Cluster& cluster_;
-  int wanted_ = 0;  // the Primary that the operator asked for last
+  int wanted_ = 0;        // the Primary that the operator asked for last
+  int last_written_ = 0;  // the node of the last step that named none
+  bool stated_ = true;    // what the script states is looked at
+  bool strikes_over_ = false;
+  std::uint64_t marked_at_ = 0;
+  std::list<Strike> strikes_;
 };
 
 }  // namespace baton::sim

@@ -20,6 +20,7 @@
 #include "tests/simulation/mutants.h"
 #include "tests/simulation/run.h"
 #include "tests/simulation/scenarios.h"
+#include "tests/simulation/single_fault.h"
 
 namespace baton::sim {
 namespace {
@@ -35,7 +36,8 @@ struct Trial {
   bool ended = false;
   bool reached = false;
   bool in_script = false;
-  std::uint64_t seed = 0;  // the last one tried
+  std::uint64_t seed = 0;   // the last one tried
+  std::uint64_t event = 0;  // at which a fault struck, or 0
   std::array<char, 64> rule{};
   int signal = 0;
 
@@ -65,8 +67,8 @@ class SharedTrials {
 
 bool breaks_a_rule(const Mutant& mutant, std::uint64_t seed, const Plan& plan, Trial& trial) {
   trial.seed = seed;
-  choose_mutant(std::string(mutant.name));
   EngineFactory factory;
+  choose_mutant(std::string(mutant.name));
   const Outcome outcome = run(seed, plan, factory);
   const bool reached = mutant_was_reached();
   trial.reached = trial.reached || reached;
@@ -79,11 +81,27 @@ bool breaks_a_rule(const Mutant& mutant, std::uint64_t seed, const Plan& plan, T
   return true;
 }
 
+// Where the events lie the engine without the defect says.
+bool breaks_a_rule_at_an_event(const Mutant& mutant, const Plan& plan, Trial& trial) {
+  choose_mutant("");
+  EngineFactory factory;
+  constexpr std::uint64_t seed = 1;
+  const Events events = count_events(seed, plan, factory);
+  for (std::uint64_t i = 0; i < events.count; ++i) {
+    trial.event = events.first + i;
+    const Plan hurt = with_fault(plan, *find_fault(mutant.fault), trial.event);
+    if (breaks_a_rule(mutant, seed, hurt, trial)) return true;
+  }
+  trial.event = 0;
+  return false;
+}
+
 void try_one(const Mutant& mutant, const TrialLimits& limits, Trial& trial) {
   if (!mutant.script.empty()) {
     const Plan plan = plan_of(*find_scenario(mutant.script));
     trial.in_script = true;
-    for (std::uint64_t seed = 1; seed <= script_seeds; ++seed) {
+    if (!mutant.fault.empty() && breaks_a_rule_at_an_event(mutant, plan, trial)) return;
+    for (std::uint64_t seed = 1; mutant.fault.empty() && seed <= script_seeds; ++seed) {
       if (breaks_a_rule(mutant, seed, plan, trial)) return;
     }
   }
@@ -126,9 +144,9 @@ std::string result_of(const Mutant& mutant, const Trial& trial) {
     return fmt::format("NOT CAUGHT in {} seeds{}", trial.seed,
                        trial.reached ? "" : ": its place was never reached");
   }
-  const std::string where = trial.in_script
-                                ? fmt::format("script {}, seed {}", mutant.script, trial.seed)
-                                : fmt::format("seed {}", trial.seed);
+  std::string where = fmt::format("seed {}", trial.seed);
+  if (trial.in_script) where = fmt::format("script {}, {}", mutant.script, where);
+  if (trial.event != 0) where += fmt::format(", {} at event {}", mutant.fault, trial.event);
   const char* rule = trial.crashed() ? "an assertion of the engine" : trial.rule.data();
   return fmt::format("{:<42}{}", rule, where);
 }

@@ -28,6 +28,13 @@ const std::vector<Mutant> all = {
     {"secondary-serves-local-reads", "any complete copy serves reads"},
     {"target-serves-local-reads", "any copy serves reads, a half-synced one too"},
     // losing the peer, going on alone
+    {"done-before-generation",
+     "a write is done before the generation that it belongs to is durable", "short-fail-over",
+     "half-open-B"},
+    {"generation-on-unflushed-data", "a new generation stands on what the disk has not flushed",
+     "short-resync", "power-lose-A"},
+    {"disk-failure-noticed-late", "the own disk's failure is looked at when the peer has answered",
+     "holder-disk-fails-in-silence"},
     {"unflushed-forgotten", "what the peer had not flushed sets no bits when the session ends"},
     {"generation-not-persisted", "the new generation is in memory only"},
     {"told-tip-not-counted", "after a resync the peer does not count as having the tip"},
@@ -35,6 +42,12 @@ const std::vector<Mutant> all = {
     {"history-not-compared", "the longer lineage is newer"},
     {"peer-bits-ignored", "only the own bitmap says what differs"},
     {"resync-without-range-lock", "the resync reads a block that is being written"},
+    {"crashed-copy-preferred", "of equal copies the one that crashed is the source",
+     "short-write-burst", "power-lose-A"},
+    {"target-not-recorded", "a copy does not record that it is being overwritten",
+     "short-split-brain", "kill-B"},
+    {"loser-asked-again", "a half overwritten copy counts as one side of a split brain",
+     "resolve-interrupted"},
     {"restarted-copy-is-up-to-date", "a copy that was complete is UpToDate after a restart"},
     // the baton
     {"promote-without-connection-check", "an UpToDate copy may be promoted, whoever is Primary"},
@@ -43,6 +56,8 @@ const std::vector<Mutant> all = {
      "stale-behind-mark"},
     // bytes
     {"checksum-not-verified", "a message that was damaged on the way is taken"},
+    {"superblock-in-place", "there is one copy of the superblock, and it is written over",
+     "short-resync", "power-tear-A"},
     {"superblock-not-flushed", "a commit is done when the superblock is in the disk's cache"},
 };
 

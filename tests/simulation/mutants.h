@@ -11,6 +11,9 @@ struct Mutant {
   std::string_view name;
   std::string_view naive;   // what the naive code does
   std::string_view script;  // of scenarios(), tried before the seeds; empty: none
+  // Of fault_kinds(): the script is tried with it at each of its events, instead of with each of
+  // its seeds.
+  std::string_view fault = {};
 };
 
 const std::vector<Mutant>& mutants();

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "tests/simulation/scenarios.h"
+#include "tests/simulation/single_fault.h"
 
 namespace baton::sim {
 namespace {
@@ -58,6 +59,7 @@ TEST(Mutants, are_many_and_each_has_one_place) {
 TEST(Mutants, name_scripts_that_exist) {
   for (const Mutant& mutant : mutants()) {
     EXPECT_FALSE(mutant.naive.empty()) << mutant.name;
+    EXPECT_TRUE(mutant.fault.empty() || find_fault(mutant.fault) != nullptr) << mutant.name;
     if (mutant.script.empty()) continue;
     const Scenario* scenario = find_scenario(mutant.script);
     ASSERT_NE(scenario, nullptr) << mutant.name << " names " << mutant.script;

@@ -90,6 +90,10 @@ class Oracle {
   // `binding`: from now on every copy is bound to have everything.
   std::optional<Finding> all_agree(std::uint64_t told_at, int discarded, bool binding,
                                    const ReadCopy& read);
+  // In a fork: one node has made the other's history its own, word for word, and says so.
+  std::optional<Finding> end_fork(int discarded, bool binding, const ReadCopy& read);
+  // Does the copy of `node` show the write, or something newer, everywhere? When in doubt, no.
+  bool present(std::uint64_t write, int node, const ReadCopy& read) const;
   // Acknowledged writes that `node` is bound to have and `other` is not.
   std::size_t exclusive(int node, int other) const;
 
@@ -166,9 +170,7 @@ class Oracle {
   void end_write(std::uint64_t write, Fate fate);
   void roll_back(int loser, const ReadCopy& read);
   bool shown_in_part(std::uint64_t write, int node, const ReadCopy& read) const;
-  std::optional<Finding> end_fork(int discarded, bool binding, const ReadCopy& read);
   bool kept(int node, int other, const ReadCopy& read) const;
-  bool present(std::uint64_t write, int node, const ReadCopy& read) const;
   const Entry* entry_of(std::uint64_t write, std::uint64_t cell) const;
   bool shows_anywhere(std::uint64_t write, int node) const;
   void lose(Write& write, int node);

@@ -33,7 +33,8 @@ Rules::Rules(World& world, SimNet& net, Oracle& oracle, std::vector<std::unique_
       nodes_(nodes),
       protocol_(protocol),
       seen_(nodes.size()),
-      checked_(nodes.size(), std::vector<char>(nodes.empty() ? 0 : nodes[0]->volumes())) {}
+      checked_(nodes.size(), std::vector<char>(nodes.empty() ? 0 : nodes[0]->volumes())),
+      follows_(nodes.size()) {}
 
 ReadCopy Rules::read_copy() const {
   return [this](int node, std::uint32_t volume, std::uint64_t offset, std::span<std::byte> out) {
@@ -45,12 +46,10 @@ ReadCopy Rules::read_copy() const {
 void Rules::look_at(Node& node) {
   Seen& seen = seen_[static_cast<std::size_t>(node.number())];
   const std::uint64_t last_primary = seen.last_primary;
-  std::vector<NodeSet> copies_last = std::move(seen.copies_last);
   seen = {};
   seen.last_primary = last_primary;
   seen.claims.assign(node.volumes(), false);
   seen.copies.assign(node.volumes(), 0);
-  seen.copies_last.assign(node.volumes(), 0);
   seen.running = node.running();
   if (!node.running()) return;
   const replication::ResourceStatus& status = node.status();
@@ -70,13 +69,10 @@ void Rules::look_at(Node& node) {
     for (const auto& volume : connection.peer_devices) {
       const bool good = connected && volume.peer_disk_state == DiskState::up_to_date;
       seen.steady &= good && volume.replication_state == ReplicationState::established;
+      seen.target |= volume.replication_state == ReplicationState::sync_target;
       if (good && volume.replication_state != ReplicationState::off)
         seen.copies[volume.volume] |= bit(peer);
     }
-  }
-  for (std::size_t volume = 0; volume < seen.copies.size(); ++volume) {
-    const bool kept = seen.copies[volume] == 0 && volume < copies_last.size();
-    seen.copies_last[volume] = kept ? copies_last[volume] : seen.copies[volume];
   }
 }
 
@@ -85,13 +81,28 @@ NodeSet Rules::up_to_date_copies(int node, std::uint32_t volume) {
   Node& asked = *nodes_[static_cast<std::size_t>(node)];
   asked.fresh_status();
   look_at(asked);
-  const Seen& seen = seen_[static_cast<std::size_t>(node)];
-  NodeSet said = seen.copies[volume];
-  // The node's own disk has failed and it has parted from the other: what it still answers rests on
-  // the other's copy.
-  if (said == 0) said = static_cast<NodeSet>(seen.copies_last[volume] & ~bit(node));
+  const NodeSet said = seen_[static_cast<std::size_t>(node)].copies[volume];
   // Under A the peer may lack what was acknowledged; nobody promised more.
   return protocol_ == replication::Protocol::a ? static_cast<NodeSet>(said & bit(node)) : said;
+}
+
+NodeSet Rules::others_with(int node, std::uint64_t write) {
+  // Under A the writer's own copy is all that was promised, and that one has failed.
+  if (protocol_ == replication::Protocol::a) return 0;
+  const ReadCopy read = read_copy();
+  NodeSet others = 0;
+  for (const auto& other : nodes_) {
+    const int number = other->number();
+    if (number != node && oracle_.present(write, number, read)) others |= bit(number);
+  }
+  // Under B it may be on its way.
+  if (others == 0 && protocol_ == replication::Protocol::c) {
+    world_.violated("R1 acknowledged by no copy",
+                    fmt::format("node {} acknowledged write #{}, by its own word no copy is "
+                                "UpToDate, and no other shows it",
+                                node_name(node), write));
+  }
+  return others;
 }
 
 void Rules::write_acknowledged(int node, std::uint64_t invoked) {
@@ -166,6 +177,7 @@ void Rules::after_step() {
     check_forced();
     check_single_primary();
     check_agreement();
+    check_adoption();
     check_claims(true);
   }
   if (world_.steps() >= next_full_look_) {
@@ -242,6 +254,28 @@ void Rules::check_agreement() {
     discarding_ = -1;
   }
   agreed_ = agree;
+}
+
+// A target has the whole of the other's history before the source hears of it, which it may never:
+// what remains after the fork is that one history.
+void Rules::check_adoption() {
+  if (!oracle_.is_forked()) {
+    std::ranges::fill(follows_, char{0});
+    return;
+  }
+  for (std::size_t i = 0; i < seen_.size(); ++i) {
+    const Seen& seen = seen_[i];
+    if (seen.target) follows_[i] = 1;
+    const bool has_all = seen.running && !seen.primary && seen.connected && seen.steady &&
+                         std::ranges::all_of(seen.claims, std::identity{});
+    if (follows_[i] == 0 || !has_all) continue;
+    const bool binding = protocol_ != replication::Protocol::a;
+    if (auto finding = oracle_.end_fork(discarding_, binding, read_copy())) {
+      world_.violated(finding->rule, finding->what);
+    }
+    discarding_ = -1;
+    return;
+  }
 }
 
 // A claim that nobody may rely on yet is not held against a node: a Secondary that believes in a

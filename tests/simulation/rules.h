@@ -43,6 +43,7 @@ class Rules final : public Witness {
   ReadCopy read_copy() const;
 
   NodeSet up_to_date_copies(int node, std::uint32_t volume) override;
+  NodeSet others_with(int node, std::uint64_t write) override;
   void write_acknowledged(int node, std::uint64_t invoked) override;
   int whose_history(int node) const override;
 
@@ -52,11 +53,11 @@ class Rules final : public Witness {
     bool primary = false;
     bool connected = false;
     bool split_brain = false;
-    std::vector<bool> claims;          // UpToDate, by volume
-    std::vector<NodeSet> copies;       // that count, as it says
-    std::vector<NodeSet> copies_last;  // the same, when any did
-    bool steady = false;               // every volume Established with an UpToDate peer
-    std::uint64_t last_primary = 0;    // oracle's time
+    std::vector<bool> claims;        // UpToDate, by volume
+    std::vector<NodeSet> copies;     // that count, as it says
+    bool steady = false;             // every volume Established with an UpToDate peer
+    bool target = false;             // of a resync
+    std::uint64_t last_primary = 0;  // oracle's time
     std::uint64_t epoch = 0;
     int holder = -1;  // as it knows
   };
@@ -65,6 +66,7 @@ class Rules final : public Witness {
   void check_single_primary();
   void check_split_brain_is_reported();
   void check_agreement();
+  void check_adoption();
   void check_claims(bool only_new);
   void check_equal();
   void check_answers();
@@ -80,7 +82,8 @@ class Rules final : public Witness {
   std::vector<Seen> seen_;
   std::vector<std::vector<char>> checked_;  // claims that were checked when they were made
   bool agreed_ = false;
-  std::uint64_t met_at_ = 0;  // oracle's time
+  std::vector<char> follows_;  // nodes that have become targets since the fork
+  std::uint64_t met_at_ = 0;   // oracle's time
   bool were_connected_ = false;
   TimePoint connected_since_;
   int discarding_ = -1;

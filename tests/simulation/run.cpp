@@ -6,6 +6,10 @@
 
 namespace baton::sim {
 
+RunOptions ring_options() {
+  return {.sink = {}, .end_well = true, .proof_requests = 6};
+}
+
 Outcome run(std::uint64_t seed, const Plan& plan, Factory& factory, const RunOptions& options) {
   Outcome outcome;
   {
@@ -15,7 +19,9 @@ Outcome run(std::uint64_t seed, const Plan& plan, Factory& factory, const RunOpt
     Director director(cluster);
     cluster.create();
     director.play(plan.script);
-    if (options.end_well) director.end_well();
+    outcome.script_from = director.marked_at();
+    outcome.script_to = world.steps();
+    if (options.end_well) director.end_well(options.proof_requests);
     outcome.violation = world.violation();
     if (outcome.violation) outcome.last_lines = world.trace().last(60);
     outcome.hash = world.trace().hash();
@@ -46,9 +52,9 @@ Script shrink(std::uint64_t seed, Plan plan, const MakeFactory& make, const std:
       const auto from = candidate.begin() + static_cast<std::ptrdiff_t>(at);
       const auto to =
           candidate.begin() + static_cast<std::ptrdiff_t>(std::min(at + piece, candidate.size()));
-      const Duration skipped = from->after;
+      const Duration skipped = from->strikes_at ? Duration{} : from->after;
       candidate.erase(from, to);
-      if (at < candidate.size()) candidate[at].after += skipped;
+      if (at < candidate.size() && !candidate[at].strikes_at) candidate[at].after += skipped;
       if (breaks(candidate)) {
         best = std::move(candidate);
         shorter = true;

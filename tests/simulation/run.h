@@ -15,12 +15,19 @@ struct Outcome {
   Duration virtual_time{};
   std::uint64_t acknowledged = 0;
   std::uint64_t reads = 0;
+  // The world's steps at the script's mark (or beginning) and at its end.
+  std::uint64_t script_from = 0;
+  std::uint64_t script_to = 0;
 };
 
 struct RunOptions {
-  Trace::Sink sink;      // every event as text, when set
-  bool end_well = true;  // the question of liveness
+  Trace::Sink sink;                   // every event as text, when set
+  bool end_well = true;               // the question of liveness
+  std::uint64_t proof_requests = 40;  // served in the end, when all is well
 };
+
+// For rings of many small worlds: a short proof of service.
+RunOptions ring_options();
 
 Outcome run(std::uint64_t seed, const Plan& plan, Factory& factory, const RunOptions& options = {});
 

@@ -22,7 +22,11 @@ struct Scenario {
 
 // The numbered ones that break naive designs (schedules.cpp).
 const std::vector<Scenario>& schedules();
-// Those, then everything else that was written or found.
+// Failing disks (disk_scripts.cpp).
+const std::vector<Scenario>& disk_scripts();
+// Those in which every event meets every fault (short_scripts.cpp).
+const std::vector<Scenario>& short_scripts();
+// The schedules, what else was written or found, and the short ones.
 const std::vector<Scenario>& scenarios();
 const Scenario* find_scenario(std::string_view name);
 Plan plan_of(const Scenario& scenario);

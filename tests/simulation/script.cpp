@@ -11,7 +11,7 @@
 namespace baton::sim {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, Do>, 35> words = {{
+constexpr std::array<std::pair<std::string_view, Do>, 39> words = {{
     {"promote", Do::promote},
     {"demote", Do::demote},
     {"handover", Do::handover},
@@ -26,6 +26,8 @@ constexpr std::array<std::pair<std::string_view, Do>, 35> words = {{
     {"stop", Do::stop},
     {"start", Do::start},
     {"burst", Do::burst},
+    {"write", Do::write},
+    {"flush", Do::flush},
     {"stop-clients", Do::stop_clients},
     {"kill", Do::kill},
     {"power", Do::power},
@@ -44,7 +46,9 @@ constexpr std::array<std::pair<std::string_view, Do>, 35> words = {{
     {"wait-connected", Do::wait_connected},
     {"wait-split-brain", Do::wait_split_brain},
     {"wait-idle", Do::wait_idle},
+    {"wait-still", Do::wait_still},
     {"wait", Do::wait},
+    {"mark", Do::mark},
     {"is", Do::is},
     {"primary", Do::promote},  // as batonctl spells it
 }};
@@ -63,11 +67,18 @@ std::uint64_t number_in(std::string_view text, std::string_view& rest) {
   return value;
 }
 
-Duration duration_in(std::string_view text) {
+// "20ms", "40steps"
+void take_delay(Step& step, std::string_view text) {
   std::string_view rest;
   const std::uint64_t value = number_in(text, rest);
+  if (rest == "steps") {
+    step.after_steps = value;
+    return;
+  }
   for (const Unit& unit : units) {
-    if (rest == unit.name) return Duration(static_cast<std::int64_t>(value) * unit.nanoseconds);
+    if (rest != unit.name) continue;
+    step.after = Duration(static_cast<std::int64_t>(value) * unit.nanoseconds);
+    return;
   }
   throw std::invalid_argument("not a duration: " + std::string(text));
 }
@@ -125,7 +136,10 @@ Script parse_script(std::string_view text) {
     bool verb = false;
     while (tokens >> token) {
       if (token[0] == '+') {
-        step.after = duration_in(std::string_view(token).substr(1));
+        take_delay(step, std::string_view(token).substr(1));
+      } else if (token[0] == '@') {
+        std::string_view rest;
+        step.strikes_at = number_in(std::string_view(token).substr(1), rest);
       } else if (token.starts_with("id=")) {
         std::string_view rest;
         step.id = number_in(std::string_view(token).substr(3), rest);
@@ -147,7 +161,9 @@ Script parse_script(std::string_view text) {
 
 std::string to_text(const Step& step) {
   std::string out;
+  if (step.strikes_at) out += fmt::format("@{} ", *step.strikes_at);
   if (step.after.count() > 0) out += "+" + duration_text(step.after) + " ";
+  if (step.after_steps > 0) out += fmt::format("+{}steps ", step.after_steps);
   out += std::ranges::find(words, step.what, &std::pair<std::string_view, Do>::second)->first;
   if (step.node >= 0) out += fmt::format(" {}", static_cast<char>('A' + step.node));
   for (const std::string& word : step.words) out += " " + word;

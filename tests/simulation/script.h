@@ -7,10 +7,18 @@
 //   cut silence
 //   +7s promote B expect=refused
 //
-// `+DURATION` is virtual time that passes before the step. Steps that wait (verbs, bursts, waits)
-// end before the next begins, unless they say `background`.
+// `+DURATION` is virtual time that passes before the step, `+40steps` so many steps of the world.
+// Steps that wait (verbs, bursts, waits) end before the next begins, unless they say `background`.
+//
+//   @1207 kill B
+//   @1207 +50ms start B
+//
+// A step with `@` strikes after that step of the world, whatever the script is carrying out just
+// then; only steps that wait for nothing may. What a script states (is, wait-sync, expect=) was
+// meant for the script alone: with strikes in it, waits end at their limit and nothing is stated.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -38,6 +46,8 @@ enum class Do : std::uint8_t {
   start,  // the host and the daemon
   // clients
   burst,  // requests= depth= reads= flushes= discards= zeroes= fua= hot= max= think= volume=
+  write,  // one; at= bytes=. Without NODE: where a Primary is, or where the last one went
+  flush,  // one; NODE as above
   stop_clients,
   // faults
   kill,
@@ -59,8 +69,10 @@ enum class Do : std::uint8_t {
   wait_sync,  // connected, every copy UpToDate
   wait_connected,
   wait_split_brain,
-  wait_idle,  // clients; at most so long
-  wait,       // nothing but the time
+  wait_idle,   // clients; at most so long
+  wait_still,  // nothing moves: clients, verbs, disks, links; at most so long
+  wait,        // nothing but the time
+  mark,        // what comes before is preparation: faults at an index begin here
   // statements about status; a violation if untrue
   is,  // NODE primary | secondary | UpToDate | Consistent | Inconsistent | Outdated | …
 };
@@ -68,7 +80,9 @@ enum class Do : std::uint8_t {
 enum class Expect : std::uint8_t { anything, done, refused };
 
 struct Step {
+  std::optional<std::uint64_t> strikes_at;  // the step of the world after which it does
   Duration after{};
+  std::uint64_t after_steps = 0;
   Do what = Do::wait;
   int node = -1;
   std::vector<std::string> words;

@@ -120,6 +120,11 @@ void SimClient::choose_place(Slot& slot, const Burst& burst) {
   Request& request = slot.request;
   request.offset = request.length = 0;
   if (request.op == Op::flush) return;
+  if (burst.at) {
+    request.offset = *burst.at;
+    request.length = burst.max_bytes;
+    return;
+  }
   const Cells& cells = oracle_.cells(volume_);
   if (random.percent(10)) {  // bytes of any alignment
     const std::uint64_t first = random.below(fine_zone_bytes / fine_cell_bytes);
@@ -226,7 +231,13 @@ void SimClient::settle(Slot& slot) {
   if (ok && request.op == Op::discard && !device_->limits().discard_zeroes) {
     oracle_.write_unknown(slot.number);  // zeroes or what was there before: settled, not known
   } else if (ok) {
-    oracle_.write_done(slot.number, copies);
+    const NodeSet holding =
+        copies != 0 ? copies : witness_.others_with(node_.number(), slot.number);
+    if (holding != 0) {
+      oracle_.write_done(slot.number, holding);
+    } else {
+      oracle_.write_unknown(slot.number);
+    }
     witness_.write_acknowledged(node_.number(), slot.invoked);
   } else if (request.error == IoError::io || request.error == IoError::no_space) {
     oracle_.write_unknown(slot.number);

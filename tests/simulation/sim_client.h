@@ -7,6 +7,7 @@
 
 #include <deque>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "tests/simulation/node.h"
@@ -25,8 +26,9 @@ struct Burst {
   std::uint64_t fua = 10;         // of the writes
   std::uint64_t hot_blocks = 16;  // places the zipf distribution picks from
   std::uint64_t max_bytes = 65536;
-  Duration think_max{};      // between an answer and the next request of that slot
-  std::uint64_t stream = 0;  // names its random stream
+  std::optional<std::uint64_t> at;  // every request goes there, and has `max_bytes`
+  Duration think_max{};             // between an answer and the next request of that slot
+  std::uint64_t stream = 0;         // names its random stream
 };
 
 // Asked at the moment of an acknowledgement.
@@ -35,6 +37,9 @@ class Witness {
   virtual ~Witness() = default;
   // Copies that count as UpToDate, as the node that answered says it.
   virtual NodeSet up_to_date_copies(int node, std::uint32_t volume) = 0;
+  // `node` has acknowledged `write` and counts no copy any more: it had the peer's answer before
+  // its disk failed. The other copies that show the write; a violation if there must be one.
+  virtual NodeSet others_with(int node, std::uint64_t write) = 0;
   // The node whose history a reader on `node` is shown: after a fork, that of the holder it
   // follows.
   virtual int whose_history(int node) const = 0;

@@ -82,6 +82,15 @@ void World::step_done() {
   if (steps_here_ > livelock_steps)
     violated("R11 livelock", "turns without end and no time passes");
   if (check_) check_();
+  while (!violation_ && !at_step_.empty() && at_step_.begin()->first <= steps_) {
+    const std::function<void()> work = std::move(at_step_.begin()->second);
+    at_step_.erase(at_step_.begin());
+    work();
+  }
+}
+
+void World::at_step(std::uint64_t step, std::function<void()> work) {
+  at_step_.emplace(std::max(step, steps_ + 1), std::move(work));
 }
 
 bool World::step() {
@@ -114,6 +123,12 @@ void World::run_until(TimePoint deadline) {
   if (!violation_ && now_ < deadline) {
     now_ = deadline;
     steps_here_ = 0;
+  }
+}
+
+void World::run_steps(std::uint64_t count) {
+  const std::uint64_t last = steps_ + count;
+  while (steps_ < last && step()) {
   }
 }
 

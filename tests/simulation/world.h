@@ -7,6 +7,7 @@
 
 #include <functional>
 #include <list>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -96,6 +97,9 @@ class World {
   void add(Process& process) { processes_.push_back(&process); }
   // Called after every step: where the rules are checked.
   void after_every_step(std::function<void()> check) { check_ = std::move(check); }
+  // Runs `work` once, after step number `step` and its check, or after the next one if that number
+  // has passed: between turns, never inside one.
+  void at_step(std::uint64_t step, std::function<void()> work);
 
   // The first violation ends the run.
   void violated(std::string rule, std::string what);
@@ -106,6 +110,8 @@ class World {
   // Runs until virtual `deadline`; earlier only when a rule is broken.
   void run_until(TimePoint deadline);
   void run_for(Duration duration) { run_until(now_ + duration); }
+  // `count` steps; fewer when nothing will ever happen again or a rule is broken.
+  void run_steps(std::uint64_t count);
   // Runs until `done` is true after a step, at most for `limit`. True if it became true.
   bool run_while_waiting(const std::function<bool()>& done, Duration limit);
 
@@ -124,6 +130,7 @@ class World {
   TimerQueue timers_;
   std::vector<Process*> processes_;
   std::function<void()> check_;
+  std::multimap<std::uint64_t, std::function<void()>> at_step_;
   std::optional<Violation> violation_;
 };
 

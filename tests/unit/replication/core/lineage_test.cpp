@@ -125,6 +125,19 @@ TEST(Lineage, a_fork_yields_where_the_operator_gave_one_side_up) {
   EXPECT_EQ(verdict.action, Action::everything);
 }
 
+// The word was carried out in part and is not needed again: what is left is no history.
+TEST(Lineage, a_fork_that_is_being_overwritten_goes_on_being) {
+  CopyFacts loser = copy("beta", {1, 4});
+  loser.complete = false;
+  loser.towards = {1, 2};
+  const Verdict verdict = settle(copy("alpha", {1, 2}), loser, Protocol::c);
+  EXPECT_EQ(verdict.row, "split-brain-discarded");
+  EXPECT_EQ(verdict.direction, Direction::self_to_peer);
+  // Of another history than this one it is a fork still.
+  loser.towards = {1, 7};
+  EXPECT_EQ(settle(copy("alpha", {1, 2}), loser, Protocol::c).row, "split-brain");
+}
+
 TEST(Lineage, unrelated_data_is_refused) {
   EXPECT_EQ(settle(copy("alpha", {1}), copy("beta", {2}), Protocol::c).row, "unrelated-data");
 }
