@@ -143,6 +143,7 @@ void Oracle::end_write(std::uint64_t write, Fate fate) {
 }
 
 void Oracle::write_done(std::uint64_t write, NodeSet copies) {
+  if (copies == 0) return write_unknown(write);
   end_write(write, Fate::firm);
   Write& done = writes_[write];
   done.fate = Fate::firm;

@@ -51,7 +51,7 @@ class Oracle {
   // The number to fill the cells with. `zero`: discard or write zeroes.
   std::uint64_t invoke_write(int node, std::uint32_t volume, std::uint64_t offset,
                              std::uint64_t length, bool zero, bool fua);
-  // Acknowledged: `copies` are those that count as UpToDate at this moment.
+  // Acknowledged: `copies` are those that count as UpToDate at this moment. None: nobody is bound.
   void write_done(std::uint64_t write, NodeSet copies);
   // Refused with a code that says nothing was done.
   void write_refused(std::uint64_t write);

@@ -231,13 +231,8 @@ void SimClient::settle(Slot& slot) {
   if (ok && request.op == Op::discard && !device_->limits().discard_zeroes) {
     oracle_.write_unknown(slot.number);  // zeroes or what was there before: settled, not known
   } else if (ok) {
-    const NodeSet holding =
-        copies != 0 ? copies : witness_.others_with(node_.number(), slot.number);
-    if (holding != 0) {
-      oracle_.write_done(slot.number, holding);
-    } else {
-      oracle_.write_unknown(slot.number);
-    }
+    oracle_.write_done(slot.number,
+                       copies != 0 ? copies : witness_.others_with(node_.number(), slot.number));
     witness_.write_acknowledged(node_.number(), slot.invoked);
   } else if (request.error == IoError::io || request.error == IoError::no_space) {
     oracle_.write_unknown(slot.number);
