@@ -166,8 +166,9 @@ bool resumes(const std::string& name, const wire::State& state, const wire::Stat
          state.epoch.number >= other.epoch.number;
 }
 
-// A Primary that gave the baton away and lost the link before it heard that it was taken is none any
-// more when it meets the new holder (schedules: primary-made-target is for those who may write).
+// A Primary that gave the baton away and lost the link before it heard that it was taken is none
+// any more when it meets the new holder (schedules: primary-made-target is for those who may
+// write).
 Role role_of(const wire::State& state, const wire::State& other) {
   const bool gave_it_away =
       !state.holding && other.holding && other.epoch.number > state.epoch.number;
