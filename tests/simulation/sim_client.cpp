@@ -228,14 +228,15 @@ void SimClient::settle(Slot& slot) {
     default:
       break;
   }
-  if (ok && request.op == Op::discard && !device_->limits().discard_zeroes) {
-    oracle_.write_unknown(slot.number);  // zeroes or what was there before: settled, not known
+  // Settled, not known: a discard may leave zeroes or what was there before.
+  const bool unknown = ok ? request.op == Op::discard && !device_->limits().discard_zeroes
+                          : request.error == IoError::io || request.error == IoError::no_space;
+  if (unknown) {
+    oracle_.write_unknown(slot.number);
   } else if (ok) {
     oracle_.write_done(slot.number,
                        copies != 0 ? copies : witness_.others_with(node_.number(), slot.number));
     witness_.write_acknowledged(node_.number(), slot.invoked);
-  } else if (request.error == IoError::io || request.error == IoError::no_space) {
-    oracle_.write_unknown(slot.number);
   } else {
     --counters_.failed;
     ++counters_.refused;
