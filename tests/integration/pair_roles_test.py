@@ -242,7 +242,10 @@ class Handover(PairCase):
         for node in self.nodes:
             self.assertNotIn("going on without", node.daemon.log())
         self.assertIsNone(second.failure(), second.process.log_tail())
-        self.stop_both()
+        # The writer's node first: had the other one left before it, the writer would have gone on
+        # without that copy.
+        self.alpha.stop()
+        self.beta.stop()
         self.assert_same_images()
         for writer in (first, second):
             writer.assert_written_in(self.image(self.alpha))
