@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/assert.h"
+#include "tests/simulation/damage.h"
 #include "tests/simulation/trace.h"
 
 namespace baton::sim {
@@ -227,6 +228,8 @@ std::optional<Finding> Oracle::judge(int node, std::uint32_t volume, std::uint64
     if (matches > 1 && matched != nullptr) *matched = nullptr;  // two zeroings look alike
     return {};
   }
+  const bool refused = shown != nullptr && writes_[shown->write].fate == Fate::refused;
+  if (old_values_excused_ && *value < writes_.size() && !refused) return {};
   if (shown != nullptr) return explain(node, volume, cell, *history, *shown, invoked);
   if (*value < writes_.size() && *value != 0) {
     return Finding{
@@ -282,6 +285,10 @@ std::optional<Finding> Oracle::read_done(int node, std::uint32_t volume, std::ui
     const std::uint64_t cell = cells.cell_at(offset + done);
     const std::uint64_t bytes = cells.bytes_of(cell);
     const Entry* matched = nullptr;
+    if (damage_ != nullptr && damage_->hurt_since(volume, cell, invoked)) {
+      done += bytes;
+      continue;
+    }
     auto finding = judge(node, volume, cell, data.subspan(done, bytes), invoked, &matched);
     if (finding) return finding;
     if (matched != nullptr) {

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/assert.h"
+#include "tests/simulation/damage.h"
 #include "tests/simulation/oracle.h"
 #include "tests/simulation/trace.h"
 
@@ -28,6 +29,14 @@ void Oracle::killed(int node) {
   failure();
   for (Write& write : writes_) {
     if (write.fate == Fate::firm && write.lost != 0 && write.copies == bit(node)) forget(write);
+  }
+}
+
+void Oracle::replaced(int node) {
+  failure();
+  for (std::uint64_t number = 1; number < writes_.size(); ++number) {
+    Write& write = writes_[number];
+    if (write.fate == Fate::firm && has(write.copies, node)) lose(write, node);
   }
 }
 
@@ -218,6 +227,7 @@ std::optional<Finding> Oracle::all_agree(std::uint64_t told_at, int discarded, b
   ++now_;
   std::optional<Finding> finding;
   if (forked_) finding = end_fork(discarded, binding, read);
+  if (old_values_excused_) finding.reset();
   if (!binding) return finding;
   for (Write& write : writes_) {
     if (write.fate != Fate::firm || write.rolled_back || write.copies == all_) continue;
@@ -234,6 +244,7 @@ std::optional<Finding> Oracle::check_copy(int node, int as_node, std::uint32_t v
   const Volume& v = volumes_[volume];
   std::array<std::byte, sector_bytes> buffer;
   for (const std::uint64_t cell : v.touched) {
+    if (damage_ != nullptr && damage_->hurt_now(node, volume, cell)) continue;
     const std::span content = std::span(buffer).first(v.cells.bytes_of(cell));
     read(node, volume, v.cells.offset_of(cell), content);
     auto finding = judge(as_node, volume, cell, content, now_, nullptr);

@@ -33,7 +33,10 @@ Rules::Rules(World& world, SimNet& net, Oracle& oracle, std::vector<std::unique_
       nodes_(nodes),
       protocol_(protocol),
       seen_(nodes.size()),
-      checked_(nodes.size(), std::vector<char>(nodes.empty() ? 0 : nodes[0]->volumes())) {}
+      checked_(nodes.size(), std::vector<char>(nodes.empty() ? 0 : nodes[0]->volumes())),
+      damage_(oracle, nodes.size(), nodes.empty() ? 0 : nodes[0]->volumes(), read_copy()) {
+  oracle_.excuse(&damage_);
+}
 
 ReadCopy Rules::read_copy() const {
   return [this](int node, std::uint32_t volume, std::uint64_t offset, std::span<std::byte> out) {
@@ -66,6 +69,9 @@ void Rules::look_at(Node& node) {
     seen.connected &= connected;
     seen.split_brain |= connection.split_brain.has_value();
     for (const auto& volume : connection.peer_devices) {
+      if (volume.replication_state == ReplicationState::sync_source) {
+        damage_.is_source(node.number());
+      }
       const bool good = connected && volume.peer_disk_state == DiskState::up_to_date;
       seen.steady &= good && volume.replication_state == ReplicationState::established;
       if (good && volume.replication_state != ReplicationState::off)
@@ -218,6 +224,7 @@ void Rules::check_agreement() {
   const bool now_connected = connected();
   if (now_connected && !were_connected_) {
     met_at_ = oracle_.tick();
+    ++meetings_;
     connected_since_ = world_.now();
   }
   were_connected_ = now_connected;
@@ -275,6 +282,7 @@ void Rules::check_claims(bool only_new) {
 
 void Rules::check_equal() {
   if (!both_up_to_date() || oracle_.is_forked() || !clients_idle() || !net_.quiet()) return;
+  if (oracle_.old_values_excused()) return;
   for (auto& node : nodes_) {
     if (!node->disks_idle()) return;
   }
@@ -282,10 +290,11 @@ void Rules::check_equal() {
     for (std::uint32_t volume = 0; volume < nodes_[0]->volumes(); ++volume) {
       const SparseImage& first = nodes_[0]->data(volume).visible();
       const SparseImage& other = nodes_[i]->data(volume).visible();
-      const std::uint64_t at = first.first_difference(other);
-      if (at == first.size()) continue;
+      const std::optional<std::uint64_t> differs =
+          first_unexcused_difference(volume, static_cast<int>(i));
+      if (!differs) continue;
       const Cells& cells = oracle_.cells(volume);
-      const std::uint64_t cell = cells.cell_at(at);
+      const std::uint64_t cell = *differs;
       std::array<std::byte, sector_bytes> buffer;
       const std::span content = std::span(buffer).first(cells.bytes_of(cell));
       std::string values;
@@ -299,6 +308,34 @@ void Rules::check_equal() {
       return;
     }
   }
+}
+
+// The first cell in which the copies of node 0 and `other` differ although no disk has lied there.
+std::optional<std::uint64_t> Rules::first_unexcused_difference(std::uint32_t volume,
+                                                               int other) const {
+  const Cells& cells = oracle_.cells(volume);
+  const SparseImage& ours = nodes_[0]->data(volume).visible();
+  const SparseImage& theirs = nodes_[static_cast<std::size_t>(other)]->data(volume).visible();
+  std::array<std::byte, sector_bytes> a;
+  std::array<std::byte, sector_bytes> b;
+  std::uint64_t at = ours.first_difference(theirs);
+  while (at < ours.size()) {
+    const std::uint64_t block_end =
+        std::min((at / image_block_bytes + 1) * image_block_bytes, ours.size());
+    while (at < block_end) {
+      const std::uint64_t cell = cells.cell_at(at);
+      const std::uint64_t bytes = cells.bytes_of(cell);
+      ours.read(cells.offset_of(cell), std::span(a).first(bytes));
+      theirs.read(cells.offset_of(cell), std::span(b).first(bytes));
+      const bool same = std::ranges::equal(std::span(a).first(bytes), std::span(b).first(bytes));
+      const bool excused =
+          damage_.hurt_now(0, volume, cell) || damage_.hurt_now(other, volume, cell);
+      if (!same && !excused) return cell;
+      at = cells.offset_of(cell) + bytes;
+    }
+    at = ours.first_difference(theirs, at);
+  }
+  return std::nullopt;
 }
 
 void Rules::check_answers() {

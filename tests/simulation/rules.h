@@ -13,8 +13,10 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
+#include "tests/simulation/damage.h"
 #include "tests/simulation/sim_client.h"
 
 namespace baton::sim {
@@ -41,6 +43,9 @@ class Rules final : public Witness {
   // A node that is Primary and running, or -1.
   int primary() const;
   ReadCopy read_copy() const;
+  Damage& damage() { return damage_; }
+  // How often all nodes have met: sessions that every one of them says it has.
+  std::uint64_t meetings() const { return meetings_; }
 
   NodeSet up_to_date_copies(int node, std::uint32_t volume) override;
   void write_acknowledged(int node, std::uint64_t invoked) override;
@@ -66,6 +71,7 @@ class Rules final : public Witness {
   void check_agreement();
   void check_claims(bool only_new);
   void check_equal();
+  std::optional<std::uint64_t> first_unexcused_difference(std::uint32_t volume, int other) const;
   void check_answers();
   bool claim_counts(int node, std::uint32_t volume) const;
   bool clients_idle() const;
@@ -78,6 +84,8 @@ class Rules final : public Witness {
   std::vector<SimClient*> clients_;
   std::vector<Seen> seen_;
   std::vector<std::vector<char>> checked_;  // claims that were checked when they were made
+  Damage damage_;
+  std::uint64_t meetings_ = 0;
   bool agreed_ = false;
   std::uint64_t met_at_ = 0;  // oracle's time
   bool were_connected_ = false;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "tests/simulation/author.h"
+
 namespace baton::sim {
 
 using std::chrono::microseconds;
@@ -43,10 +45,10 @@ Classes draw_classes(Prng& random) {
 }
 
 // Writes a script while it keeps track of who runs and what is cut, so that steps make sense.
-class Author {
+class SwarmAuthor : Author {
  public:
-  Author(Prng random, std::size_t volumes, Script& script)
-      : random_(random), classes_(draw_classes(random_)), volumes_(volumes), script_(script) {}
+  SwarmAuthor(Prng random, std::size_t volumes, Script& script)
+      : Author(random, script), classes_(draw_classes(random_)), volumes_(volumes) {}
 
   void write() {
     add(Do::promote, 0, {"force"});
@@ -59,44 +61,12 @@ class Author {
   }
 
  private:
-  Step& add(Do what, int node = -1, std::vector<std::string> words = {}) {
-    Step step;
-    step.what = what;
-    step.node = node;
-    step.words = std::move(words);
-    step.id = script_.size() + 1;
-    step.after = gap();
-    return script_.emplace_back(std::move(step));
-  }
-
-  // Mostly within the time of a few requests, now and then past a timeout.
-  Duration gap() {
-    const std::uint64_t kind = random_.below(10);
-    const Duration most = kind < 5   ? Duration(milliseconds(1))
-                          : kind < 8 ? Duration(milliseconds(50))
-                          : kind < 9 ? Duration(seconds(2))
-                                     : Duration(seconds(15));
-    return microseconds(random_.below(static_cast<std::uint64_t>(most.count() / 1000)));
-  }
-
-  int any_node() { return static_cast<int>(random_.below(2)); }
   int mostly_primary() { return random_.percent(75) ? primary_ : 1 - primary_; }
 
   void work() {
     const std::uint64_t bursts = random_.between(0, 2);
     for (std::uint64_t i = 0; i < bursts; ++i) {
-      Step& step = add(Do::burst, mostly_primary());
-      step.numbers = {{"requests", random_.between(1, 60)},
-                      {"depth", random_.percent(30) ? 1 : random_.between(1, 32)},
-                      {"reads", random_.below(60)},
-                      {"flushes", random_.below(20)},
-                      {"fua", random_.percent(50) ? 0 : random_.below(50)},
-                      {"discards", random_.percent(70) ? 3 : random_.below(30)},
-                      {"zeroes", random_.percent(70) ? 3 : random_.below(30)},
-                      {"hot", random_.between(1, 64)},
-                      {"max", 512U << random_.below(8)},
-                      {"think", random_.percent(60) ? 0 : random_.below(2000)}};
-      step.background = random_.percent(85);
+      burst(mostly_primary()).background = random_.percent(85);
     }
   }
 
@@ -323,10 +293,8 @@ class Author {
     if (classes_.long_pauses) resume.after = seconds(random_.between(1, 600));
   }
 
-  Prng random_;
   Classes classes_;
   std::size_t volumes_;
-  Script& script_;
   int primary_ = 0;
   bool cut_ = false;
   std::array<bool, 2> down_{};
@@ -370,7 +338,7 @@ Settings swarm_settings(std::uint64_t seed) {
 Plan swarm_plan(std::uint64_t seed) {
   Plan plan;
   plan.settings = swarm_settings(seed);
-  Author(Prng(seed, "script"), plan.settings.volume_bytes.size(), plan.script).write();
+  SwarmAuthor(Prng(seed, "script"), plan.settings.volume_bytes.size(), plan.script).write();
   return plan;
 }
 

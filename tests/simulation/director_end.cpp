@@ -1,0 +1,214 @@
+// The end of every run: what an operator does when all faults have stopped, and whether everything
+// becomes well again.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "tests/simulation/director.h"
+
+namespace baton::sim {
+
+using replication::Role;
+
+namespace {
+
+constexpr Duration well_limit = std::chrono::seconds(60);
+
+}  // namespace
+
+// Two histories, or two Primaries who refuse each other: the one that is not wanted yields.
+bool Director::resolve_split_brain() {
+  Rules& rules = cluster_.rules();
+  const bool two = cluster_.node(0).up() && cluster_.node(1).up() &&
+                   cluster_.node(0).status().role == Role::primary &&
+                   cluster_.node(1).status().role == Role::primary && !rules.connected();
+  if (!rules.split_brain() && !two) return false;
+  Step step;
+  step.what = Do::demote;
+  step.node = other(wanted_);
+  step.words = {"force"};
+  carry_out(step);
+  if (!rules.split_brain()) return true;
+  step.what = Do::connect;
+  step.words = {"discard"};
+  carry_out(step);
+  return true;
+}
+
+bool Director::promote_somebody() {
+  Rules& rules = cluster_.rules();
+  if (rules.primary() >= 0) return true;
+  Step step;
+  step.what = Do::promote;
+  step.node = wanted_;
+  carry_out(step);
+  return rules.primary() >= 0;
+}
+
+// What an operator would do about a node that was told to stand alone, or lost its disk.
+void Director::connect_and_attach() {
+  for (int number = 0; number < static_cast<int>(cluster_.nodes()); ++number) {
+    Node& node = cluster_.node(number);
+    if (node.running() && !node.refusal().empty()) repair_refused_start(number);
+    if (!node.up()) continue;
+    Step step;
+    step.node = number;
+    const auto& status = node.status();
+    const auto lost = [](const auto& device) {
+      return device.disk_state == replication::DiskState::diskless ||
+             device.disk_state == replication::DiskState::failed;
+    };
+    if (std::ranges::any_of(status.devices, lost)) {
+      step.what = Do::stop;
+      stop_cleanly(number, step);
+      node.start();
+      continue;
+    }
+    if (!status.connections.empty() &&
+        status.connections[0].connection_state == replication::ConnectionState::stand_alone) {
+      step.what = Do::connect;
+      operate(step);
+    }
+  }
+}
+
+void Director::demote_everybody() {
+  for (int number = 0; number < static_cast<int>(cluster_.nodes()); ++number) {
+    if (!cluster_.node(number).up()) continue;
+    Step step;
+    step.what = Do::demote;
+    step.node = number;
+    step.words = {"force"};
+    carry_out(step);
+  }
+}
+
+// Two copies that were each made the first: nothing but the operator's word helps.
+void Director::discard_unrelated() {
+  Node& node = cluster_.node(other(wanted_));
+  if (!node.up() || node.status().connections.empty()) return;
+  if (!node.status().connections[0].last_error.contains("no history in common")) return;
+  Step step;
+  step.what = Do::connect;
+  step.node = node.number();
+  step.words = {"discard"};
+  carry_out(step);
+}
+
+std::string Director::why_not_well() {
+  std::string text = "60 s after all faults have stopped:";
+  for (int number = 0; number < static_cast<int>(cluster_.nodes()); ++number) {
+    Node& node = cluster_.node(number);
+    if (!node.up()) {
+      text += fmt::format(" {} is not up {};", node.name(), node.refusal());
+      continue;
+    }
+    const auto& status = node.status();
+    text += fmt::format(" {} is {}", node.name(), name_of(status.role));
+    for (const auto& device : status.devices)
+      text += fmt::format(" {}", name_of(device.disk_state));
+    for (const auto& connection : status.connections) {
+      text += fmt::format(" {}", name_of(connection.connection_state));
+      for (const auto& volume : connection.peer_devices) {
+        text += fmt::format(" {} peer {}", name_of(volume.replication_state),
+                            name_of(volume.peer_disk_state));
+      }
+      if (!connection.last_error.empty()) text += " (" + connection.last_error + ")";
+      if (connection.split_brain) text += " split brain";
+    }
+    if (status.held_writes > 0) text += fmt::format(" {} held writes", status.held_writes);
+    text += ";";
+  }
+  return text;
+}
+
+// Writes, flushes and reads on the Primary, reads on the other: all are served; then a look at
+// everything once nothing moves.
+void Director::prove_service() {
+  World& world = cluster_.world();
+  // Writes that a Secondary holds end first, with ENOSPC.
+  const auto idle = [&] { return cluster_.clients_idle(); };
+  if (!world.run_while_waiting(idle, verb_limit)) {
+    return world.violated("liveness", "a client waits at the end");
+  }
+  const std::uint64_t errors = cluster_.errors();
+  const int primary = cluster_.rules().primary();
+  Step step;
+  step.what = Do::burst;
+  step.id = UINT64_MAX;
+  step.node = primary;
+  step.numbers = {{"requests", 40}, {"flushes", 10}};
+  carry_out(step);
+  step.node = other(primary);
+  step.numbers = {{"requests", 20}, {"reads", 100}};
+  carry_out(step);
+  if (world.violation()) return;
+  if (!world.run_while_waiting(idle, verb_limit)) {
+    return world.violated("liveness", "a client waits at the end");
+  }
+  if (cluster_.errors() != errors) {
+    return world.violated("liveness", "a client is refused at the end, when all is well");
+  }
+  const auto still = [&] {
+    if (!cluster_.net().quiet()) return false;
+    for (int number = 0; number < static_cast<int>(cluster_.nodes()); ++number) {
+      if (!cluster_.node(number).disks_idle()) return false;
+    }
+    return true;
+  };
+  if (!world.run_while_waiting(still, std::chrono::seconds(20))) {
+    return world.violated("liveness", "disks or links never come to rest");
+  }
+  cluster_.rules().look_at_everything();
+}
+
+// True when everything is well again.
+bool Director::make_well() {
+  World& world = cluster_.world();
+  world.trace().say(-1, "all faults stop");
+  cluster_.net().heal(0, 1);
+  for (int number = 0; number < static_cast<int>(cluster_.nodes()); ++number) {
+    Node& node = cluster_.node(number);
+    for (std::uint32_t volume = 0; volume < node.volumes(); ++volume) {
+      for (SimDisk* disk : {&node.data(volume), &node.metadata(volume)}) {
+        disk->mend();
+        disk->set_model(cluster_.settings().disks[static_cast<std::size_t>(number)]);
+      }
+    }
+    node.process().pause(false);
+    node.start();
+  }
+  const TimePoint deadline = world.now() + well_limit;
+  bool well = false;
+  const TimePoint patience = world.now() + well_limit / 2;
+  while (!well && !world.violation() && world.now() < deadline) {
+    world.run_for(std::chrono::milliseconds(500));
+    connect_and_attach();
+    // The wanted one may be the one whose data is older: then it, too, has to yield.
+    if (world.now() > patience && !cluster_.rules().connected()) {
+      demote_everybody();
+      discard_unrelated();
+      continue;
+    }
+    if (resolve_split_brain()) continue;
+    // What an operator began in the background, a handover say, ends first.
+    bool quiet = true;
+    for (int number = 0; number < static_cast<int>(cluster_.nodes()); ++number) {
+      quiet = quiet && cluster_.node(number).verbs_idle();
+    }
+    well = quiet && promote_somebody() && cluster_.rules().both_up_to_date();
+  }
+  return well;
+}
+
+void Director::end_well() {
+  World& world = cluster_.world();
+  if (world.violation()) return;
+  const bool well = make_well();
+  for (auto& client : cluster_.clients()) client->stop();
+  if (!world.violation() && !well) return world.violated("liveness", why_not_well());
+  if (world.violation()) return;
+  prove_service();
+}
+
+}  // namespace baton::sim
