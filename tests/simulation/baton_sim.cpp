@@ -14,12 +14,14 @@
 #include "tests/simulation/mutants.h"
 #include "tests/simulation/run.h"
 #include "tests/simulation/scenarios.h"
+#include "tests/simulation/swarm_beyond.h"
 
 namespace baton::sim {
 namespace {
 
 struct Arguments {
   std::string seed, seeds, replay, script, script_file, mutant;
+  bool beyond = false;
   bool trace = false;
   bool list = false;
   bool no_shrink = false;
@@ -40,6 +42,7 @@ void print_line(const std::string& line) {
 // The words that reproduce a run; printed with every failure.
 std::string replay_command(const Arguments& a, std::uint64_t seed) {
   std::string text = fmt::format("baton-sim --replay {} --trace", seed);
+  if (a.beyond) text += " --beyond";
   if (!a.script.empty()) text += " --script " + a.script;
   if (!a.script_file.empty()) text += " --script-file " + a.script_file;
   if (!a.mutant.empty()) text += " --mutant " + a.mutant;
@@ -55,7 +58,7 @@ Plan plan_for(const Arguments& a, std::uint64_t seed) {
     }
     return plan_of(*scenario);
   }
-  Plan plan = swarm_plan(seed);
+  Plan plan = a.beyond ? beyond_plan(seed) : swarm_plan(seed);
   if (!a.script_file.empty()) {
     std::ifstream file(a.script_file);
     if (!file) throw std::invalid_argument("cannot read " + a.script_file);
@@ -191,6 +194,7 @@ int main(int argc, char** argv) {
   app.add_option("--seeds", a.seeds, "run many, FIRST..LAST");
   app.add_option("--replay", a.replay, "run one world again; does not shrink");
   app.add_option("-j", a.jobs, "processes for --seeds and --mutants");
+  app.add_flag("--beyond", a.beyond, "worlds in which disks do what no promise covers");
   app.add_option("--script", a.script, "a named script instead of the seed's own");
   app.add_option("--script-file", a.script_file, "a script in a file instead of the seed's own");
   app.add_option("--mutant", a.mutant, "switch a one-line defect on (preset `mutants`)");
