@@ -39,6 +39,7 @@ Task<> Engine::keep_connected() {
       dial_later();
       if (last_error_ == link.error().message) continue;
       last_error_ = link.error().message;
+      session_changed_.notify_all();
       changed();
     }
   }
@@ -103,8 +104,8 @@ Task<> Engine::run_link(Link link, bool dialled) {
       // old-session-write-lands-late): it was joined before session_ was cleared.
       settling_ = true;
       update_gate();
-      // What is said of the lineage must not change once it is said.
-      while (making_generation_) co_await gate_changed_.wait();
+      // What is said of the lineage and the baton must not change once it is said.
+      while (making_generation_ || taking_) co_await gate_changed_.wait();
       const bool settled = co_await session.settle();
       if (settled && !session.dropped_) {
         settling_ = false;

@@ -74,11 +74,11 @@ TEST_P(VerdictTable, both_sides_complement_each_other_and_no_rule_is_broken) {
   for (const char* row :
        {"both-empty", "first-sync", "equal", "fast-forward-by-bitmap", "fast-forward-everything",
         "first-sync-resumed", "split-brain", "split-brain-discarded", "unrelated-data",
-        "unrelated-discarded", "copy-from-the-past", "source-incomplete", "primary-made-target",
-        "adopted-never-target"}) {
+        "unrelated-discarded", "copy-from-the-past", "copy-from-the-past-discarded",
+        "both-from-the-past", "source-incomplete", "primary-made-target", "adopted-never-target"}) {
     EXPECT_GT(reached[row], 0U) << row << " is never reached";
   }
-  EXPECT_EQ(reached.size(), 14U) << "a row without a name in this test";
+  EXPECT_EQ(reached.size(), 16U) << "a row without a name in this test";
 }
 
 INSTANTIATE_TEST_SUITE_P(Protocols, VerdictTable, testing::Values(Protocol::a, Protocol::c));

@@ -94,7 +94,7 @@ void Cluster::power_cut(int number, PowerLoss how) {
   if (!rules_->connected() && !by_will) reached = 0;
   kill(number);
   node(number).power_cut(how);
-  rules_->damage().power_was_cut(number);
+  rules_->damage().look_again(number);
   oracle_.power_cut(number, static_cast<NodeSet>(reached & ~bit(number)));
 }
 

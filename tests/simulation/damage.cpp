@@ -31,6 +31,7 @@ std::uint64_t Damage::content_of(int node, std::uint32_t volume, std::uint64_t c
 }
 
 void Damage::hurt(int node, std::uint32_t volume, std::uint64_t offset, std::uint64_t length) {
+  if (node == ignored_) return;
   const Cells& cells = oracle_.cells(volume);
   for (std::uint64_t at = offset; at < offset + length;) {
     const std::uint64_t cell = cells.cell_at(at);
@@ -74,16 +75,12 @@ void Damage::stored(int node, std::uint32_t volume, std::uint64_t offset, std::u
   }
 }
 
-void Damage::power_was_cut(int node) {
+void Damage::look_again(int node) {
   for (std::uint32_t volume = 0; volume < volumes_; ++volume) {
     for (auto& [cell, hurt] : cells_of(node, volume)) {
       if (content_of(node, volume, cell) == hurt.content) hurt.until = UINT64_MAX;
     }
   }
-}
-
-void Damage::forget(int node) {
-  for (std::uint32_t volume = 0; volume < volumes_; ++volume) cells_of(node, volume).clear();
 }
 
 void Damage::is_source(int node) {

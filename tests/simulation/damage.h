@@ -24,10 +24,11 @@ class Damage {
   // Written anew: cells wholly inside the range are what was meant; unless it was a resync that
   // carried the damage of another copy along.
   void stored(int node, std::uint32_t volume, std::uint64_t offset, std::uint64_t length);
-  // What no flush had covered is gone from the copy, and the damage below it shows again.
-  void power_was_cut(int node);
-  // The whole copy was replaced, and is to be written anew before it may count.
-  void forget(int node);
+  // The copy shows something older: where that is the damage, it is back.
+  void look_again(int node);
+  // The disks of `node` are being replaced, and that shows: the copy is to be written anew before
+  // it may count, so what differs is no damage. -1: no more.
+  void ignore(int node) { ignored_ = node; }
   // `node` is the source of a resync now.
   void is_source(int node);
 
@@ -54,7 +55,8 @@ class Damage {
   std::size_t nodes_;
   std::size_t volumes_;
   ReadCopy read_;
-  std::vector<Cell> hurt_;                // by node and volume
+  std::vector<Cell> hurt_;  // by node and volume
+  int ignored_ = -1;
   std::vector<std::uint64_t> source_at_;  // by node: when it was last seen to be a source
 };
 

@@ -127,10 +127,12 @@ void Director::finish(const Step& step, const std::shared_ptr<Verb>& verb) {
 void Director::stop_cleanly(int number, const Step& step) {
   Node& node = cluster_.node(number);
   if (!node.running()) return;
-  // A daemon hears its SIGTERM when it is up.
-  if (!cluster_.world().run_while_waiting([&] { return node.up(); }, verb_limit)) {
+  // A daemon hears its SIGTERM when it is up, or has said why it is not.
+  const auto tried = [&] { return node.up() || !node.refusal().empty(); };
+  if (!cluster_.world().run_while_waiting(tried, verb_limit)) {
     return cluster_.world().violated("R11 a verb never ends", "up, before " + to_text(step));
   }
+  if (!node.up()) return node.exit();
   for (auto& client : cluster_.clients()) {
     if (client->node().number() == number) client->disconnect();
   }

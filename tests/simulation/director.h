@@ -41,7 +41,7 @@ class Director {
   bool resolve_split_brain();
   void connect_and_attach();
   void demote_everybody();
-  void discard_unrelated();
+  void follow_refusal();
   std::string why_not_well();
   void prove_service();
 

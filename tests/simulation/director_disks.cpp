@@ -1,4 +1,6 @@
 // Steps that hurt disks, or put other disks in their place, and what the oracle is told of it.
+#include <algorithm>
+
 #include "blockdev/metadata/format.h"
 #include "tests/simulation/director.h"
 
@@ -71,6 +73,7 @@ void Director::replace_disks(const Step& step) {
   Rules& rules = cluster_.rules();
   if (step.what == Do::snapshot) {
     for (SimDisk* disk : named_disks(step)) disk->take_snapshot();
+    cluster_.oracle().keep_history();
     // Between two sessions nobody sees from outside whether the next one is stamped yet: it takes
     // another one to make the copy surely an old one.
     newer_from_[number] = rules.meetings() + (rules.connected() ? 1 : 2);
@@ -80,36 +83,31 @@ void Director::replace_disks(const Step& step) {
   if (node.running()) return;
   cluster_.oracle().failure();
   if (step.what == Do::create_md) return make_anew(step.node);
-  bool replaced = true;
-  for (SimDisk* disk : named_disks(step)) {
-    if (step.what == Do::restore) {
-      replaced = disk->restore_snapshot() && replaced;
-    } else {
-      disk->replace_by_blank();
-    }
-  }
-  if (!replaced) return;
-  cluster_.oracle().replaced(step.node);
+  const std::vector<SimDisk*> disks = named_disks(step);
+  const auto copied = [](const SimDisk* disk) { return disk->has_snapshot(); };
+  if (step.what == Do::restore && !std::ranges::all_of(disks, copied)) return;
   const bool data_alone = step.has_word("data");
   const bool known = step.what == Do::blank || rules.meetings() >= newer_from_[number];
-  if (known && !data_alone) {
-    // The other node has evidence, or the start is refused: the copy must not count as it is, so
-    // nothing in it is excused.
-    rules.damage().forget(step.node);
-  } else if (step.has_word("meta")) {
-    // From within the session that is still the newest. What was on its way then, and which blocks
-    // the peer lacks, is forgotten, and nobody can know it.
-    cluster_.oracle().excuse_old_values();
+  // The other node has evidence, or the start is refused: nothing in the copy is excused, since it
+  // must not count as it is. Data alone, or a copy from within the session that is still the
+  // newest, nobody can tell from the disk itself: the damage is in the cells that differ.
+  if (known && !data_alone) rules.damage().ignore(step.node);
+  for (SimDisk* disk : disks) {
+    step.what == Do::restore ? disk->restore_snapshot() : disk->replace_by_blank();
   }
-  // Else the metadata goes on to vouch for the data, and nobody can know better: the damage is in
-  // the cells that differ, and is excused there.
+  rules.damage().ignore(-1);
+  rules.damage().look_again(step.node);
+  cluster_.oracle().replaced(step.node);
+  rules.went_back(step.node);
+  // Metadata alone, from within the session: what was on its way since, and which blocks the peer
+  // lacks, is forgotten.
+  if (!known && step.has_word("meta")) cluster_.oracle().excuse_old_values();
 }
 
 // batonctl create-md: a copy that knows nothing and is bound to have nothing.
 void Director::make_anew(int number) {
   cluster_.node(number).create_metadata();
   cluster_.oracle().replaced(number);
-  cluster_.rules().damage().forget(number);
 }
 
 // A start that was refused has said why, in one sentence for a person, and an operator does what it

@@ -83,16 +83,34 @@ void Director::demote_everybody() {
   }
 }
 
-// Two copies that were each made the first: nothing but the operator's word helps.
-void Director::discard_unrelated() {
+// Copies that nobody but an operator can choose between: he does what the refusal says.
+void Director::follow_refusal() {
   Node& node = cluster_.node(other(wanted_));
   if (!node.up() || node.status().connections.empty()) return;
-  if (!node.status().connections[0].last_error.contains("no history in common")) return;
+  const std::string& why = node.status().connections[0].last_error;
   Step step;
-  step.what = Do::connect;
-  step.node = node.number();
-  step.words = {"discard"};
-  carry_out(step);
+  if (why.contains("run connect --discard-my-data on the node whose copy")) {
+    step.what = Do::connect;
+    step.node = node.number();
+    step.words = {"discard"};
+    return carry_out(step);
+  }
+  // Metadata that was lost made a half-copied disk of the newer one; otherwise nobody may end here.
+  if (!why.contains("itself incomplete") || !cluster_.oracle().old_values_excused()) return;
+  step.what = Do::promote;
+  step.words = {"force"};
+  for (int number = 0; number < static_cast<int>(cluster_.nodes()); ++number) {
+    if (!cluster_.node(number).up()) continue;
+    const auto& devices = cluster_.node(number).status().devices;
+    const auto complete = [](const auto& device) {
+      return device.disk_state >= replication::DiskState::consistent;
+    };
+    if (!std::ranges::all_of(devices, complete)) continue;
+    step.node = number;
+    carry_out(step);
+    step.what = Do::burst;  // the first write makes the generation
+    return carry_out(step);
+  }
 }
 
 std::string Director::why_not_well() {
@@ -187,7 +205,7 @@ bool Director::make_well() {
     // The wanted one may be the one whose data is older: then it, too, has to yield.
     if (world.now() > patience && !cluster_.rules().connected()) {
       demote_everybody();
-      discard_unrelated();
+      follow_refusal();
       continue;
     }
     if (resolve_split_brain()) continue;

@@ -57,6 +57,8 @@ class Oracle {
   // that was refused and took effect.
   void excuse_old_values() { old_values_excused_ = true; }
   bool old_values_excused() const { return old_values_excused_; }
+  // A copy of a disk was made: what shows there now may come back whatever takes its place.
+  void keep_history() { history_kept_ = true; }
 
   // --- what clients do; the numbers are the oracle's own time ---
   // The number to fill the cells with. `zero`: discard or write zeroes.
@@ -198,6 +200,7 @@ class Oracle {
   std::vector<std::pair<std::uint64_t, std::uint64_t>> seen_in_flight_;
   const Damage* damage_ = nullptr;
   bool old_values_excused_ = false;
+  bool history_kept_ = false;
   bool forked_ = false;
   std::uint64_t forked_at_ = 0;
   std::vector<std::uint64_t> reads_open_;  // when they were invoked, oldest first

@@ -109,9 +109,13 @@ void Rules::write_acknowledged(int node, std::uint64_t invoked) {
 
 void Rules::check_forced() {
   if (forcing_ < 0 || !seen_[static_cast<std::size_t>(forcing_)].primary) return;
-  bool another = false;  // has been Primary before, so there is a history to part from
+  // Another has been Primary before, or is bound to have what this copy has lost since: there is a
+  // history to part from.
+  bool another = has(went_back_, forcing_);
   for (std::size_t i = 0; i < seen_.size(); ++i) {
-    another |= static_cast<int>(i) != forcing_ && seen_[i].last_primary > 0;
+    const int other = static_cast<int>(i);
+    if (other == forcing_) continue;
+    another |= seen_[i].last_primary > 0 || oracle_.exclusive(other, forcing_) > 0;
   }
   if (!connected() && another) {
     oracle_.forked(forcing_, read_copy());
@@ -237,6 +241,7 @@ void Rules::check_agreement() {
       world_.violated(finding->rule, finding->what);
     }
     discarding_ = -1;
+    went_back_ = 0;
   }
   agreed_ = agree;
 }

@@ -34,6 +34,9 @@ class Rules final : public Witness {
   // The operator forces `node` (-1: no more). If it becomes Primary without contact it answers for
   // a history of its own from then on.
   void expect_force(int node) { forcing_ = node; }
+  // The disks of `node` are older ones. Promoted by force before it has met the others, it goes on
+  // from there: a history of its own, whoever has written until now.
+  void went_back(int node) { went_back_ |= bit(node); }
   // The operator has told `node` to give up its own data.
   void discards(int node) { discarding_ = node; }
 
@@ -92,6 +95,7 @@ class Rules final : public Witness {
   TimePoint connected_since_;
   int discarding_ = -1;
   int forcing_ = -1;
+  NodeSet went_back_ = 0;
   std::uint64_t newest_epoch_ = 0;  // in which a write was acknowledged
   TimePoint two_primaries_since_ = TimePoint::never();
   std::uint64_t next_full_look_ = 0;

@@ -106,10 +106,11 @@ class SimDisk {
   // Flips a bit in each of `sectors` sectors of the range, rather where something was written.
   void rot(std::uint64_t offset, std::uint64_t length, std::uint64_t sectors);
   void lie(DiskLie lie) { lies_.push_back(lie); }
-  // Keeps what a reader sees now, one copy; false from restore() if there is none. Not while open.
+  // Keeps what a reader sees now, one copy.
   void take_snapshot();
-  bool restore_snapshot();
-  // Replaced by a new disk of the same size. Not while open.
+  bool has_snapshot() const { return snapshot_ != nullptr; }
+  // Replaced by that copy, by a new disk of the same size. Not while open.
+  void restore_snapshot();
   void replace_by_blank();
 
   // --- for the oracle: what a read would return now ---
@@ -121,8 +122,6 @@ class SimDisk {
   int node() const { return node_; }
   bool holds_data() const { return number_ % 2 == 0; }
   std::uint32_t volume() const { return static_cast<std::uint32_t>(number_ / 2); }
-  bool open() const { return handle_ != nullptr; }
-  bool has_snapshot() const { return snapshot_ != nullptr; }
 
  private:
   class Handle;

@@ -121,11 +121,10 @@ void SimDisk::take_snapshot() {
   world_.trace().say(node_, name() + " is copied");
 }
 
-bool SimDisk::restore_snapshot() {
-  if (!snapshot_) return false;
+void SimDisk::restore_snapshot() {
+  BATON_ASSERT(snapshot_ != nullptr, "has_snapshot() is asked first");
   world_.trace().say(node_, name() + " is replaced by the copy");
   become(*snapshot_);
-  return true;
 }
 
 void SimDisk::replace_by_blank() {
