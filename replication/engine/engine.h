@@ -138,6 +138,7 @@ class Engine final : public Resource {
   Task<Result<>> handover_now(std::string to);
   Task<Result<>> offer_now();
   Task<Result<>> grant_offered_now();
+  Task<> hear_peer();
   Task<Result<>> resume_alone();
   Task<Result<>> take_alone(bool force_generation);
   Task<Result<>> start_fresh();

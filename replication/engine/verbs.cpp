@@ -136,6 +136,7 @@ Task<Result<>> Engine::start_up() {
   released_ = false;
   stopping_ = false;
   leaving_ = false;
+  last_error_.clear();
   up_ = true;
   const bool durable = co_await commit();
   if (!durable) {
@@ -161,16 +162,20 @@ Task<Result<>> Engine::start_up() {
   co_return Result<>{};
 }
 
-// Every other copy is durably known to be behind, so nobody else can have gone on. That is what
-// this disk says, and it may be an older copy of itself, which the other node would know: it is
-// heard first, if it can be reached (rule 3).
-Task<Result<>> Engine::resume_alone() {
+// What this disk says of the other copies may be old, for it may be an older copy of itself. The
+// other node would know, so it is heard before this one goes on by its record alone, if it can be
+// reached (rule 3).
+Task<> Engine::hear_peer() {
   const TimePoint patience = env_.clock.now() + peer_patience;
-  const bool asks = !mutant("resumes-without-asking");
-  while (asks && session_ == nullptr && last_error_.empty() && env_.clock.now() < patience) {
+  while (session_ == nullptr && last_error_.empty() && env_.clock.now() < patience) {
     co_await session_changed_.wait_until(env_.clock, patience);
   }
-  while (asks && (settling_ || going_alone_)) co_await session_changed_.wait();
+  while (settling_ || going_alone_) co_await session_changed_.wait();
+}
+
+// Every other copy is durably known to be behind, so nobody else can have gone on.
+Task<Result<>> Engine::resume_alone() {
+  if (!mutant("resumes-without-asking")) co_await hear_peer();
   if (!up_ || holding_ || !resume_primary_) co_return Result<>{};
   co_return co_await take_alone(false);
 }
@@ -230,6 +235,8 @@ Task<Result<>> Engine::start_fresh() {
 
 Task<Result<>> Engine::promote_now(PromoteOptions options) {
   Result<> ready = co_await not_settling();
+  if (ready && unmet_ && want_connected_) co_await hear_peer();
+  if (ready) ready = co_await not_settling();
   if (!ready) co_return ready;
   if (!every_volume_usable()) {
     co_return failure(

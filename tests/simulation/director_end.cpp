@@ -8,6 +8,7 @@
 
 namespace baton::sim {
 
+using replication::DiskState;
 using replication::Role;
 
 namespace {
@@ -97,20 +98,24 @@ void Director::follow_refusal() {
   }
   // Metadata that was lost made a half-copied disk of the newer one; otherwise nobody may end here.
   if (!why.contains("itself incomplete") || !cluster_.oracle().old_values_excused()) return;
-  step.what = Do::promote;
-  step.words = {"force"};
+  int best = -1;
+  DiskState best_disk = DiskState::diskless;
   for (int number = 0; number < static_cast<int>(cluster_.nodes()); ++number) {
     if (!cluster_.node(number).up()) continue;
-    const auto& devices = cluster_.node(number).status().devices;
-    const auto complete = [](const auto& device) {
-      return device.disk_state >= replication::DiskState::consistent;
-    };
-    if (!std::ranges::all_of(devices, complete)) continue;
-    step.node = number;
-    carry_out(step);
-    step.what = Do::burst;  // the first write makes the generation
-    return carry_out(step);
+    const auto& status = cluster_.node(number).status();
+    DiskState worst = DiskState::up_to_date;
+    for (const auto& device : status.devices) worst = std::min(worst, device.disk_state);
+    if (status.baton_epoch == 0 || worst <= best_disk) continue;  // epoch 0: made anew, no data
+    best = number;
+    best_disk = worst;
   }
+  if (best < 0) return;
+  step.what = Do::promote;
+  step.node = best;
+  step.words = {"force"};
+  carry_out(step);
+  step.what = Do::burst;  // the first write makes the generation
+  carry_out(step);
 }
 
 std::string Director::why_not_well() {

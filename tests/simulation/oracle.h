@@ -182,7 +182,7 @@ class Oracle {
   bool shown_in_part(std::uint64_t write, int node, const ReadCopy& read) const;
   std::optional<Finding> end_fork(int discarded, bool binding, const ReadCopy& read);
   bool kept(int node, int other, const ReadCopy& read) const;
-  bool present(std::uint64_t write, int node, const ReadCopy& read) const;
+  bool present(std::uint64_t write, int node, const ReadCopy& read, bool zeroes_tell) const;
   const Entry* entry_of(std::uint64_t write, std::uint64_t cell) const;
   bool shows_anywhere(std::uint64_t write, int node) const;
   void lose(Write& write, int node);
@@ -201,6 +201,7 @@ class Oracle {
   const Damage* damage_ = nullptr;
   bool old_values_excused_ = false;
   bool history_kept_ = false;
+  NodeSet replaced_ = 0;  // since all agreed
   bool forked_ = false;
   std::uint64_t forked_at_ = 0;
   std::vector<std::uint64_t> reads_open_;  // when they were invoked, oldest first

@@ -34,6 +34,7 @@ void Oracle::killed(int node) {
 
 void Oracle::replaced(int node) {
   failure();
+  replaced_ |= bit(node);
   for (std::uint64_t number = 1; number < writes_.size(); ++number) {
     Write& write = writes_[number];
     if (write.fate == Fate::firm && has(write.copies, node)) lose(write, node);
@@ -63,12 +64,13 @@ void Oracle::killed_before_writing(int node, const ReadCopy& read) {
     Write& write = writes_[number];
     const bool at_stake = write.fate == Fate::firm && write.node != node &&
                           has(write.copies, node) && !has(write.durable, node);
-    if (at_stake && !present(number, node, read)) lose(write, node);
+    if (at_stake && !present(number, node, read, true)) lose(write, node);
   }
 }
 
 // Does the copy show the write, or something newer, in every cell? When in doubt it does not.
-bool Oracle::present(std::uint64_t number, int node, const ReadCopy& read) const {
+// Unless `zeroes_tell`, zeroes may be older than the write: the copy is a disk of the past.
+bool Oracle::present(std::uint64_t number, int node, const ReadCopy& read, bool zeroes_tell) const {
   const Write& write = writes_[number];
   const Volume& volume = volumes_[write.volume];
   std::array<std::byte, sector_bytes> buffer;
@@ -87,7 +89,8 @@ bool Oracle::present(std::uint64_t number, int node, const ReadCopy& read) const
     };
     bool shown = value && *value != 0 && entry != nullptr && *value >= entry->value;
     if (value && *value == 0 && entry != nullptr) {
-      shown = write.zero || std::ranges::any_of(*find_history(volume, cell), zeroed_later);
+      shown = zeroes_tell &&
+              (write.zero || std::ranges::any_of(*find_history(volume, cell), zeroed_later));
     }
     if (entry != nullptr && !shown) return false;
     at += bytes;
@@ -117,7 +120,7 @@ void Oracle::forked(int node, const ReadCopy& read) {
   for (std::uint64_t number = 1; number < writes_.size(); ++number) {
     Write& write = writes_[number];
     if (write.fate != Fate::firm || has(write.copies, node)) continue;
-    if (present(number, node, read)) write.copies |= bit(node);
+    if (present(number, node, read, !has(replaced_, node))) write.copies |= bit(node);
   }
   forked_ = true;
   forked_at_ = now_;
@@ -228,6 +231,7 @@ std::optional<Finding> Oracle::all_agree(std::uint64_t told_at, int discarded, b
   std::optional<Finding> finding;
   if (forked_) finding = end_fork(discarded, binding, read);
   if (old_values_excused_) finding.reset();
+  replaced_ = 0;
   if (!binding) return finding;
   for (Write& write : writes_) {
     if (write.fate != Fate::firm || write.rolled_back || write.copies == all_) continue;

@@ -124,6 +124,32 @@ void Rules::check_forced() {
   forcing_ = -1;
 }
 
+void Rules::went_back(int node) {
+  went_back_ |= bit(node);
+  could_not_ask_ &= static_cast<NodeSet>(~bit(node));
+}
+
+// A disk of the past whose record says that nobody else can have written. That is not to be
+// believed while another node can be asked; when none can, nobody could know better.
+void Rules::check_gone_back() {
+  for (const auto& node : nodes_) {
+    const int number = node->number();
+    if (!has(went_back_, number) || !node->running()) continue;
+    for (const auto& other : nodes_) {
+      const bool reached = other->up() && !other->process().paused() &&
+                           net_.carries(number, other->number()) &&
+                           net_.carries(other->number(), number);
+      if (other != node && !reached) could_not_ask_ |= bit(number);
+    }
+    if (!seen_[static_cast<std::size_t>(number)].primary) continue;
+    if (!connected() && has(could_not_ask_, number)) {
+      oracle_.forked(number, read_copy());
+      agreed_ = false;
+    }
+    went_back_ &= static_cast<NodeSet>(~bit(number));
+  }
+}
+
 int Rules::primary() const {
   for (std::size_t i = 0; i < nodes_.size(); ++i) {
     if (seen_[i].primary) return static_cast<int>(i);
@@ -164,6 +190,9 @@ void Rules::after_step() {
       if (seen.primary) seen.last_primary = oracle_.tick();
     }
     check_forced();
+  }
+  if (went_back_ != 0) check_gone_back();
+  if (changed) {
     check_single_primary();
     check_agreement();
     check_claims(true);

@@ -34,9 +34,10 @@ class Rules final : public Witness {
   // The operator forces `node` (-1: no more). If it becomes Primary without contact it answers for
   // a history of its own from then on.
   void expect_force(int node) { forcing_ = node; }
-  // The disks of `node` are older ones. Promoted by force before it has met the others, it goes on
-  // from there: a history of its own, whoever has written until now.
-  void went_back(int node) { went_back_ |= bit(node); }
+  // The disks of `node` are older ones. If it becomes Primary before it has met the others, because
+  // it is forced, or because its record allows it and nobody can be asked, it goes on from there: a
+  // history of its own, whoever has written until now.
+  void went_back(int node);
   // The operator has told `node` to give up its own data.
   void discards(int node) { discarding_ = node; }
 
@@ -69,6 +70,7 @@ class Rules final : public Witness {
   };
   void look_at(Node& node);
   void check_forced();
+  void check_gone_back();
   void check_single_primary();
   void check_split_brain_is_reported();
   void check_agreement();
@@ -96,6 +98,7 @@ class Rules final : public Witness {
   int discarding_ = -1;
   int forcing_ = -1;
   NodeSet went_back_ = 0;
+  NodeSet could_not_ask_ = 0;       // of those: somebody it would have to ask was out of reach
   std::uint64_t newest_epoch_ = 0;  // in which a write was acknowledged
   TimePoint two_primaries_since_ = TimePoint::never();
   std::uint64_t next_full_look_ = 0;

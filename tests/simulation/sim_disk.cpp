@@ -307,6 +307,7 @@ void SimDisk::power_cut(PowerLoss how) {
                                      : how == PowerLoss::lose ? 0
                                                               : random_.between(1, 9) * 10;
   const std::deque<Unflushed> cache = std::exchange(unflushed_, {});
+  std::vector<std::uint64_t> shredded;
   for (const Unflushed& write : cache) {
     for (std::uint64_t at = 0; at < write.length; at += sector_bytes) {
       const std::uint64_t bytes = std::min(sector_bytes, write.length - at);
@@ -316,6 +317,7 @@ void SimDisk::power_cut(PowerLoss how) {
         std::vector<std::byte> next(bytes);
         if (!write.data.empty()) std::memcpy(next.data(), write.data.data() + at, bytes);
         shred(write.offset + at, next);
+        shredded.push_back(write.offset + at);
       } else {
         world_.trace().note(Event::disk_lost, node_, number_, (write.offset + at) / sector_bytes,
                             write.sequence);
@@ -323,6 +325,10 @@ void SimDisk::power_cut(PowerLoss how) {
     }
   }
   visible_.copy_from(durable_);
+  if (watch_ == nullptr) return;
+  for (const std::uint64_t at : shredded) {
+    watch_->damaged(*this, at, std::min(sector_bytes, limits_.size - at));
+  }
 }
 
 }  // namespace baton::sim

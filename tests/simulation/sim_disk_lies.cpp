@@ -110,7 +110,6 @@ void SimDisk::shred(std::uint64_t offset, std::span<const std::byte> next) {
   }
   world_.trace().say(node_, fmt::format("{}: the sector at {} is shredded", name(), offset));
   durable_.write(offset, content);
-  if (watch_ != nullptr) watch_->damaged(*this, offset, content.size());
 }
 
 // --- another disk ---

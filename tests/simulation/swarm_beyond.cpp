@@ -40,6 +40,7 @@ class BeyondAuthor : Author {
     const std::uint64_t acts = random_.between(1, 4);
     for (std::uint64_t i = 0; i < acts; ++i) {
       work();
+      add(Do::get_well);
       act();
       add(Do::get_well);
       // With damaged data the liar stays the same: two copies damaged in one cell are lost.
