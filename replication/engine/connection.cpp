@@ -32,14 +32,15 @@ Task<> Engine::keep_connected() {
       continue;
     }
     Result<Link> link = co_await env_.links.dial(peer_name_, env_.clock.now() + config_.timeout);
+    out_of_reach_ = !link;
     if (link && up_ && want_connected_ && session_ == nullptr) {
       Link taken = std::move(*link);
       co_await run_link(std::move(taken), true);
     } else if (!link) {
       dial_later();
+      session_changed_.notify_all();
       if (last_error_ == link.error().message) continue;
       last_error_ = link.error().message;
-      session_changed_.notify_all();
       changed();
     }
   }

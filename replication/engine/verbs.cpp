@@ -136,7 +136,7 @@ Task<Result<>> Engine::start_up() {
   released_ = false;
   stopping_ = false;
   leaving_ = false;
-  last_error_.clear();
+  out_of_reach_ = false;
   up_ = true;
   const bool durable = co_await commit();
   if (!durable) {
@@ -167,7 +167,7 @@ Task<Result<>> Engine::start_up() {
 // reached (rule 3).
 Task<> Engine::hear_peer() {
   const TimePoint patience = env_.clock.now() + peer_patience;
-  while (session_ == nullptr && last_error_.empty() && env_.clock.now() < patience) {
+  while (session_ == nullptr && !out_of_reach_ && env_.clock.now() < patience) {
     co_await session_changed_.wait_until(env_.clock, patience);
   }
   while (settling_ || going_alone_) co_await session_changed_.wait();
@@ -235,7 +235,7 @@ Task<Result<>> Engine::start_fresh() {
 
 Task<Result<>> Engine::promote_now(PromoteOptions options) {
   Result<> ready = co_await not_settling();
-  if (ready && unmet_ && want_connected_) co_await hear_peer();
+  if (ready && unmet_ && (want_connected_ || starting_)) co_await hear_peer();
   if (ready) ready = co_await not_settling();
   if (!ready) co_return ready;
   if (!every_volume_usable()) {

@@ -188,7 +188,8 @@ bool Oracle::kept(int node, int other, const ReadCopy& read) const {
     some = some || shown;
     missing = missing || (!shown && shows_anywhere(number, node));
   }
-  return some && !missing;
+  // A disk of the past may have had them all along.
+  return some && !missing && !has(replaced_, other);
 }
 
 // One of the two histories has become the truth. Which one, the copies show; whether it may,

@@ -132,6 +132,7 @@ void Rules::went_back(int node) {
 // A disk of the past whose record says that nobody else can have written. That is not to be
 // believed while another node can be asked; when none can, nobody could know better.
 void Rules::check_gone_back() {
+  if (connected()) went_back_ = 0;  // now it is known
   for (const auto& node : nodes_) {
     const int number = node->number();
     if (!has(went_back_, number) || !node->running()) continue;
@@ -281,6 +282,9 @@ bool Rules::claim_counts(int node, std::uint32_t volume) const {
   const Seen& own = seen_[static_cast<std::size_t>(node)];
   if (!own.running || !own.claims[volume]) return false;
   if (own.primary) return true;
+  // A disk of the past says what it said then, and cannot know better before it is told: promoting
+  // it asks first.
+  if (has(went_back_, node)) return false;
   for (const Seen& other : seen_) {
     if (&other == &own || !other.running) continue;
     return own.connected && has(other.copies[volume], node);

@@ -226,6 +226,142 @@ wait-idle
 mend B
 wait-sync
 )"},
+    // Disks that lie, or are others than they were. Found by the swarm beyond the model: a target
+    // whose session ended before its first block had the new stamp, equal lineages, and had lived
+    // through, which its source had not: it became the source.
+    {.name = "copied-from-the-past-is-interrupted", .script = R"(
+primary A force
+wait-sync
+burst A requests=40 reads=0 hot=200
+snapshot B
+cut reset
++100ms heal
+wait-sync
+burst A requests=60 reads=0 hot=200
+kill B
+restore B
+cut silence
+start B
++20ms heal
+kill A
+start A
+kill A
+start A
+wait-sync
+promote B
+burst B requests=200 reads=100 hot=200
+)"},
+    // What a disk from the past goes on to write, forced, is another history.
+    {.name = "forced-from-the-past", .script = R"(
+primary A force
+wait-sync
+burst A requests=20 reads=0
+snapshot B
+cut reset
++100ms heal
+wait-sync
+burst A requests=40 reads=0
+kill B
+restore B
+cut silence
+start B
++100ms promote B force expect=done
+burst B requests=10 reads=0
+heal
+wait-split-brain
+)"},
+    // Its record says that the other node is behind, and that it was Primary in this boot. The
+    // other node knows better and can be asked.
+    {.name = "record-from-the-past", .script = R"(
+primary A force
+wait-sync
+kill B
++8s burst A requests=20 reads=0
+snapshot A
+start B
+wait-sync
+handover A expect=done
+burst B requests=40 reads=0
+kill A
+restore A
+start A
++1s is A not-Primary
+is B Primary
+wait-sync
+)"},
+    // The node that was lost is provisioned anew while the other one has a bitmap for it, and once
+    // more in the middle of its first sync.
+    {.name = "left-over-bitmap", .script = R"(
+primary A force
+wait-sync
+burst A requests=100 reads=0 hot=500
+kill B
++8s burst A requests=20 reads=0 hot=500
+blank B
+create-md B
+start B
++4ms kill B
+blank B
+create-md B
+start B
+wait-sync
+promote B
+burst B requests=300 reads=100 hot=500
+)"},
+    {.name = "metadata-lost", .script = R"(
+primary A force
+wait-sync
+burst A requests=40 reads=0
+kill B
+rot B meta offset=0 length=4096
+rot B meta offset=65536 length=4096
+start B
++1s is A Primary
+get-well
+burst B requests=60 reads=100
+)"},
+    // One copy rots: the other one says the same.
+    {.name = "superblock-copy-rots", .script = R"(
+primary A force
+wait-sync
+burst A requests=40 reads=0
+kill A
+rot A meta offset=0 length=4096
+start A
+wait-sync
+kill A
+rot A meta offset=65536 length=4096
+start A
+wait-sync
+burst A requests=40 reads=50
+)"},
+    // All of it counts as different then.
+    {.name = "bitmap-rots", .script = R"(
+primary A force
+wait-sync
+kill B
++8s burst A requests=80 reads=0 hot=500
+kill A
+rot A meta offset=131072 sectors=64
+start A
+start B
+wait-sync
+promote B
+burst B requests=300 reads=100 hot=500
+)"},
+    // A stop that comes while a handover flushes a slow disk.
+    {.name = "stopped-while-handing-over",
+     .script = R"(
+primary A force
+wait-sync
+burst A requests=40 reads=0 flushes=0 fua=0
+slow-disk A ms=300 permille=900
+handover A background
++2ms stop A
+start A
+wait-sync
+)",
+     .seeds = 40},
     // Links and processes. "late" is a network that is later than anybody's patience.
     {.name = "late-one-way", .script = R"(
 primary A force

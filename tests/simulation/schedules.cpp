@@ -171,7 +171,26 @@ burst A requests=40 depth=16 reads=0 hot=2 background
 mend B
 wait-sync
 )"},
-    {.name = "disk-from-the-past", .missing = "replacing a disk by an older copy (issue 3)"},
+    // 17. The lineages are equal; only the session's stamp tells, through restarts of both.
+    {.name = "disk-from-the-past", .script = R"(
+primary A force
+wait-sync
+burst A requests=40 reads=0 hot=200
+snapshot B
+cut reset
++100ms heal
+wait-sync
+burst A requests=60 reads=0 hot=200
+burst A requests=1 flushes=100
+kill B
+kill A
+restore B
++1s start A
+start B
+wait-sync
+promote B
+burst B requests=200 reads=100 hot=200
+)"},
     // 18
     {.name = "boots-first", .script = R"(
 primary A force
