@@ -106,7 +106,8 @@ Verdict fast_forward(const CopyFacts& self, const CopyFacts& peer) {
 }
 
 Verdict first_sync(const CopyFacts& self, const CopyFacts& peer) {
-  const bool interrupted = !peer.towards.empty() && bitmap_fits(self, peer);
+  const bool interrupted =
+      (!peer.towards.empty() && bitmap_fits(self, peer)) || mutant("left-over-bitmap-is-believed");
   if (interrupted) return sync_verdict(self, peer, "first-sync-resumed", Action::by_bitmap);
   return sync_verdict(self, peer, "first-sync", Action::everything);
 }

@@ -229,28 +229,29 @@ wait-sync
     // Disks that lie, or are others than they were. Found by the swarm beyond the model: a target
     // whose session ended before its first block had the new stamp, equal lineages, and had lived
     // through, which its source had not: it became the source.
-    {.name = "copied-from-the-past-is-interrupted", .script = R"(
+    {.name = "copied-from-the-past-is-interrupted",
+     .script = R"(
 primary A force
 wait-sync
-burst A requests=40 reads=0 hot=200
+burst A requests=40 reads=0 hot=2000 max=4096
+burst A requests=1 flushes=100
 snapshot B
 cut reset
 +100ms heal
 wait-sync
-burst A requests=60 reads=0 hot=200
+burst A requests=100 reads=0 hot=2000 max=4096
+burst A requests=1 flushes=100
 kill B
 restore B
-cut silence
-start B
-+20ms heal
-kill A
++20ms start B
++1800us power A keep
 start A
-kill A
-start A
-wait-sync
+wait-connected
 promote B
-burst B requests=200 reads=100 hot=200
-)"},
+wait-sync
+burst B requests=300 reads=100 hot=2000 max=4096
+)",
+     .seeds = 100},
     // What a disk from the past goes on to write, forced, is another history.
     {.name = "forced-from-the-past", .script = R"(
 primary A force
@@ -261,6 +262,7 @@ cut reset
 +100ms heal
 wait-sync
 burst A requests=40 reads=0
+burst A requests=1 flushes=100
 kill B
 restore B
 cut silence

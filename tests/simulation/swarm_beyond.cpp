@@ -274,13 +274,13 @@ class BeyondAuthor : Author {
     add(Do::blank, liar_, which);
     if (random_.percent(40) && (which.empty() || which[0] == "meta")) add(Do::create_md, liar_);
     add(Do::start, liar_);
-    work();
-    // Provisioned once more, in the middle of its first sync.
-    if (random_.percent(30)) {
+    // Provisioned once more, in the middle of its first sync at the latest.
+    if (random_.percent(30) && (which.empty() || which[0] == "meta")) {
       add(Do::kill, liar_);
       add(Do::create_md, liar_);
       add(Do::start, liar_);
     }
+    work();
   }
 
   // --- data ---
