@@ -359,7 +359,7 @@ Task<Result<>> Engine::apply_verdicts(Session& session) {
     to_be_copied_to_ = true;
     // The lineages alone would not say so in the next session: the stamp is the only thing that
     // tells this copy from a good one, and it is about to be made anew.
-    if (verdict.action == Action::everything &&
+    if (verdict.action == Action::everything && !mutant("past-not-recorded") &&
         compare(own.lineage, peer.lineage) == Relation::equal) {
       towards_ = peer.lineage;
       inconsistent_.assign(volumes_.size(), true);

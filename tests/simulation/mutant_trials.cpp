@@ -20,6 +20,7 @@
 #include "tests/simulation/mutants.h"
 #include "tests/simulation/run.h"
 #include "tests/simulation/scenarios.h"
+#include "tests/simulation/swarm_beyond.h"
 
 namespace baton::sim {
 namespace {
@@ -35,6 +36,7 @@ struct Trial {
   bool ended = false;
   bool reached = false;
   bool in_script = false;
+  bool beyond = false;
   std::uint64_t seed = 0;  // the last one tried
   std::array<char, 64> rule{};
   int signal = 0;
@@ -89,7 +91,10 @@ void try_one(const Mutant& mutant, const TrialLimits& limits, Trial& trial) {
   }
   trial.in_script = false;
   for (std::uint64_t seed = 1; seed <= limits.seeds; ++seed) {
+    trial.beyond = false;
     if (breaks_a_rule(mutant, seed, swarm_plan(seed), trial)) return;
+    trial.beyond = true;
+    if (breaks_a_rule(mutant, seed, beyond_plan(seed), trial)) return;
   }
 }
 
@@ -126,9 +131,9 @@ std::string result_of(const Mutant& mutant, const Trial& trial) {
     return fmt::format("NOT CAUGHT in {} seeds{}", trial.seed,
                        trial.reached ? "" : ": its place was never reached");
   }
-  const std::string where = trial.in_script
-                                ? fmt::format("script {}, seed {}", mutant.script, trial.seed)
-                                : fmt::format("seed {}", trial.seed);
+  const std::string where =
+      trial.in_script ? fmt::format("script {}, seed {}", mutant.script, trial.seed)
+                      : fmt::format("{}seed {}", trial.beyond ? "beyond, " : "", trial.seed);
   const char* rule = trial.crashed() ? "an assertion of the engine" : trial.rule.data();
   return fmt::format("{:<42}{}", rule, where);
 }

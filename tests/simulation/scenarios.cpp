@@ -226,34 +226,10 @@ wait-idle
 mend B
 wait-sync
 )"},
-    // Disks that lie, or are others than they were. Found by the swarm beyond the model: a target
-    // whose session ended before its first block had the new stamp, equal lineages, and had lived
-    // through, which its source had not: it became the source.
-    {.name = "copied-from-the-past-is-interrupted",
-     .script = R"(
-primary A force
-wait-sync
-burst A requests=40 reads=0 hot=2000 max=4096
-burst A requests=1 flushes=100
-snapshot B
-cut reset
-+100ms heal
-wait-sync
-burst A requests=100 reads=0 hot=2000 max=4096
-burst A requests=1 flushes=100
-kill B
-restore B
-+20ms start B
-+1800us power A keep
-start A
-wait-connected
-promote B
-wait-sync
-burst B requests=300 reads=100 hot=2000 max=4096
-)",
-     .seeds = 100},
+    // Disks that lie, or are others than they were.
     // What a disk from the past goes on to write, forced, is another history.
-    {.name = "forced-from-the-past", .script = R"(
+    {.name = "forced-from-the-past",
+     .script = R"(
 primary A force
 wait-sync
 burst A requests=20 reads=0
@@ -271,7 +247,8 @@ start B
 burst B requests=10 reads=0
 heal
 wait-split-brain
-)"},
+)",
+     .seeds = 60},
     // Its record says that the other node is behind, and that it was Primary in this boot. The
     // other node knows better and can be asked.
     {.name = "record-from-the-past", .script = R"(

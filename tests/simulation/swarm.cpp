@@ -47,8 +47,13 @@ Classes draw_classes(Prng& random) {
 // Writes a script while it keeps track of who runs and what is cut, so that steps make sense.
 class SwarmAuthor : Author {
  public:
-  SwarmAuthor(Prng random, std::size_t volumes, Script& script)
-      : Author(random, script), classes_(draw_classes(random_)), volumes_(volumes) {}
+  // `metadata` has a stream of its own, so that worlds without its faults stay what they were.
+  SwarmAuthor(Prng random, Prng metadata, std::size_t volumes, Script& script)
+      : Author(random, script),
+        classes_(draw_classes(random_)),
+        metadata_(metadata),
+        metadata_errors_(metadata_.percent(25)),
+        volumes_(volumes) {}
 
   void write() {
     add(Do::promote, 0, {"force"});
@@ -57,6 +62,7 @@ class SwarmAuthor : Author {
     for (std::uint64_t i = 0; i < rounds; ++i) {
       work();
       happen();
+      if (metadata_errors_ && metadata_.percent(30)) hurt_metadata();
     }
   }
 
@@ -273,6 +279,30 @@ class SwarmAuthor : Author {
     }
   }
 
+  // The node stops to count as a copy, and the other one goes on; only a restart uses it again.
+  void hurt_metadata() {
+    static constexpr std::array ops = {"read", "write", "write", "flush"};
+    const int node = metadata_.percent(50) ? primary_ : 1 - primary_;
+    Step& step = add(Do::fail, node, {"meta", ops[metadata_.below(ops.size())], "guarded"});
+    if (metadata_.percent(40)) step.words.emplace_back("enospc");
+    step.numbers = {{"volume", metadata_.below(volumes_)}};
+    if (metadata_.percent(40)) {
+      step.words.emplace_back("sticky");
+    } else {
+      step.numbers.emplace_back("count", metadata_.between(1, 4));
+    }
+    work();
+    // A start on a disk that still fails is refused.
+    const bool early = metadata_.percent(30);
+    if (early) {
+      add(Do::kill, node);
+      start(node);
+    }
+    add(Do::mend, node, {"meta"}).numbers = {{"volume", metadata_.below(volumes_)}};
+    add(metadata_.percent(50) ? Do::kill : Do::stop, node);
+    start(node);
+  }
+
   void fail(int node, std::uint64_t volume, std::vector<std::string> words) {
     Step& step = add(Do::fail, node, std::move(words));
     step.numbers = {{"volume", volume}};
@@ -294,6 +324,8 @@ class SwarmAuthor : Author {
   }
 
   Classes classes_;
+  Prng metadata_;
+  bool metadata_errors_;
   std::size_t volumes_;
   int primary_ = 0;
   bool cut_ = false;
@@ -338,7 +370,9 @@ Settings swarm_settings(std::uint64_t seed) {
 Plan swarm_plan(std::uint64_t seed) {
   Plan plan;
   plan.settings = swarm_settings(seed);
-  SwarmAuthor(Prng(seed, "script"), plan.settings.volume_bytes.size(), plan.script).write();
+  SwarmAuthor(Prng(seed, "script"), Prng(seed, "metadata"), plan.settings.volume_bytes.size(),
+              plan.script)
+      .write();
   return plan;
 }
 
