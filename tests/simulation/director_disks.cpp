@@ -120,7 +120,9 @@ void Director::repair_refused_start(int number) {
                                      node_name(number) + ": " + why);
   }
   node.exit();
-  if (why.find("create-md") != std::string::npos) make_anew(number);
+  // A disk that could not be read may be read now.
+  const bool lost = why.contains("create-md") && !why.contains("unreadable");
+  if (lost) make_anew(number);
   node.start();
 }
 
