@@ -335,6 +335,7 @@ Task<Result<>> Engine::apply_verdicts(Session& session) {
   if (verdict.action == Action::wait) co_return Result<>{};
 
   slot_.session = session.stamp_;
+  to_be_copied_to_ = false;  // by an earlier session, that ended while it was being settled
   bool bits_set = false;
   for (auto& volume : volumes_) {
     if (verdict.action == Action::everything) volume->bits().set_all();

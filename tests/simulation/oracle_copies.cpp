@@ -37,7 +37,11 @@ void Oracle::replaced(int node) {
   replaced_ |= bit(node);
   for (std::uint64_t number = 1; number < writes_.size(); ++number) {
     Write& write = writes_[number];
-    if (write.fate == Fate::firm && has(write.copies, node)) lose(write, node);
+    if (write.fate != Fate::firm || !has(write.copies, node)) continue;
+    const NodeSet lost = write.lost;
+    lose(write, node);
+    // Not half of what two failures may take: that it is another disk is known.
+    write.lost = lost;
   }
 }
 
@@ -209,7 +213,9 @@ std::optional<Finding> Oracle::end_fork(int discarded, bool binding, const ReadC
   // An operator's word about a copy that would have been followed anyway may go unheard. And under
   // A a forced promotion may cost what the writer alone had.
   const int suspect = discarded >= 0 ? discarded : binding || loser < 0 ? -1 : 1 - loser;
-  if (suspect >= 0 && !kept(suspect, 1 - suspect, read)) loser = suspect;
+  // What a disk of the past shows proves nothing; then only an operator's word does.
+  const bool told = discarded >= 0 || replaced_ == 0;
+  if (suspect >= 0 && told && !kept(suspect, 1 - suspect, read)) loser = suspect;
   if (loser >= 0) roll_back(loser, read);
   // What was read on the losing side is no evidence on the other.
   for (Volume& volume : volumes_) {
