@@ -99,6 +99,9 @@ void Director::replace_disks(const Step& step) {
   rules.damage().look_again(step.node);
   cluster_.oracle().replaced(step.node);
   rules.went_back(step.node);
+  // What a power cut had taken from the data before, the metadata of that time does not know
+  // either.
+  if (!known && !data_alone && !step.has_word("meta")) rules.hurt_where_different(step.node);
   // Metadata alone, from within the session: what was on its way since, and which blocks the peer
   // lacks, is forgotten.
   if (!known && step.has_word("meta")) cluster_.oracle().excuse_old_values();

@@ -48,13 +48,15 @@ const std::vector<Mutant> all = {
     // disks beyond the model
     {"stamp-not-compared", "equal lineages are the same copy, whatever sessions a disk knows",
      "disk-from-the-past"},
-    {"past-not-recorded", "a disk of the past is a target once its first block is due"},
+    {"past-not-recorded", "a disk of the past is a target once its first block is due",
+     "copied-from-the-past-is-interrupted"},
     {"left-over-bitmap-is-believed", "a new copy gets what the bitmap of the old one says",
      "left-over-bitmap"},
     {"superblock-checksum-not-verified", "a superblock with the magic number is believed"},
     {"second-superblock-ignored", "copy 0 of the superblock is the superblock",
      "superblock-copy-rots"},
-    {"cell-checksum-not-verified", "a cell of bits that is where it belongs is believed"},
+    {"cell-checksum-not-verified", "a cell of bits that is where it belongs is believed",
+     "bitmap-rots"},
 };
 
 }  // namespace

@@ -91,7 +91,12 @@ bool Oracle::present(std::uint64_t number, int node, const ReadCopy& read, bool 
       return entry != nullptr && other.value > entry->value && writes_[other.write].zero &&
              writes_[other.write].fate != Fate::refused;
     };
-    bool shown = value && *value != 0 && entry != nullptr && *value >= entry->value;
+    // Of two writes that were under way together the numbers do not say which came last.
+    const auto surely_later = [&](std::uint64_t other) {
+      return other < writes_.size() && writes_[other].invoked > known_by(*entry);
+    };
+    bool shown = value && *value != 0 && entry != nullptr &&
+                 (*value == entry->value || surely_later(*value));
     if (value && *value == 0 && entry != nullptr) {
       shown = zeroes_tell &&
               (write.zero || std::ranges::any_of(*find_history(volume, cell), zeroed_later));

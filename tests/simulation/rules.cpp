@@ -348,6 +348,22 @@ void Rules::check_equal() {
   }
 }
 
+void Rules::hurt_where_different(int node) {
+  const auto number = static_cast<std::size_t>(node);
+  Node& other = *nodes_[number == 0 ? 1 : 0];
+  for (std::uint32_t volume = 0; volume < nodes_[number]->volumes(); ++volume) {
+    const SparseImage& ours = nodes_[number]->data(volume).visible();
+    const SparseImage& theirs = other.data(volume).visible();
+    std::uint64_t at = ours.first_difference(theirs);
+    while (at < ours.size()) {
+      const std::uint64_t block = at / image_block_bytes * image_block_bytes;
+      const std::uint64_t bytes = std::min(image_block_bytes, ours.size() - block);
+      damage_.hurt(node, volume, block, bytes);
+      at = ours.first_difference(theirs, block + image_block_bytes);
+    }
+  }
+}
+
 // The first cell in which the copies of node 0 and `other` differ although no disk has lied there.
 std::optional<std::uint64_t> Rules::first_unexcused_difference(std::uint32_t volume,
                                                                int other) const {

@@ -48,6 +48,8 @@ class Rules final : public Witness {
   int primary() const;
   ReadCopy read_copy() const;
   Damage& damage() { return damage_; }
+  // Every block of `node` that differs from the other copy is damage of its own.
+  void hurt_where_different(int node);
   // How often all nodes have met: sessions that every one of them says it has.
   std::uint64_t meetings() const { return meetings_; }
 

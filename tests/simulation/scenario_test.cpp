@@ -65,39 +65,6 @@ wait-sync
   }
 }
 
-// From the moment on at which it has the new stamp, nothing but its own record tells a disk of the
-// past from a good one; and it has lived through when its source has not.
-TEST(Simulation, a_disk_from_the_past_stays_a_target_whenever_its_source_is_lost) {
-  constexpr std::string_view restored = R"(
-primary A force
-wait-sync
-burst A requests=40 reads=0 hot=2000 max=4096
-burst A requests=1 flushes=100
-snapshot B
-cut reset
-+100ms heal
-wait-sync
-burst A requests=100 reads=0 hot=2000 max=4096
-burst A requests=1 flushes=100
-kill B
-restore B
-+20ms start B
-+{}us power A keep
-start A
-wait-connected
-promote B
-wait-sync
-burst B requests=300 reads=100 hot=2000 max=4096
-)";
-  for (int moment = 0; moment <= 8000; moment += 40) {
-    EngineFactory factory;
-    Plan plan;
-    plan.script = parse_script(fmt::format(restored, moment));
-    const Outcome outcome = run(1, plan, factory);
-    ASSERT_FALSE(outcome.violation) << to_text(1, outcome, 60) << "moment " << moment << " us";
-  }
-}
-
 // In pieces, so that a failure does not hide the seeds behind it.
 class Swarm : public testing::TestWithParam<int> {};
 

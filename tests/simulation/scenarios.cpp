@@ -227,6 +227,33 @@ mend B
 wait-sync
 )"},
     // Disks that lie, or are others than they were.
+    // Stamped anew, a disk of the past looks like any other; and it has lived through when its
+    // source, lost before the first block, has not.
+    {.name = "copied-from-the-past-is-interrupted",
+     .script = R"(
+primary A force
+wait-sync
+burst A requests=40 reads=0 hot=2000 max=4096
+burst A requests=1 flushes=100
+snapshot B
+cut reset
++100ms heal
+wait-sync
+burst A requests=100 reads=0 hot=2000 max=4096
+burst A requests=1 flushes=100
+kill B
+restore B
+slow-disk A ms=60 permille=1000
++200ms start B
++25ms power A keep
+slow-disk A permille=0
+start A
+wait-connected
+promote B
+wait-sync
+burst B requests=300 reads=100 hot=2000 max=4096
+)",
+     .seeds = 20},
     // What a disk from the past goes on to write, forced, is another history.
     {.name = "forced-from-the-past",
      .script = R"(
@@ -319,14 +346,14 @@ burst A requests=40 reads=50
 primary A force
 wait-sync
 kill B
-+8s burst A requests=80 reads=0 hot=500
-kill A
-rot A meta offset=131072 sectors=64
++8s burst A requests=400 reads=0 discards=0 zeroes=0 hot=4000
+stop A
+rot A meta offset=135168 sectors=16
 start A
 start B
 wait-sync
 promote B
-burst B requests=300 reads=100 hot=500
+burst B requests=400 reads=100 hot=4000
 )"},
     // A stop that comes while a handover flushes a slow disk.
     {.name = "stopped-while-handing-over",
