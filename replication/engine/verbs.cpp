@@ -154,8 +154,10 @@ Task<Result<>> Engine::start_up() {
   want_connected_ = true;
   scope_.spawn(keep_connected());
   changed();
-  const bool unasked = facts.every_peer_behind || mutant("resumes-without-asking");
-  if (resume_primary_ && unasked && facts.complete) {
+  // Every other copy is durably known to be behind: nobody else can have gone on.
+  const bool asks = !mutant("resumes-without-asking");
+  if (resume_primary_ && facts.complete && (facts.every_peer_behind || !asks)) {
+    if (asks) co_await hear_peer();
     Result<> resumed = co_await resume_alone();
     if (!resumed) co_return resumed;
   }
@@ -173,9 +175,7 @@ Task<> Engine::hear_peer() {
   while (settling_ || going_alone_) co_await session_changed_.wait();
 }
 
-// Every other copy is durably known to be behind, so nobody else can have gone on.
 Task<Result<>> Engine::resume_alone() {
-  if (!mutant("resumes-without-asking")) co_await hear_peer();
   if (!up_ || holding_ || !resume_primary_) co_return Result<>{};
   co_return co_await take_alone(false);
 }

@@ -22,7 +22,9 @@ struct Scenario {
 
 // The numbered ones that break naive designs (schedules.cpp).
 const std::vector<Scenario>& schedules();
-// Those, then everything else that was written or found.
+// Disks that lie, or are others than they were, and what was found while looking at them.
+const std::vector<Scenario>& disk_scenarios();
+// All of those, and everything else that was written or found.
 const std::vector<Scenario>& scenarios();
 const Scenario* find_scenario(std::string_view name);
 Plan plan_of(const Scenario& scenario);

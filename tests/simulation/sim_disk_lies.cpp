@@ -78,7 +78,8 @@ bool SimDisk::lied(const InFlight& io) {
   });
   if (lie == lies_.end()) return false;
   const DiskLie chosen = *lie;
-  if (lie->count != UINT64_MAX && --lie->count == 0) lies_.erase(lie);
+  if (lie->count != UINT64_MAX) --lie->count;
+  if (lie->count == 0) lies_.erase(lie);
   std::vector<std::byte> data = io.data;
   data.resize(request.length);  // zeroing and discarding: zeroes
   if (chosen.kind == DiskLie::Kind::lost) {
