@@ -109,7 +109,7 @@ Task<bool> Engine::make_generation() {
   log(Journal::Level::notice,
       fmt::format("going on without {}: new generation {:016x}", peer_name_, id));
   const bool durable = mutant("generation-not-persisted") || co_await commit();
-  peer_has_tip_ = false;
+  peer_has_tip_ = unmet_ = false;
   wrote_alone_ = true;
   co_return durable;
 }
