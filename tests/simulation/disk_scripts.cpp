@@ -115,6 +115,39 @@ burst B requests=40 reads=100
 start A
 wait-sync
 )"},
+    // Found by the swarm: the generation in which the holder goes on could not be recorded, and it
+    // went on; with its disk it forgot what it had acknowledged.
+    {.name = "generation-cannot-be-recorded", .script = R"(
+primary A force
+wait-sync
+write A at=0
+cut silence
+fail A write meta sticky
+write A at=0 background
++8s is A Failed
+heal
+mend A meta
+kill A
+start A
+wait-sync
+burst A requests=40 reads=100
+)"},
+    // Found by the swarm: alone, and done although the disk was none any more when it was.
+    {.name = "metadata-fails-under-a-lone-write", .script = R"(
+primary A force
+wait-sync
+kill B
++8s write A at=0
+slow-disk A ms=800 permille=1000
+fail A write meta sticky
+write A at=0 background
+start B
++5s is A Failed
+mend A meta
+kill A
+start A
+wait-sync
+)"},
     // A disk that answers nothing is a peer that is stuck: dropped after the timeout.
     {.name = "peer-disk-hangs", .script = R"(
 primary A force
