@@ -6,6 +6,7 @@
 #include <cstring>
 #include <memory>
 
+#include "base/mutant.h"
 #include "blockdev/metadata/cells.h"
 #include "blockdev/metadata/device_io.h"
 
@@ -60,7 +61,8 @@ Result<> no_copy(const std::string& name, const MetadataArea& area) {
 // an older one: that would be going back in time.
 Result<> choose_copy(const std::string& name, const SuperblockPages& pages, MetadataArea& area) {
   const bool intact0 = area.copies[0].state == CopyState::intact;
-  const bool intact1 = area.copies[1].state == CopyState::intact;
+  const bool intact1 =
+      area.copies[1].state == CopyState::intact && !mutant("second-superblock-ignored");
   if (!intact0 && !intact1) return no_copy(name, area);
   if (intact0 && intact1) {
     const std::uint64_t sequence0 = area.copies[0].sequence;

@@ -5,6 +5,7 @@
 #include <coroutine>
 #include <span>
 
+#include "base/mutant.h"
 #include "base/task.h"
 #include "blockdev/block_device.h"
 
@@ -26,6 +27,7 @@ class Fault {
   // Keeps the first error and tells the listener of it.
   void report(IoError error) {
     if (error == IoError::none || error_ != IoError::none) return;
+    if (mutant("metadata-error-ignored")) return;
     error_ = error;
     if (listener_ != nullptr) listener_(context_);
   }

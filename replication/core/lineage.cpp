@@ -108,15 +108,18 @@ Verdict fast_forward(const CopyFacts& self, const CopyFacts& peer) {
 }
 
 Verdict first_sync(const CopyFacts& self, const CopyFacts& peer) {
-  const bool interrupted = !peer.towards.empty() && bitmap_fits(self, peer);
+  const bool interrupted =
+      (!peer.towards.empty() && bitmap_fits(self, peer)) || mutant("left-over-bitmap-is-believed");
   if (interrupted) return sync_verdict(self, peer, "first-sync-resumed", Action::by_bitmap);
   return sync_verdict(self, peer, "first-sync", Action::everything);
 }
 
 // Being overwritten with the other's history, by an operator's word that is carried out: what is
-// left of its own is no history any more.
+// left of its own is no history any more. The word was about the other copy as it was then, not
+// about a disk from the past.
 bool given_up(const CopyFacts& copy, const CopyFacts& other) {
-  return !copy.towards.empty() && contains(other.lineage, tip_of(copy.towards));
+  return !copy.towards.empty() && !other.old_session &&
+         contains(other.lineage, tip_of(copy.towards));
 }
 
 Verdict discard(const CopyFacts& self, const CopyFacts& peer, std::string_view row) {
@@ -146,7 +149,34 @@ Verdict unrelated(const CopyFacts& self, const CopyFacts& peer) {
           "whose copy may be overwritten"};
 }
 
+// `past` is an older copy of itself, by what `other` remembers. What its lineage has beyond the
+// other's was made on top of data that lacks acknowledged writes: two histories.
+Verdict from_the_past(const CopyFacts& past, const CopyFacts& other, bool past_is_newer) {
+  if (past_is_newer) return forked(other, past);
+  return sync_verdict(other, past, "copy-from-the-past", Action::everything);
+}
+
+// For two copies of which the lineages alone would say that one follows from the other.
+Verdict settle_past(const CopyFacts& self, const CopyFacts& peer, Relation relation) {
+  const Verdict decided = discard(self, peer, "copy-from-the-past-discarded");
+  if (!decided.row.empty()) return decided;
+  if (self.old_session && peer.old_session) {
+    return {"both-from-the-past", Action::refuse, Direction::none,
+            "each node remembers a session that the other's disk does not know, so both disks are "
+            "older copies of themselves; run connect --discard-my-data on the node whose copy may "
+            "be overwritten"};
+  }
+  if (peer.old_session) return from_the_past(peer, self, relation == Relation::peer_newer);
+  return mirrored(from_the_past(self, peer, relation == Relation::self_newer));
+}
+
 }  // namespace
+
+bool is_from_the_past(const Stamp& session, const Stamp& confirmed) {
+  if (mutant("stamp-not-compared")) return false;
+  if (session.number != confirmed.number) return session.number < confirmed.number;
+  return session.id != confirmed.id;
+}
 
 Relation compare(const Lineage& self, const Lineage& peer) {
   if (self.empty() && peer.empty()) return Relation::both_empty;
@@ -180,11 +210,8 @@ Verdict settle(const CopyFacts& self, const CopyFacts& peer, Protocol protocol) 
   const Relation relation = compare(self.lineage, peer.lineage);
   const bool related = relation == Relation::equal || relation == Relation::self_newer ||
                        relation == Relation::peer_newer;
-  if (related && self.old_session != peer.old_session) {
-    if (peer.old_session) {
-      return sync_verdict(self, peer, "copy-from-the-past", Action::everything);
-    }
-    return mirrored(sync_verdict(peer, self, "copy-from-the-past", Action::everything));
+  if (related && (self.old_session || peer.old_session)) {
+    return settle_past(self, peer, relation);
   }
   switch (relation) {
     case Relation::both_empty:

@@ -34,6 +34,17 @@ Relation compare(const Lineage& self, const Lineage& peer);
 // the ids in `keep` (bases of peers) stay for ever (schedules: tip-fell-off).
 void append_generation(Lineage& lineage, GenerationId id, std::size_t max, const Lineage& keep);
 
+// A session between two nodes, as both stamp it on their superblocks.
+struct Stamp {
+  std::uint64_t number = 0;
+  std::uint64_t id = 0;  // random: of two histories, the same number is not the same session
+};
+
+// True if a disk with `session` as its newest stamp cannot be the one that took part in
+// `confirmed`, which the other node knows both sides to have stamped: it is an older copy of itself
+// (schedules: disk-from-the-past). A copy from within the newest session looks like the disk.
+bool is_from_the_past(const Stamp& session, const Stamp& confirmed);
+
 // How a node came to this handshake.
 enum class Arrival : std::uint8_t { crashed, clean, lived_through };
 
@@ -52,7 +63,7 @@ struct CopyFacts {
   bool writer = false;         // last wrote under protocol A (has what the peer may lack)
   std::uint64_t epoch = 0;     // highest known
   bool last_holder = false;    // its record names itself as holder of that epoch
-  bool old_session = false;    // its session stamp is older than the other side remembers
+  bool old_session = false;    // is_from_the_past(), by what the other side remembers
   GenerationId slot_base = 0;  // generation the other copy had when our bitmap began to fill
   GenerationId slot_told = 0;  // generation the other was told to adopt since
 };

@@ -33,11 +33,13 @@ Task<> Engine::keep_connected() {
       continue;
     }
     Result<Link> link = co_await env_.links.dial(peer_name_, env_.clock.now() + config_.timeout);
+    out_of_reach_ = !link;
     if (link && up_ && want_connected_ && session_ == nullptr) {
       Link taken = std::move(*link);
       co_await run_link(std::move(taken), true);
     } else if (!link) {
       dial_later();
+      session_changed_.notify_all();
       if (last_error_ == link.error().message) continue;
       last_error_ = link.error().message;
       changed();
@@ -104,8 +106,8 @@ Task<> Engine::run_link(Link link, bool dialled) {
       // old-session-write-lands-late): it was joined before session_ was cleared.
       settling_ = true;
       update_gate();
-      // What is said of the lineage must not change once it is said.
-      while (making_generation_) co_await gate_changed_.wait();
+      // What is said of the lineage and the baton must not change once it is said.
+      while (making_generation_ || taking_) co_await gate_changed_.wait();
       const bool settled = co_await session.settle();
       if (settled && !session.dropped_) {
         settling_ = false;

@@ -26,16 +26,20 @@ class Engine final : public Resource {
   Task<Result<>> up() override;
   void expect_down() override;
   Task<Result<>> down() override;
-  Task<Result<>> promote(PromoteOptions options) override;
-  Task<Result<>> demote(bool force) override;
+  Task<Result<>> promote(PromoteOptions options) override {
+    return using_disks(promote_now(options));
+  }
+  Task<Result<>> demote(bool force) override { return using_disks(demote_now(force)); }
   Task<Result<>> connect(bool discard_my_data) override;
   Task<Result<>> disconnect() override;
   Task<Result<>> attach() override;
   Task<Result<>> detach() override;
-  Task<Result<>> invalidate() override;
-  Task<Result<>> handover(std::string to) override;
-  Task<Result<>> offer() override;
-  Task<Result<>> grant_offered() override;
+  Task<Result<>> invalidate() override { return using_disks(invalidate_now()); }
+  Task<Result<>> handover(std::string to) override {
+    return using_disks(handover_now(std::move(to)));
+  }
+  Task<Result<>> offer() override { return using_disks(offer_now()); }
+  Task<Result<>> grant_offered() override { return using_disks(grant_offered_now()); }
   Task<Result<>> withdraw_offer() override;
   ResourceStatus status() const override;
   void observe(ResourceObserver* observer) override { observer_ = observer; }
@@ -80,6 +84,7 @@ class Engine final : public Resource {
   Task<> session_ended(Session& session);
   // settling.cpp
   Task<Result<>> apply_verdicts(Session& session);
+  Task<bool> confirm_session(Session& session);
   wire::State describe(Session& session) const;
   void session_established(Session& session);
   // handover.cpp
@@ -108,7 +113,8 @@ class Engine final : public Resource {
 
   void update_gate();
   bool needs_generation() const {
-    return holding_ && role_ == Role::primary && has_peer() && peer_has_tip_ && !replicating_;
+    const bool may_be_missed = peer_has_tip_ || unmet_;
+    return holding_ && role_ == Role::primary && has_peer() && may_be_missed && !replicating_;
   }
   Task<bool> make_generation();
   // Writes the superblock of every volume with what this object knows now. False: a disk failed.
@@ -125,6 +131,15 @@ class Engine final : public Resource {
   Task<bool> make_room_for(Session& candidate, bool dialled);
   Task<> limit_greeting(Session& session, bool& over);
   Task<Result<>> not_settling();
+  Task<Result<>> using_disks(Task<Result<>> verb);
+  Task<Result<>> promote_now(PromoteOptions options);
+  Task<Result<>> demote_now(bool force);
+  Task<Result<>> invalidate_now();
+  Task<Result<>> handover_now(std::string to);
+  Task<Result<>> offer_now();
+  Task<Result<>> grant_offered_now();
+  Task<> hear_peer();
+  Task<Result<>> resume_alone();
   Task<Result<>> take_alone(bool force_generation);
   Task<Result<>> start_fresh();
   Task<Result<>> ask_peer_for_baton(bool first_write);
@@ -162,7 +177,8 @@ class Engine final : public Resource {
   bool up_ = false;
   bool starting_ = false;
   bool stopping_ = false;
-  bool leaving_ = false;  // down() is about to follow: nobody waits for the baton any more
+  std::size_t verbs_running_ = 0;  // those that down() waits for
+  bool leaving_ = false;           // down() is about to follow: nobody waits for the baton any more
   bool want_connected_ = false;
   bool discard_my_data_ = false;
   Role role_ = Role::secondary;
@@ -180,7 +196,11 @@ class Engine final : public Resource {
   bool going_alone_ = false;    // its loss is being made durable
   // The peer's copy may have our tip as its own: going on without it makes a generation (rule 8).
   bool peer_has_tip_ = false;
+  // Not met the peer since the start: that it lacks our tip is what the record says, and the disk
+  // may be an older copy of itself. Going on makes a generation, so that it shows when they meet.
+  bool unmet_ = false;
   bool dialling_ = false;
+  bool out_of_reach_ = false;  // the last dial failed
   TimePoint dial_at_;  // not before
   Duration backoff_{};
   std::uint64_t instance_ = 0;  // of this process, so that the peer knows a restart
@@ -193,6 +213,7 @@ class Engine final : public Resource {
   bool quiescing_ = false;
   const char* quiesce_reason_ = "";
   bool making_generation_ = false;
+  bool taking_ = false;       // the baton, on our own word
   bool offering_ = false;     // quiesced and offered; our own write voids it
   bool peer_offers_ = false;  // our client's first write may ask for the baton
   bool asking_ = false;

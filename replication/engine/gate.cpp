@@ -109,9 +109,15 @@ Task<bool> Engine::make_generation() {
   log(Journal::Level::notice,
       fmt::format("going on without {}: new generation {:016x}", peer_name_, id));
   const bool durable = mutant("generation-not-persisted") || co_await commit();
-  peer_has_tip_ = false;
+  if (!durable) {
+    // What the disk says is what the peer may have: nothing is done on top of it by this node
+    // alone.
+    peer_has_tip_ = true;
+    co_return false;
+  }
+  peer_has_tip_ = unmet_ = false;
   wrote_alone_ = true;
-  co_return durable;
+  co_return true;
 }
 
 bool Engine::reads_own_copy() const {

@@ -109,7 +109,7 @@ Task<Result<>> Engine::give_baton(bool primary) {
                   peer_name_, config_.name));
 }
 
-Task<Result<>> Engine::handover(std::string to) {
+Task<Result<>> Engine::handover_now(std::string to) {
   Result<> ready = co_await not_settling();
   if (!ready) co_return ready;
   if (!has_peer()) co_return failure(fmt::format("{} has no other node", config_.name));
@@ -311,7 +311,7 @@ void Engine::fence_clients() {
   }
 }
 
-Task<Result<>> Engine::offer() {
+Task<Result<>> Engine::offer_now() {
   Result<> ready = co_await not_settling();
   if (!ready) co_return ready;
   if (offering_) co_return Result<>{};
@@ -360,7 +360,7 @@ void Engine::void_offer(std::string_view why) {
   changed();
 }
 
-Task<Result<>> Engine::grant_offered() {
+Task<Result<>> Engine::grant_offered_now() {
   if (!holding_ && epoch_.holder == peer_name_) co_return Result<>{};
   if (!offering_) {
     co_return failure(

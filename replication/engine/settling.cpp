@@ -19,10 +19,6 @@ std::string text_of(const Buffer& payload) {
   return {reinterpret_cast<const char*>(payload.data()), payload.size()};
 }
 
-bool older(const wire::StampState& own, const wire::StampState& confirmed_by_other) {
-  return confirmed_by_other.number > own.number;
-}
-
 }  // namespace
 
 // The next message must be of this type; a goodbye says why not.
@@ -189,9 +185,7 @@ CopyFacts copy_facts(const std::string& name, const wire::State& state, const wi
   facts.writer = state.writer;
   facts.epoch = state.epoch.number;
   facts.last_holder = state.epoch.holder == name;
-  // A stamp that the other knows both sides to have made, and this one does not have: its disk is
-  // an older copy of itself (schedules: disk-from-the-past).
-  facts.old_session = older(state.session, other.confirmed);
+  facts.old_session = is_from_the_past(state.session, other.confirmed);
   facts.slot_base = state.slot_base;
   facts.slot_told = state.slot_told;
   return facts;
@@ -277,6 +271,9 @@ Task<bool> Session::settle() {
   }
   peer_state_ = std::move(*state);
   engine_.epoch_seen_ = std::max(engine_.epoch_seen_, peer_state_.epoch.number);
+  // The record that lets this node go on by itself is older than what the peer has seen.
+  const bool past = is_from_the_past(own_state_.session, peer_state_.confirmed);
+  if (past || peer_state_.epoch.number > own_state_.epoch.number) engine_.resume_primary_ = false;
 
   came = co_await exchange_bits();
   if (!came) co_return false;
@@ -289,6 +286,8 @@ Task<bool> Session::settle() {
   tell({}, Type::ready);
   came = co_await expect(Type::ready, message);
   if (!came) co_return false;
+  const bool confirmed = co_await engine_.confirm_session(*this);
+  if (!confirmed) co_return false;
   for (const wire::VolumeState& volume : peer_state_.volumes) {
     peer_disks.push_back(static_cast<DiskState>(volume.disk_state));
   }
@@ -329,9 +328,8 @@ Task<Result<>> Engine::apply_verdicts(Session& session) {
   }
 
   slot_.name = name;
-  slot_.session = {std::max(own.session.number, peer.session.number) + 1,
-                   own.new_session_id ^ peer.new_session_id};
-  session.stamp_ = slot_.session;
+  session.stamp_ = {std::max(own.session.number, peer.session.number) + 1,
+                    own.new_session_id ^ peer.new_session_id};
   split_brain_.reset();
   if (verdict.action == Action::split_brain || baton.row == "both-wrote") {
     session.verdict.action = Action::split_brain;
@@ -345,6 +343,8 @@ Task<Result<>> Engine::apply_verdicts(Session& session) {
   }
   if (verdict.action == Action::wait) co_return Result<>{};
 
+  slot_.session = session.stamp_;
+  to_be_copied_to_ = false;  // by an earlier session, that ended while it was being settled
   bool bits_set = false;
   for (auto& volume : volumes_) {
     if (verdict.action == Action::everything) volume->bits().set_all();
@@ -367,6 +367,13 @@ Task<Result<>> Engine::apply_verdicts(Session& session) {
     slot_.behind = false;
   } else if (!self_source) {
     to_be_copied_to_ = true;
+    // The lineages alone would not say so in the next session: the stamp is the only thing that
+    // tells this copy from a good one, and it is about to be made anew.
+    if (verdict.action == Action::everything && !mutant("past-not-recorded") &&
+        compare(own.lineage, peer.lineage) == Relation::equal) {
+      towards_ = peer.lineage;
+      inconsistent_.assign(volumes_.size(), true);
+    }
   } else {
     if (verdict.action == Action::everything) {
       slot_.base_id = peer.lineage.empty() ? 0 : peer.lineage.back();
@@ -393,15 +400,26 @@ Task<Result<>> Engine::apply_verdicts(Session& session) {
   co_return Result<>{};
 }
 
+// The peer has stamped the session as well. Durable before any write of it is acknowledged: from
+// then on, whichever copy does not have the stamp is an older one (schedules: disk-from-the-past).
+Task<bool> Engine::confirm_session(Session& session) {
+  const Action action = session.verdict.action;
+  if (action == Action::split_brain || action == Action::wait) co_return true;
+  slot_.confirmed = session.stamp_;
+  const bool durable = co_await commit();
+  if (!durable) session.refuse("this node's metadata device has failed");
+  co_return durable;
+}
+
 void Engine::session_established(Session& session) {
   last_error_.clear();
-  slot_.confirmed = slot_.session;
   const bool writes =
       session.verdict.action != Action::split_brain && session.verdict.action != Action::wait;
   replicating_ = writes;
   sync_ready_ = false;
   if (writes) {
     wrote_alone_ = false;
+    unmet_ = false;
     // What this copy lacks it lacks until it was copied here, and until it is durably a target the
     // operator's word stands: the session may be lost first.
     if (session.verdict.direction != Direction::peer_to_self) {

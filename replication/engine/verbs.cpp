@@ -9,12 +9,30 @@
 
 namespace baton::replication {
 
+namespace {
+
+// A holder that restarts alone listens for the other node so long: a dial within a network takes
+// milliseconds, and a guest's connection bridges seconds.
+constexpr Duration peer_patience = std::chrono::seconds(2);
+
+}  // namespace
+
 // While two nodes compare what they have, nothing may change under that; it takes milliseconds, and
 // is bounded by the handshake's own limit.
 Task<Result<>> Engine::not_settling() {
   while (settling_ || going_alone_) co_await session_changed_.wait();
   if (!up_) co_return failure(fmt::format("{} is not up on this node", config_.name));
   co_return Result<>{};
+}
+
+// The disks are not closed under a verb that flushes or writes them.
+Task<Result<>> Engine::using_disks(Task<Result<>> verb) {
+  if (stopping_) co_return failure(fmt::format("{} is going down on this node", config_.name));
+  ++verbs_running_;
+  Result<> result = co_await std::move(verb);
+  --verbs_running_;
+  session_changed_.notify_all();
+  co_return result;
 }
 
 Task<Result<>> Engine::attach_all() {
@@ -109,6 +127,7 @@ Task<Result<>> Engine::start_up() {
   arrival_ = clean_ ? Arrival::clean : Arrival::crashed;
   resume_primary_ = found.primary && last_holder && same_boot && config_.auto_resume;
   peer_has_tip_ = !slot_.behind || slot_.told_id != 0;
+  unmet_ = has_peer();
   role_ = Role::secondary;
   holding_ = false;
   granted_away_ = false;
@@ -117,6 +136,7 @@ Task<Result<>> Engine::start_up() {
   released_ = false;
   stopping_ = false;
   leaving_ = false;
+  out_of_reach_ = false;
   up_ = true;
   const bool durable = co_await commit();
   if (!durable) {
@@ -131,16 +151,33 @@ Task<Result<>> Engine::start_up() {
     if (lineage_.empty()) co_return co_await start_fresh();
     co_return co_await take_alone(false);
   }
-  const bool unasked = facts.every_peer_behind || mutant("resumes-without-asking");
-  if (resume_primary_ && unasked && facts.complete) {
-    // Every other copy is durably known to be behind: nobody else can have gone on.
-    Result<> resumed = co_await take_alone(false);
-    if (!resumed) co_return resumed;
-  }
   want_connected_ = true;
   scope_.spawn(keep_connected());
   changed();
+  // Every other copy is durably known to be behind: nobody else can have gone on.
+  const bool asks = !mutant("resumes-without-asking");
+  if (resume_primary_ && facts.complete && (facts.every_peer_behind || !asks)) {
+    if (asks) co_await hear_peer();
+    Result<> resumed = co_await resume_alone();
+    if (!resumed) co_return resumed;
+  }
   co_return Result<>{};
+}
+
+// What this disk says of the other copies may be old, for it may be an older copy of itself. The
+// other node would know, so it is heard before this one goes on by its record alone, if it can be
+// reached (rule 3).
+Task<> Engine::hear_peer() {
+  const TimePoint patience = env_.clock.now() + peer_patience;
+  while (session_ == nullptr && !out_of_reach_ && env_.clock.now() < patience) {
+    co_await session_changed_.wait_until(env_.clock, patience);
+  }
+  while (settling_ || going_alone_) co_await session_changed_.wait();
+}
+
+Task<Result<>> Engine::resume_alone() {
+  if (!up_ || holding_ || !resume_primary_) co_return Result<>{};
+  co_return co_await take_alone(false);
 }
 
 Task<Result<>> Engine::take_alone(bool force_generation) {
@@ -156,11 +193,14 @@ Task<Result<>> Engine::take_alone(bool force_generation) {
     towards_.clear();
     inconsistent_.assign(volumes_.size(), false);
     slot_.behind = true;
-    peer_has_tip_ = false;
+    peer_has_tip_ = unmet_ = false;
     wrote_alone_ = true;
   }
   const Role before = std::exchange(role_, Role::primary);
+  taking_ = true;
   const bool durable = co_await commit();
+  taking_ = false;
+  gate_changed_.notify_all();
   if (!durable) {
     role_ = before;
     co_return failure(
@@ -186,15 +226,17 @@ Task<Result<>> Engine::start_fresh() {
   // The other copy, whatever it is, is not this one.
   slot_.behind = has_peer();
   slot_.base_id = 0;
-  peer_has_tip_ = false;
+  peer_has_tip_ = unmet_ = false;
   Result<> taken = co_await take_alone(false);
   // A session that waited for this is settled anew: now there is something to copy.
   if (taken && session_ != nullptr) session_->drop("the first generation was made");
   co_return taken;
 }
 
-Task<Result<>> Engine::promote(PromoteOptions options) {
+Task<Result<>> Engine::promote_now(PromoteOptions options) {
   Result<> ready = co_await not_settling();
+  if (ready && unmet_ && (want_connected_ || starting_)) co_await hear_peer();
+  if (ready) ready = co_await not_settling();
   if (!ready) co_return ready;
   if (!every_volume_usable()) {
     co_return failure(
@@ -245,7 +287,7 @@ Task<Result<>> Engine::promote(PromoteOptions options) {
                                 force_helps ? "; --force promotes all the same" : ""));
 }
 
-Task<Result<>> Engine::demote(bool force) {
+Task<Result<>> Engine::demote_now(bool force) {
   Result<> ready = co_await not_settling();
   if (!ready) co_return ready;
   if (role_ != Role::primary) co_return Result<>{};
@@ -336,7 +378,7 @@ Task<Result<>> Engine::detach() {
   co_return failure(fmt::format("{} cannot run without its disk yet; use down", config_.name));
 }
 
-Task<Result<>> Engine::invalidate() {
+Task<Result<>> Engine::invalidate_now() {
   Result<> ready = co_await not_settling();
   if (!ready) co_return ready;
   const bool connected = session_ != nullptr && replicating_;
@@ -392,7 +434,7 @@ Task<Result<>> Engine::down() {
   }
   if (session_ != nullptr) session_->drop("this node is going down");
   session_changed_.notify_all();
-  while (session_ != nullptr || dialling_) co_await session_changed_.wait();
+  while (session_ != nullptr || dialling_ || verbs_running_ > 0) co_await session_changed_.wait();
 
   bool clean = drained && every_volume_usable();
   for (auto& volume : volumes_) {

@@ -297,7 +297,9 @@ Task<> Volume::write_piece(Piece piece, Latch* many, IoError* first_error) {
     error = disk_error(own.error, "a write");
     // Nothing is done that would be on this node alone, once the copy here is none any more (rule
     // 1; schedules: holder-disk-fails).
-    if (error == IoError::none && sent.peer_lost && engine_.cannot_go_alone()) error = IoError::io;
+    const bool here_alone = session == nullptr || sent.peer_lost;
+    const bool no_copy = failed_ || engine_.cannot_go_alone();
+    if (error == IoError::none && here_alone && no_copy) error = IoError::io;
     if (error != IoError::none && engine_.has_peer()) {
       bits().set(piece.offset, piece.length);
       // The peer may have what this disk had no room for. The session ends, and the next one copies

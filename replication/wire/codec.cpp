@@ -100,12 +100,12 @@ class Reader {
   bool ok_ = true;
 };
 
-void put(Writer& out, const StampState& stamp) {
+void put(Writer& out, const Stamp& stamp) {
   out.number(stamp.number);
   out.number(stamp.id);
 }
-StampState get_stamp(Reader& in) {
-  StampState stamp;
+Stamp get_stamp(Reader& in) {
+  Stamp stamp;
   stamp.number = in.number<std::uint64_t>();
   stamp.id = in.number<std::uint64_t>();
   return stamp;

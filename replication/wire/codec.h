@@ -40,11 +40,6 @@ struct Hello {
   Nonce nonce{};
 };
 
-struct StampState {
-  std::uint64_t number = 0;
-  std::uint64_t id = 0;
-};
-
 struct VolumeState {
   std::uint64_t size = 0;
   std::uint8_t disk_state = 0;  // DiskState
@@ -67,8 +62,8 @@ struct State {
   Lineage towards;
   GenerationId slot_base = 0;
   GenerationId slot_told = 0;
-  StampState session;                // newest session stamped with the other side
-  StampState confirmed;              // newest that both are known to have stamped
+  Stamp session;                     // newest session stamped with the other side
+  Stamp confirmed;                   // newest that both are known to have stamped
   std::uint64_t new_session_id = 0;  // proposal; the ids of both sides are mixed
   std::vector<VolumeState> volumes;
 };

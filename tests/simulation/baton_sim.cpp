@@ -13,12 +13,14 @@
 #include "tests/simulation/orders.h"
 #include "tests/simulation/scenarios.h"
 #include "tests/simulation/single_fault.h"
+#include "tests/simulation/swarm_beyond.h"
 
 namespace baton::sim {
 namespace {
 
 struct Arguments {
   std::string seed, seeds, replay, script, script_file, mutant, fault, order;
+  bool beyond = false;
   bool trace = false;
   bool list = false;
   bool no_shrink = false;
@@ -65,7 +67,8 @@ Case case_for(const Arguments& a, std::uint64_t seed) {
     world.plan = plan_of(scenario_of(a.script));
     world.replay += " --script " + a.script;
   } else {
-    world.plan = swarm_plan(seed);
+    world.plan = a.beyond ? beyond_plan(seed) : swarm_plan(seed);
+    if (a.beyond) world.replay += " --beyond";
     if (!a.script_file.empty()) {
       world.plan.script = script_in(a.script_file);
       world.replay += " --script-file " + a.script_file;
@@ -191,6 +194,7 @@ int main(int argc, char** argv) {
   app.add_option("--seeds", a.seeds, "run many, FIRST..LAST");
   app.add_option("--replay", a.replay, "run one world again; does not shrink");
   app.add_option("-j", a.jobs, "processes, for all that runs many worlds");
+  app.add_flag("--beyond", a.beyond, "worlds in which disks do what no promise covers");
   app.add_option("--script", a.script, "a named script instead of the seed's own");
   app.add_option("--script-file", a.script_file, "a script in a file instead of the seed's own");
   app.add_option("--mutant", a.mutant, "switch a one-line defect on (preset `mutants`)");

@@ -94,6 +94,7 @@ void Cluster::power_cut(int number, PowerLoss how) {
   if (!rules_->connected() && !by_will) reached = 0;
   kill(number);
   node(number).power_cut(how);
+  rules_->damage().look_again(number);
   oracle_.power_cut(number, static_cast<NodeSet>(reached & ~bit(number)));
 }
 
@@ -105,7 +106,8 @@ bool Cluster::may_fail(const SimDisk& disk, blockdev::Op op) {
     }
   }
   // What a failed flush of the holder's leaves behind is not covered yet (docs/reliability.md).
-  if (op == blockdev::Op::flush && rules_->primary() == disk.node()) return false;
+  const bool holder = rules_->primary() == disk.node();
+  if (op == blockdev::Op::flush && disk.holds_data() && holder) return false;
   return rules_->both_up_to_date();
 }
 
@@ -118,6 +120,14 @@ void Cluster::failed(const SimDisk& disk, blockdev::Op op) {
   if (settings_.protocol != replication::Protocol::c) {
     oracle_.killed_before_writing(disk.node(), rules_->read_copy());
   }
+}
+
+void Cluster::damaged(const SimDisk& disk, std::uint64_t offset, std::uint64_t length) {
+  if (disk.holds_data()) rules_->damage().hurt(disk.node(), disk.volume(), offset, length);
+}
+
+void Cluster::stored(const SimDisk& disk, std::uint64_t offset, std::uint64_t length) {
+  if (disk.holds_data()) rules_->damage().stored(disk.node(), disk.volume(), offset, length);
 }
 
 std::uint64_t Cluster::errors() const {

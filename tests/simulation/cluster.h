@@ -53,6 +53,8 @@ class Cluster final : DiskWatch {
 
  private:
   void failed(const SimDisk& disk, blockdev::Op op) override;
+  void damaged(const SimDisk& disk, std::uint64_t offset, std::uint64_t length) override;
+  void stored(const SimDisk& disk, std::uint64_t offset, std::uint64_t length) override;
 
   Settings settings_;
   World world_;

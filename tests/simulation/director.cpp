@@ -49,6 +49,7 @@ bool waits(const Step& step) {
     case Do::wait_split_brain:
     case Do::wait_idle:
     case Do::wait_still:
+    case Do::get_well:
       return true;
     case Do::promote:
       return !step.background || step.has_word("force");
@@ -156,6 +157,9 @@ void Director::carry_out(const Step& step) {
       return;
     case Do::wait:
       return;
+    case Do::get_well:
+      if (!make_well() && stated_) cluster_.world().violated("liveness", why_not_well());
+      return;
     default:
       return hurt(step);
   }
@@ -193,11 +197,12 @@ void Director::finish(const Step& step, const std::shared_ptr<Verb>& verb) {
 void Director::stop_cleanly(int number, const Step& step) {
   Node& node = cluster_.node(number);
   if (!node.running()) return;
-  // A daemon hears its SIGTERM when it is up, unless it dies before.
-  const auto hears = [&] { return node.up() || !node.running(); };
-  if (!cluster_.world().run_while_waiting(hears, verb_limit)) {
+  // A daemon hears its SIGTERM when it is up, or has said why it is not, unless it dies before.
+  const auto heard = [&] { return node.up() || !node.refusal().empty() || !node.running(); };
+  if (!cluster_.world().run_while_waiting(heard, verb_limit)) {
     return cluster_.world().violated("R11 a verb never ends", "up, before " + to_text(step));
   }
+  if (!node.up()) return node.exit();
   for (auto& client : cluster_.clients()) {
     if (client->node().number() == number) client->disconnect();
   }
@@ -271,9 +276,10 @@ void Director::hurt(const Step& step) {
     case Do::kill:
       return c.kill(step.node);
     case Do::power:
-      return c.power_cut(step.node, step.has_word("keep")   ? PowerLoss::keep
-                                    : step.has_word("tear") ? PowerLoss::tear
-                                                            : PowerLoss::lose);
+      return c.power_cut(step.node, step.has_word("keep")    ? PowerLoss::keep
+                                    : step.has_word("tear")  ? PowerLoss::tear
+                                    : step.has_word("shred") ? PowerLoss::shred
+                                                             : PowerLoss::lose);
     case Do::pause:
     case Do::resume:
       if (c.node(step.node).running()) c.node(step.node).process().pause(step.what == Do::pause);
@@ -297,38 +303,14 @@ void Director::hurt(const Step& step) {
       return c.net().heal(0, 1);
     case Do::corrupt:
       return c.net().corrupt(step.node);
+    case Do::snapshot:
+    case Do::restore:
+    case Do::blank:
+    case Do::create_md:
+      return replace_disks(step);
     default:
       return hurt_disks(step);
   }
-}
-
-void Director::hurt_disks(const Step& step) {
-  Node& node = cluster_.node(step.node);
-  const auto volume = static_cast<std::uint32_t>(step.number("volume", 0));
-  SimDisk& disk = step.has_word("meta") ? node.metadata(volume) : node.data(volume);
-  if (step.what == Do::mend) return disk.mend();
-  if (step.what == Do::slow_disk) {
-    DiskModel model = cluster_.settings().disks[static_cast<std::size_t>(step.node)];
-    model.slow_max = std::chrono::milliseconds(step.number("ms", 100));
-    model.slow_permille = step.number("permille", 200);
-    return disk.set_model(model);
-  }
-  cluster_.oracle().failure();
-  if (step.what == Do::hang) {
-    if (!step.has_word("guarded") || cluster_.may_fail(disk, blockdev::Op::write)) disk.hang();
-    return;
-  }
-  if (step.has_word("all")) return disk.fail_for_good();
-  DiskFault fault;
-  fault.op = step.has_word("read")    ? blockdev::Op::read
-             : step.has_word("flush") ? blockdev::Op::flush
-                                      : blockdev::Op::write;
-  fault.count = step.has_word("sticky") ? UINT64_MAX : step.number("count", 1);
-  fault.offset = step.number("offset", 0);
-  fault.length = step.number("length", UINT64_MAX);
-  fault.error = step.has_word("enospc") ? IoError::no_space : IoError::io;
-  fault.guarded = step.has_word("guarded");
-  disk.fail(fault);
 }
 
 void Director::wait_for(const Step& step) {

@@ -2,6 +2,7 @@
 // have stopped, does everything become well again?
 #pragma once
 
+#include <array>
 #include <list>
 
 #include "tests/simulation/cluster.h"
@@ -11,6 +12,9 @@ namespace baton::sim {
 
 class Director {
  public:
+  // Longer than anything that an operator waits for.
+  static constexpr Duration verb_limit = std::chrono::seconds(60);
+
   explicit Director(Cluster& cluster) : cluster_(cluster) {}
 
   // Throws std::invalid_argument, before anything happens, if a step that waits strikes with `@`.
@@ -23,7 +27,6 @@ class Director {
   std::uint64_t marked_at() const { return marked_at_; }
 
  private:
-  static constexpr Duration verb_limit = std::chrono::seconds(60);
   // A step that waits for its step of the world, and then for its time.
   struct Strike {
     Strike(Director& owner, const Step& what);
@@ -41,19 +44,26 @@ class Director {
   void submit_one(const Step& step);
   void hurt(const Step& step);
   void hurt_disks(const Step& step);
+  void replace_disks(const Step& step);
+  std::vector<SimDisk*> named_disks(const Step& step);
+  void make_anew(int node);
+  void repair_refused_start(int node);
   void state(const Step& step);
   void stop_cleanly(int node, const Step& step);
   void finish(const Step& step, const std::shared_ptr<Verb>& verb);
   int other(int node) const { return node == 0 ? 1 : 0; }
+  bool make_well();
   bool promote_somebody();
   bool resolve_split_brain();
   void connect_and_attach();
   void demote_everybody();
-  void discard_unrelated();
+  void follow_refusal();
   std::string why_not_well();
   void prove_service(std::uint64_t requests);
 
   Cluster& cluster_;
+  // By node: so many meetings make its snapshot older than what the other node remembers.
+  std::array<std::uint64_t, 8> newer_from_{};
   int wanted_ = 0;        // the Primary that the operator asked for last
   int last_written_ = 0;  // the node of the last step that named none
   bool stated_ = true;    // what the script states is looked at

@@ -7,6 +7,7 @@
 
 namespace baton::sim {
 
+using replication::DiskState;
 using replication::Role;
 
 namespace {
@@ -50,6 +51,7 @@ bool Director::promote_somebody() {
 void Director::connect_and_attach() {
   for (int number = 0; number < static_cast<int>(cluster_.nodes()); ++number) {
     Node& node = cluster_.node(number);
+    if (node.running() && !node.refusal().empty()) repair_refused_start(number);
     if (!node.up()) continue;
     Step step;
     step.node = number;
@@ -83,15 +85,37 @@ void Director::demote_everybody() {
   }
 }
 
-// Two copies that were each made the first: nothing but the operator's word helps.
-void Director::discard_unrelated() {
+// Copies that nobody but an operator can choose between: he does what the refusal says.
+void Director::follow_refusal() {
   Node& node = cluster_.node(other(wanted_));
   if (!node.up() || node.status().connections.empty()) return;
-  if (!node.status().connections[0].last_error.contains("no history in common")) return;
+  const std::string& why = node.status().connections[0].last_error;
   Step step;
-  step.what = Do::connect;
-  step.node = node.number();
-  step.words = {"discard"};
+  if (why.contains("run connect --discard-my-data on the node whose copy")) {
+    step.what = Do::connect;
+    step.node = node.number();
+    step.words = {"discard"};
+    return carry_out(step);
+  }
+  // Metadata that was lost made a half-copied disk of the newer one; otherwise nobody may end here.
+  if (!why.contains("itself incomplete") || !cluster_.oracle().old_values_excused()) return;
+  int best = -1;
+  DiskState best_disk = DiskState::diskless;
+  for (int number = 0; number < static_cast<int>(cluster_.nodes()); ++number) {
+    if (!cluster_.node(number).up()) continue;
+    const auto& status = cluster_.node(number).status();
+    DiskState worst = DiskState::up_to_date;
+    for (const auto& device : status.devices) worst = std::min(worst, device.disk_state);
+    if (status.baton_epoch == 0 || worst <= best_disk) continue;  // epoch 0: made anew, no data
+    best = number;
+    best_disk = worst;
+  }
+  if (best < 0) return;
+  step.what = Do::promote;
+  step.node = best;
+  step.words = {"force"};
+  carry_out(step);
+  step.what = Do::burst;  // the first write makes the generation
   carry_out(step);
 }
 
@@ -100,7 +124,7 @@ std::string Director::why_not_well() {
   for (int number = 0; number < static_cast<int>(cluster_.nodes()); ++number) {
     Node& node = cluster_.node(number);
     if (!node.up()) {
-      text += fmt::format(" {} is not up;", node.name());
+      text += fmt::format(" {} is not up {};", node.name(), node.refusal());
       continue;
     }
     const auto& status = node.status();
@@ -155,10 +179,9 @@ void Director::prove_service(std::uint64_t requests) {
   cluster_.rules().look_at_everything();
 }
 
-void Director::end_well(std::uint64_t proof_requests) {
+// True when everything is well again.
+bool Director::make_well() {
   World& world = cluster_.world();
-  strikes_over_ = true;
-  if (world.violation()) return;
   world.trace().say(-1, "all faults stop");
   cluster_.net().heal(0, 1);
   for (int number = 0; number < static_cast<int>(cluster_.nodes()); ++number) {
@@ -181,7 +204,7 @@ void Director::end_well(std::uint64_t proof_requests) {
     // The wanted one may be the one whose data is older: then it, too, has to yield.
     if (world.now() > patience && !cluster_.rules().connected()) {
       demote_everybody();
-      discard_unrelated();
+      follow_refusal();
       continue;
     }
     if (resolve_split_brain()) continue;
@@ -192,6 +215,14 @@ void Director::end_well(std::uint64_t proof_requests) {
     }
     well = quiet && promote_somebody() && cluster_.rules().both_up_to_date();
   }
+  return well;
+}
+
+void Director::end_well(std::uint64_t proof_requests) {
+  World& world = cluster_.world();
+  strikes_over_ = true;
+  if (world.violation()) return;
+  const bool well = make_well();
   for (auto& client : cluster_.clients()) client->stop();
   if (!world.violation() && !well) return world.violated("liveness", why_not_well());
   if (world.violation()) return;

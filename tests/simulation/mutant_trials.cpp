@@ -21,6 +21,7 @@
 #include "tests/simulation/run.h"
 #include "tests/simulation/scenarios.h"
 #include "tests/simulation/single_fault.h"
+#include "tests/simulation/swarm_beyond.h"
 
 namespace baton::sim {
 namespace {
@@ -36,6 +37,7 @@ struct Trial {
   bool ended = false;
   bool reached = false;
   bool in_script = false;
+  bool beyond = false;
   std::uint64_t seed = 0;   // the last one tried
   std::uint64_t event = 0;  // at which a fault struck, or 0
   std::array<char, 64> rule{};
@@ -107,7 +109,10 @@ void try_one(const Mutant& mutant, const TrialLimits& limits, Trial& trial) {
   }
   trial.in_script = false;
   for (std::uint64_t seed = 1; seed <= limits.seeds; ++seed) {
+    trial.beyond = false;
     if (breaks_a_rule(mutant, seed, swarm_plan(seed), trial)) return;
+    trial.beyond = true;
+    if (breaks_a_rule(mutant, seed, beyond_plan(seed), trial)) return;
   }
 }
 
@@ -144,7 +149,7 @@ std::string result_of(const Mutant& mutant, const Trial& trial) {
     return fmt::format("NOT CAUGHT in {} seeds{}", trial.seed,
                        trial.reached ? "" : ": its place was never reached");
   }
-  std::string where = fmt::format("seed {}", trial.seed);
+  std::string where = fmt::format("{}seed {}", trial.beyond ? "beyond, " : "", trial.seed);
   if (trial.in_script) where = fmt::format("script {}, {}", mutant.script, where);
   if (trial.event != 0) where += fmt::format(", {} at event {}", mutant.fault, trial.event);
   const char* rule = trial.crashed() ? "an assertion of the engine" : trial.rule.data();

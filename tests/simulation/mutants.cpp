@@ -59,6 +59,19 @@ const std::vector<Mutant> all = {
     {"superblock-in-place", "there is one copy of the superblock, and it is written over",
      "short-resync", "power-tear-A"},
     {"superblock-not-flushed", "a commit is done when the superblock is in the disk's cache"},
+    {"metadata-error-ignored", "a metadata write that fails is taken for done"},
+    // disks beyond the model
+    {"stamp-not-compared", "equal lineages are the same copy, whatever sessions a disk knows",
+     "disk-from-the-past"},
+    {"past-not-recorded", "a disk of the past is a target once its first block is due",
+     "copied-from-the-past-is-interrupted"},
+    {"left-over-bitmap-is-believed", "a new copy gets what the bitmap of the old one says",
+     "left-over-bitmap"},
+    {"superblock-checksum-not-verified", "a superblock with the magic number is believed"},
+    {"second-superblock-ignored", "copy 0 of the superblock is the superblock",
+     "superblock-copy-rots"},
+    {"cell-checksum-not-verified", "a cell of bits that is where it belongs is believed",
+     "bitmap-rots"},
 };
 
 }  // namespace

@@ -129,6 +129,7 @@ void Node::start() {
   verbs_ = std::make_unique<Scope>(process_.loop());
   status_known_ = false;
   changed_ = true;
+  refusal_.clear();
   resource_->observe(this);
   net_.listen(
       number_, process_,
@@ -169,7 +170,7 @@ void Node::kill() {
 void Node::power_cut(PowerLoss how) {
   kill();
   if (!powered_) return;
-  static constexpr std::array words = {"lose", "keep", "tear"};
+  static constexpr std::array words = {"lose", "keep", "tear", "shred"};
   world_.trace().say(
       number_, std::string("loses its power; caches: ") + words[static_cast<std::size_t>(how)]);
   powered_ = false;
@@ -202,7 +203,9 @@ void Node::operated(Verb& verb, Result<> result) {
       number_,
       verb.name + ": " + (verb.result ? "done" : "refused, " + verb.result.error().message));
   std::erase_if(verbs_running_, [&](const auto& running) { return running.get() == &verb; });
-  if (verb.name == "up" && verb.result) up_ = true;
+  if (verb.name != "up") return;
+  up_ = verb.result.has_value();
+  if (!up_) refusal_ = verb.result.error().message;
 }
 
 std::shared_ptr<Verb> Node::operate(std::string name, MakeVerb make) {

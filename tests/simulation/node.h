@@ -53,7 +53,7 @@ class Node final : replication::Disks,
   Node& operator=(const Node&) = delete;
   ~Node() override;
 
-  // Writes the metadata of every volume; before the first start.
+  // Writes the metadata of every volume; before the first start, or while the node is down.
   void create_metadata();
 
   int number() const { return number_; }
@@ -61,6 +61,8 @@ class Node final : replication::Disks,
   Process& process() { return process_; }
   bool running() const { return resource_ != nullptr; }
   bool up() const { return up_; }  // Resource::up() has completed
+  // Why the last up() was refused; empty: it was not.
+  const std::string& refusal() const { return refusal_; }
   std::uint64_t incarnation() const { return incarnation_; }
   replication::Resource& resource() { return *resource_; }
   // As of the last change that was announced.
@@ -126,6 +128,7 @@ class Node final : replication::Disks,
   std::vector<std::unique_ptr<SimDisk>> metadata_;
   bool powered_ = true;
   bool up_ = false;
+  std::string refusal_;
   bool changed_ = false;
   bool status_known_ = false;
   std::uint64_t incarnation_ = 0;

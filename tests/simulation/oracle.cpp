@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/assert.h"
+#include "tests/simulation/damage.h"
 #include "tests/simulation/trace.h"
 
 namespace baton::sim {
@@ -88,7 +89,7 @@ bool Oracle::may_show(const std::vector<Entry>& history, const Entry& entry, int
 // Entries that can never show again whatever happens: what took their place is durable everywhere.
 void Oracle::prune(std::vector<Entry>& history) const {
   constexpr std::size_t worth_looking = 8;
-  if (history.size() < worth_looking) return;
+  if (history.size() < worth_looking || history_kept_) return;
   const std::uint64_t oldest = reads_open_.empty() ? now_ : reads_open_.front();
   const auto gone = [&](const Entry& entry) {
     const Write& write = writes_[entry.write];
@@ -229,6 +230,10 @@ std::optional<Finding> Oracle::judge(int node, std::uint32_t volume, std::uint64
     if (matches > 1 && matched != nullptr) *matched = nullptr;  // two zeroings look alike
     return {};
   }
+  // Zeroes are of the blank disk or of any zeroing.
+  const bool refused =
+      *value != 0 && shown != nullptr && writes_[shown->write].fate == Fate::refused;
+  if (old_values_excused_ && *value < writes_.size() && !refused) return {};
   if (shown != nullptr) return explain(node, volume, cell, *history, *shown, invoked);
   if (*value < writes_.size() && *value != 0) {
     return Finding{
@@ -284,6 +289,10 @@ std::optional<Finding> Oracle::read_done(int node, std::uint32_t volume, std::ui
     const std::uint64_t cell = cells.cell_at(offset + done);
     const std::uint64_t bytes = cells.bytes_of(cell);
     const Entry* matched = nullptr;
+    if (damage_ != nullptr && damage_->hurt_since(volume, cell, invoked)) {
+      done += bytes;
+      continue;
+    }
     auto finding = judge(node, volume, cell, data.subspan(done, bytes), invoked, &matched);
     if (finding) return finding;
     if (matched != nullptr) {

@@ -41,11 +41,24 @@ struct Finding {
   std::string what;
 };
 
+class Damage;
+
 class Oracle {
  public:
   Oracle(std::size_t nodes, const std::vector<std::uint64_t>& volume_sizes);
 
   const Cells& cells(std::uint32_t volume) const { return volumes_[volume].cells; }
+
+  // --- what is beyond the promises (docs/reliability.md "Beyond the model") ---
+  // Cells that a disk has damaged are not judged.
+  void excuse(const Damage* damage) { damage_ = damage; }
+  // From here on an older value is no finding: metadata was lost that would have told which is the
+  // newest, and nobody could know. A value that was never written there stays one, as does a write
+  // that was refused and took effect.
+  void excuse_old_values() { old_values_excused_ = true; }
+  bool old_values_excused() const { return old_values_excused_; }
+  // A copy of a disk was made: what shows there now may come back whatever takes its place.
+  void keep_history() { history_kept_ = true; }
 
   // --- what clients do; the numbers are the oracle's own time ---
   // The number to fill the cells with. `zero`: discard or write zeroes.
@@ -79,6 +92,8 @@ class Oracle {
   // SIGKILL. A copy whose process has died does not lose anything, but who has lost his own half
   // before it came to a resync cannot know any more whose is right: two failures.
   void killed(int node);
+  // The copy is another disk now, and is bound to have nothing.
+  void replaced(int node);
   // SIGKILL under A and B: what was only received is gone. `read` shows the copy afterwards.
   void killed_before_writing(int node, const ReadCopy& read);
   // A forced promotion on `node` without contact.
@@ -93,7 +108,8 @@ class Oracle {
   // In a fork: one node has made the other's history its own, word for word, and says so.
   std::optional<Finding> end_fork(int discarded, bool binding, const ReadCopy& read);
   // Does the copy of `node` show the write, or something newer, everywhere? When in doubt, no.
-  bool present(std::uint64_t write, int node, const ReadCopy& read) const;
+  // Unless `zeroes_tell`, zeroes may be older than the write: the copy is a disk of the past.
+  bool present(std::uint64_t write, int node, const ReadCopy& read, bool zeroes_tell = true) const;
   // Acknowledged writes that `node` is bound to have and `other` is not.
   std::size_t exclusive(int node, int other) const;
 
@@ -186,6 +202,10 @@ class Oracle {
   std::uint64_t last_failure_ = 0;  // when a copy last lost something, for the name of the rule
   // Records made for cells of writes that are still in flight: of which, and which.
   std::vector<std::pair<std::uint64_t, std::uint64_t>> seen_in_flight_;
+  const Damage* damage_ = nullptr;
+  bool old_values_excused_ = false;
+  bool history_kept_ = false;
+  NodeSet replaced_ = 0;  // since all agreed
   bool forked_ = false;
   std::uint64_t forked_at_ = 0;
   std::vector<std::uint64_t> reads_open_;  // when they were invoked, oldest first

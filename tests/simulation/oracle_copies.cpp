@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/assert.h"
+#include "tests/simulation/damage.h"
 #include "tests/simulation/oracle.h"
 #include "tests/simulation/trace.h"
 
@@ -28,6 +29,19 @@ void Oracle::killed(int node) {
   failure();
   for (Write& write : writes_) {
     if (write.fate == Fate::firm && write.lost != 0 && write.copies == bit(node)) forget(write);
+  }
+}
+
+void Oracle::replaced(int node) {
+  failure();
+  replaced_ |= bit(node);
+  for (std::uint64_t number = 1; number < writes_.size(); ++number) {
+    Write& write = writes_[number];
+    if (write.fate != Fate::firm || !has(write.copies, node)) continue;
+    const NodeSet lost = write.lost;
+    lose(write, node);
+    // Not half of what two failures may take: that it is another disk is known.
+    write.lost = lost;
   }
 }
 
@@ -58,8 +72,7 @@ void Oracle::killed_before_writing(int node, const ReadCopy& read) {
   }
 }
 
-// Does the copy show the write, or something newer, in every cell? When in doubt it does not.
-bool Oracle::present(std::uint64_t number, int node, const ReadCopy& read) const {
+bool Oracle::present(std::uint64_t number, int node, const ReadCopy& read, bool zeroes_tell) const {
   const Write& write = writes_[number];
   const Volume& volume = volumes_[write.volume];
   std::array<std::byte, sector_bytes> buffer;
@@ -76,9 +89,15 @@ bool Oracle::present(std::uint64_t number, int node, const ReadCopy& read) const
       return entry != nullptr && other.value > entry->value && writes_[other.write].zero &&
              writes_[other.write].fate != Fate::refused;
     };
-    bool shown = value && *value != 0 && entry != nullptr && *value >= entry->value;
+    // Of two writes that were under way together the numbers do not say which came last.
+    const auto surely_later = [&](std::uint64_t other) {
+      return other < writes_.size() && writes_[other].invoked > known_by(*entry);
+    };
+    bool shown = value && *value != 0 && entry != nullptr &&
+                 (*value == entry->value || surely_later(*value));
     if (value && *value == 0 && entry != nullptr) {
-      shown = write.zero || std::ranges::any_of(*find_history(volume, cell), zeroed_later);
+      shown = zeroes_tell &&
+              (write.zero || std::ranges::any_of(*find_history(volume, cell), zeroed_later));
     }
     if (entry != nullptr && !shown) return false;
     at += bytes;
@@ -108,7 +127,7 @@ void Oracle::forked(int node, const ReadCopy& read) {
   for (std::uint64_t number = 1; number < writes_.size(); ++number) {
     Write& write = writes_[number];
     if (write.fate != Fate::firm || has(write.copies, node)) continue;
-    if (present(number, node, read)) write.copies |= bit(node);
+    if (present(number, node, read, !has(replaced_, node))) write.copies |= bit(node);
   }
   forked_ = true;
   forked_at_ = now_;
@@ -179,7 +198,8 @@ bool Oracle::kept(int node, int other, const ReadCopy& read) const {
     some = some || shown;
     missing = missing || (!shown && shows_anywhere(number, node));
   }
-  return some && !missing;
+  // A disk of the past may have had them all along.
+  return some && !missing && !has(replaced_, other);
 }
 
 // One of the two histories has become the truth. Which one, the copies show; whether it may,
@@ -199,7 +219,9 @@ std::optional<Finding> Oracle::end_fork(int discarded, bool binding, const ReadC
   // An operator's word about a copy that would have been followed anyway may go unheard. And under
   // A a forced promotion may cost what the writer alone had.
   const int suspect = discarded >= 0 ? discarded : binding || loser < 0 ? -1 : 1 - loser;
-  if (suspect >= 0 && !kept(suspect, 1 - suspect, read)) loser = suspect;
+  // What a disk of the past shows proves nothing; then only an operator's word does.
+  const bool told = discarded >= 0 || replaced_ == 0;
+  if (suspect >= 0 && told && !kept(suspect, 1 - suspect, read)) loser = suspect;
   if (loser >= 0) roll_back(loser, read);
   // What was read on the losing side is no evidence on the other.
   for (Volume& volume : volumes_) {
@@ -213,6 +235,7 @@ std::optional<Finding> Oracle::end_fork(int discarded, bool binding, const ReadC
     }
   }
   forked_ = false;
+  if (old_values_excused_) finding.reset();
   return finding;
 }
 
@@ -221,6 +244,7 @@ std::optional<Finding> Oracle::all_agree(std::uint64_t told_at, int discarded, b
   ++now_;
   std::optional<Finding> finding;
   if (forked_) finding = end_fork(discarded, binding, read);
+  replaced_ = 0;
   if (!binding) return finding;
   for (Write& write : writes_) {
     if (write.fate != Fate::firm || write.rolled_back || write.copies == all_) continue;
@@ -237,6 +261,7 @@ std::optional<Finding> Oracle::check_copy(int node, int as_node, std::uint32_t v
   const Volume& v = volumes_[volume];
   std::array<std::byte, sector_bytes> buffer;
   for (const std::uint64_t cell : v.touched) {
+    if (damage_ != nullptr && damage_->hurt_now(node, volume, cell)) continue;
     const std::span content = std::span(buffer).first(v.cells.bytes_of(cell));
     read(node, volume, v.cells.offset_of(cell), content);
     auto finding = judge(as_node, volume, cell, content, now_, nullptr);

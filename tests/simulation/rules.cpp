@@ -34,7 +34,10 @@ Rules::Rules(World& world, SimNet& net, Oracle& oracle, std::vector<std::unique_
       protocol_(protocol),
       seen_(nodes.size()),
       checked_(nodes.size(), std::vector<char>(nodes.empty() ? 0 : nodes[0]->volumes())),
-      follows_(nodes.size()) {}
+      damage_(oracle, nodes.size(), nodes.empty() ? 0 : nodes[0]->volumes(), read_copy()),
+      follows_(nodes.size()) {
+  oracle_.excuse(&damage_);
+}
 
 ReadCopy Rules::read_copy() const {
   return [this](int node, std::uint32_t volume, std::uint64_t offset, std::span<std::byte> out) {
@@ -67,6 +70,9 @@ void Rules::look_at(Node& node) {
     seen.connected &= connected;
     seen.split_brain |= connection.split_brain.has_value();
     for (const auto& volume : connection.peer_devices) {
+      if (volume.replication_state == ReplicationState::sync_source) {
+        damage_.is_source(node.number());
+      }
       const bool good = connected && volume.peer_disk_state == DiskState::up_to_date;
       seen.steady &= good && volume.replication_state == ReplicationState::established;
       seen.target |= volume.replication_state == ReplicationState::sync_target;
@@ -124,15 +130,46 @@ void Rules::write_acknowledged(int node, std::uint64_t invoked) {
 
 void Rules::check_forced() {
   if (forcing_ < 0 || !seen_[static_cast<std::size_t>(forcing_)].primary) return;
-  bool another = false;  // has been Primary before, so there is a history to part from
+  // Another has been Primary before, or is bound to have what this copy has lost since: there is a
+  // history to part from.
+  bool another = has(went_back_, forcing_);
   for (std::size_t i = 0; i < seen_.size(); ++i) {
-    another |= static_cast<int>(i) != forcing_ && seen_[i].last_primary > 0;
+    const int other = static_cast<int>(i);
+    if (other == forcing_) continue;
+    another |= seen_[i].last_primary > 0 || oracle_.exclusive(other, forcing_) > 0;
   }
   if (!connected() && another) {
     oracle_.forked(forcing_, read_copy());
     agreed_ = false;
   }
   forcing_ = -1;
+}
+
+void Rules::went_back(int node) {
+  went_back_ |= bit(node);
+  could_not_ask_ &= static_cast<NodeSet>(~bit(node));
+}
+
+// A disk of the past whose record says that nobody else can have written. That is not to be
+// believed while another node can be asked; when none can, nobody could know better.
+void Rules::check_gone_back() {
+  if (connected()) went_back_ = 0;  // now it is known
+  for (const auto& node : nodes_) {
+    const int number = node->number();
+    if (!has(went_back_, number) || !node->running()) continue;
+    for (const auto& other : nodes_) {
+      const bool reached = other->up() && !other->process().paused() &&
+                           net_.carries(number, other->number()) &&
+                           net_.carries(other->number(), number);
+      if (other != node && !reached) could_not_ask_ |= bit(number);
+    }
+    if (!seen_[static_cast<std::size_t>(number)].primary) continue;
+    if (!connected() && has(could_not_ask_, number)) {
+      oracle_.forked(number, read_copy());
+      agreed_ = false;
+    }
+    went_back_ &= static_cast<NodeSet>(~bit(number));
+  }
 }
 
 int Rules::primary() const {
@@ -175,6 +212,9 @@ void Rules::after_step() {
       if (seen.primary) seen.last_primary = oracle_.tick();
     }
     check_forced();
+  }
+  if (went_back_ != 0) check_gone_back();
+  if (changed) {
     check_single_primary();
     check_agreement();
     check_adoption();
@@ -240,6 +280,7 @@ void Rules::check_agreement() {
   const bool now_connected = connected();
   if (now_connected && !were_connected_) {
     met_at_ = oracle_.tick();
+    ++meetings_;
     connected_since_ = world_.now();
   }
   were_connected_ = now_connected;
@@ -252,6 +293,7 @@ void Rules::check_agreement() {
       world_.violated(finding->rule, finding->what);
     }
     discarding_ = -1;
+    went_back_ = 0;
   }
   agreed_ = agree;
 }
@@ -284,6 +326,9 @@ bool Rules::claim_counts(int node, std::uint32_t volume) const {
   const Seen& own = seen_[static_cast<std::size_t>(node)];
   if (!own.running || !own.claims[volume]) return false;
   if (own.primary) return true;
+  // A disk of the past says what it said then, and cannot know better before it is told: promoting
+  // it asks first.
+  if (has(went_back_, node)) return false;
   for (const Seen& other : seen_) {
     if (&other == &own || !other.running) continue;
     return own.connected && has(other.copies[volume], node);
@@ -319,6 +364,7 @@ void Rules::check_claims(bool only_new) {
 
 void Rules::check_equal() {
   if (!both_up_to_date() || oracle_.is_forked() || !clients_idle() || !net_.quiet()) return;
+  if (oracle_.old_values_excused()) return;
   for (auto& node : nodes_) {
     if (!node->disks_idle()) return;
   }
@@ -326,10 +372,11 @@ void Rules::check_equal() {
     for (std::uint32_t volume = 0; volume < nodes_[0]->volumes(); ++volume) {
       const SparseImage& first = nodes_[0]->data(volume).visible();
       const SparseImage& other = nodes_[i]->data(volume).visible();
-      const std::uint64_t at = first.first_difference(other);
-      if (at == first.size()) continue;
+      const std::optional<std::uint64_t> differs =
+          first_unexcused_difference(volume, static_cast<int>(i));
+      if (!differs) continue;
       const Cells& cells = oracle_.cells(volume);
-      const std::uint64_t cell = cells.cell_at(at);
+      const std::uint64_t cell = *differs;
       std::array<std::byte, sector_bytes> buffer;
       const std::span content = std::span(buffer).first(cells.bytes_of(cell));
       std::string values;
@@ -343,6 +390,50 @@ void Rules::check_equal() {
       return;
     }
   }
+}
+
+void Rules::hurt_where_different(int node) {
+  const auto number = static_cast<std::size_t>(node);
+  Node& other = *nodes_[number == 0 ? 1 : 0];
+  for (std::uint32_t volume = 0; volume < nodes_[number]->volumes(); ++volume) {
+    const SparseImage& ours = nodes_[number]->data(volume).visible();
+    const SparseImage& theirs = other.data(volume).visible();
+    std::uint64_t at = ours.first_difference(theirs);
+    while (at < ours.size()) {
+      const std::uint64_t block = at / image_block_bytes * image_block_bytes;
+      const std::uint64_t bytes = std::min(image_block_bytes, ours.size() - block);
+      damage_.hurt(node, volume, block, bytes);
+      at = ours.first_difference(theirs, block + image_block_bytes);
+    }
+  }
+}
+
+// The first cell in which the copies of node 0 and `other` differ although no disk has lied there.
+std::optional<std::uint64_t> Rules::first_unexcused_difference(std::uint32_t volume,
+                                                               int other) const {
+  const Cells& cells = oracle_.cells(volume);
+  const SparseImage& ours = nodes_[0]->data(volume).visible();
+  const SparseImage& theirs = nodes_[static_cast<std::size_t>(other)]->data(volume).visible();
+  std::array<std::byte, sector_bytes> a;
+  std::array<std::byte, sector_bytes> b;
+  std::uint64_t at = ours.first_difference(theirs);
+  while (at < ours.size()) {
+    const std::uint64_t block_end =
+        std::min((at / image_block_bytes + 1) * image_block_bytes, ours.size());
+    while (at < block_end) {
+      const std::uint64_t cell = cells.cell_at(at);
+      const std::uint64_t bytes = cells.bytes_of(cell);
+      ours.read(cells.offset_of(cell), std::span(a).first(bytes));
+      theirs.read(cells.offset_of(cell), std::span(b).first(bytes));
+      const bool same = std::ranges::equal(std::span(a).first(bytes), std::span(b).first(bytes));
+      const bool excused =
+          damage_.hurt_now(0, volume, cell) || damage_.hurt_now(other, volume, cell);
+      if (!same && !excused) return cell;
+      at = cells.offset_of(cell) + bytes;
+    }
+    at = ours.first_difference(theirs, at);
+  }
+  return std::nullopt;
 }
 
 void Rules::check_answers() {

@@ -13,8 +13,10 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
+#include "tests/simulation/damage.h"
 #include "tests/simulation/sim_client.h"
 
 namespace baton::sim {
@@ -32,6 +34,10 @@ class Rules final : public Witness {
   // The operator forces `node` (-1: no more). If it becomes Primary without contact it answers for
   // a history of its own from then on.
   void expect_force(int node) { forcing_ = node; }
+  // The disks of `node` are older ones. If it becomes Primary before it has met the others, because
+  // it is forced, or because its record allows it and nobody can be asked, it goes on from there: a
+  // history of its own, whoever has written until now.
+  void went_back(int node);
   // The operator has told `node` to give up its own data.
   void discards(int node) { discarding_ = node; }
 
@@ -41,6 +47,11 @@ class Rules final : public Witness {
   // A node that is Primary and running, or -1.
   int primary() const;
   ReadCopy read_copy() const;
+  Damage& damage() { return damage_; }
+  // Every block of `node` that differs from the other copy is damage of its own.
+  void hurt_where_different(int node);
+  // How often all nodes have met: sessions that every one of them says it has.
+  std::uint64_t meetings() const { return meetings_; }
 
   NodeSet up_to_date_copies(int node, std::uint32_t volume) override;
   NodeSet others_with(int node, std::uint64_t write) override;
@@ -63,12 +74,14 @@ class Rules final : public Witness {
   };
   void look_at(Node& node);
   void check_forced();
+  void check_gone_back();
   void check_single_primary();
   void check_split_brain_is_reported();
   void check_agreement();
   void check_adoption();
   void check_claims(bool only_new);
   void check_equal();
+  std::optional<std::uint64_t> first_unexcused_difference(std::uint32_t volume, int other) const;
   void check_answers();
   bool claim_counts(int node, std::uint32_t volume) const;
   bool clients_idle() const;
@@ -81,6 +94,8 @@ class Rules final : public Witness {
   std::vector<SimClient*> clients_;
   std::vector<Seen> seen_;
   std::vector<std::vector<char>> checked_;  // claims that were checked when they were made
+  Damage damage_;
+  std::uint64_t meetings_ = 0;
   bool agreed_ = false;
   std::vector<char> follows_;  // nodes that have become targets since the fork
   std::uint64_t met_at_ = 0;   // oracle's time
@@ -88,6 +103,8 @@ class Rules final : public Witness {
   TimePoint connected_since_;
   int discarding_ = -1;
   int forcing_ = -1;
+  NodeSet went_back_ = 0;
+  NodeSet could_not_ask_ = 0;       // of those: somebody it would have to ask was out of reach
   std::uint64_t newest_epoch_ = 0;  // in which a write was acknowledged
   TimePoint two_primaries_since_ = TimePoint::never();
   std::uint64_t next_full_look_ = 0;

@@ -9,6 +9,7 @@
 #include "tests/simulation/engine_factory.h"
 #include "tests/simulation/run.h"
 #include "tests/simulation/scenarios.h"
+#include "tests/simulation/swarm_beyond.h"
 
 namespace baton::sim {
 namespace {
@@ -84,6 +85,25 @@ TEST_P(Swarm, keeps_every_rule) {
 
 INSTANTIATE_TEST_SUITE_P(Simulation, Swarm, testing::Range(0, 8));
 
+class SwarmBeyond : public testing::TestWithParam<int> {};
+
+TEST_P(SwarmBeyond, detects_or_refuses_and_never_lies) {
+  constexpr std::uint64_t seeds = 50;
+  const std::uint64_t first = static_cast<std::uint64_t>(GetParam()) * seeds + 1;
+  for (std::uint64_t seed = first; seed < first + seeds; ++seed) {
+    EngineFactory factory;
+    const Outcome outcome = run(seed, beyond_plan(seed), factory);
+    EXPECT_FALSE(outcome.violation)
+        << to_text(seed, outcome, 30)
+        << fmt::format(
+               "shrink it: baton-sim --beyond --seed {0}; replay it: baton-sim --beyond "
+               "--replay {0} --trace\n",
+               seed);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Simulation, SwarmBeyond, testing::Range(0, 6));
+
 TEST(Simulation, gives_the_same_hash_for_the_same_seed_with_the_engine) {
   for (std::uint64_t seed = 1; seed <= 20; ++seed) {
     EngineFactory first;
@@ -98,6 +118,8 @@ TEST(Script, survives_being_written_down_and_read_again) {
     const Plan plan = swarm_plan(seed);
     const std::string text = to_text(plan.script);
     EXPECT_EQ(to_text(parse_script(text)), text);
+    const std::string beyond = to_text(beyond_plan(seed).script);
+    EXPECT_EQ(to_text(parse_script(beyond)), beyond);
   }
 }
 

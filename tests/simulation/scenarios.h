@@ -22,7 +22,7 @@ struct Scenario {
 
 // The numbered ones that break naive designs (schedules.cpp).
 const std::vector<Scenario>& schedules();
-// Failing disks (disk_scripts.cpp).
+// Disks that fail, lie, or are others than they were (disk_scripts.cpp).
 const std::vector<Scenario>& disk_scripts();
 // Those in which every event meets every fault (short_scripts.cpp).
 const std::vector<Scenario>& short_scripts();

@@ -171,7 +171,31 @@ burst A requests=40 depth=16 reads=0 hot=2 background
 mend B
 wait-sync
 )"},
-    {.name = "disk-from-the-past", .missing = "replacing a disk by an older copy (issue 3)"},
+    // 17. The lineages are equal, and what was written has left the activity log: only the
+    // session's
+    // stamp tells, through a crash of the node that remembers it.
+    {.name = "disk-from-the-past",
+     .script = R"(
+primary A force
+wait-sync
+burst A requests=40 reads=0 hot=2000 max=4096
+burst A requests=1 flushes=100
+snapshot B
+cut reset
++100ms heal
+wait-sync
+burst A requests=400 reads=0 hot=4000 max=4096
+burst A requests=1 flushes=100
+kill B
+kill A
+restore B
+start A
+start B
+wait-sync
+promote B
+burst B requests=400 reads=100 hot=4000 max=4096
+)",
+     .active_regions = 2},
     // 18
     {.name = "boots-first", .script = R"(
 primary A force

@@ -11,7 +11,7 @@
 namespace baton::sim {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, Do>, 39> words = {{
+constexpr std::array<std::pair<std::string_view, Do>, 47> words = {{
     {"promote", Do::promote},
     {"demote", Do::demote},
     {"handover", Do::handover},
@@ -42,11 +42,19 @@ constexpr std::array<std::pair<std::string_view, Do>, 39> words = {{
     {"hang", Do::hang},
     {"mend", Do::mend},
     {"slow-disk", Do::slow_disk},
+    {"rot", Do::rot},
+    {"lose-writes", Do::lose_writes},
+    {"misdirect", Do::misdirect},
+    {"snapshot", Do::snapshot},
+    {"restore", Do::restore},
+    {"blank", Do::blank},
+    {"create-md", Do::create_md},
     {"wait-sync", Do::wait_sync},
     {"wait-connected", Do::wait_connected},
     {"wait-split-brain", Do::wait_split_brain},
     {"wait-idle", Do::wait_idle},
     {"wait-still", Do::wait_still},
+    {"get-well", Do::get_well},
     {"wait", Do::wait},
     {"mark", Do::mark},
     {"is", Do::is},

@@ -51,7 +51,7 @@ enum class Do : std::uint8_t {
   stop_clients,
   // faults
   kill,
-  power,  // lose | keep | tear
+  power,  // lose | keep | tear | shred
   pause,  // SIGSTOP
   resume,
   cut,        // silence | one-way (from NODE) | reset
@@ -65,12 +65,22 @@ enum class Do : std::uint8_t {
   hang,  // [meta] [guarded] volume=; no request completes until `mend`
   mend,
   slow_disk,  // ms=
+  // disks that lie; [meta] volume= offset= length=
+  rot,          // sectors=; flips a bit in each
+  lose_writes,  // count= or sticky; answered, not stored
+  misdirect,    // count= or sticky, to=; stored at another place
+  // disks that are replaced; [meta | data], both if neither is said, of all volumes or volume=
+  snapshot,   // keeps what is there
+  restore,    // while the node is down: by what was kept
+  blank,      // while the node is down: by a new disk
+  create_md,  // while the node is down: batonctl create-md, for every volume
   // waits; a violation if it does not happen within 60 s (or limit= seconds)
   wait_sync,  // connected, every copy UpToDate
   wait_connected,
   wait_split_brain,
   wait_idle,   // clients; at most so long
   wait_still,  // nothing moves: clients, verbs, disks, links; at most so long
+  get_well,    // all faults stop, and an operator does what it takes: as at the end of every run
   wait,        // nothing but the time
   mark,        // what comes before is preparation: faults at an index begin here
   // statements about status; a violation if untrue

@@ -4,23 +4,12 @@
 #include <cstring>
 
 #include "base/assert.h"
+#include "tests/simulation/disk_request.h"
 
 namespace baton::sim {
 
 using blockdev::Op;
 using blockdev::Request;
-
-struct SimDisk::InFlight : Timer, Runnable {
-  explicit InFlight(SimDisk& owner)
-      : Timer(&SimDisk::land, this), Runnable(&SimDisk::deliver), disk(owner) {}
-  SimDisk& disk;
-  std::list<InFlight>::iterator self;
-  Request* request = nullptr;
-  std::vector<std::byte> data;   // as submitted: it must not change under the disk
-  std::uint64_t flush_mark = 0;  // of a flush: what had completed when it was submitted
-  bool landed = false;
-  bool stuck = false;  // came to the medium while that hung
-};
 
 class SimDisk::Handle final : public blockdev::BlockDevice {
  public:
@@ -146,6 +135,7 @@ IoError SimDisk::failure_of(const Request& request) {
 void SimDisk::mend() {
   dead_ = hung_ = false;
   faults_.clear();
+  lies_.clear();
   for (InFlight& io : in_flight_) {
     if (std::exchange(io.stuck, false)) world_.arm_after(io, latency());
   }
@@ -172,6 +162,7 @@ void SimDisk::carry_out(InFlight& io) {
     if (watch_ != nullptr) watch_->failed(*this, request.op);
     return;
   }
+  if (modifies && lied(io)) return;
   switch (request.op) {
     case Op::read:
       visible_.read(request.offset, {request.data, request.length});
@@ -212,6 +203,7 @@ void SimDisk::apply(std::uint64_t offset, std::uint64_t length, const std::byte*
   const std::uint64_t end =
       std::min((offset + length + sector_bytes - 1) / sector_bytes * sector_bytes, limits_.size);
   ++sequence_;
+  if (watch_ != nullptr) watch_->stored(*this, offset, length);
   if (fua) return make_durable_over_older(first, end - first);
   Unflushed& write = unflushed_.emplace_back(sequence_, first, end - first);
   if (data != nullptr || first != offset || end != offset + length) {
@@ -314,19 +306,29 @@ void SimDisk::power_cut(PowerLoss how) {
   const std::uint64_t kept_percent = how == PowerLoss::keep   ? 100
                                      : how == PowerLoss::lose ? 0
                                                               : random_.between(1, 9) * 10;
-  for (const Unflushed& write : unflushed_) {
+  const std::deque<Unflushed> cache = std::exchange(unflushed_, {});
+  std::vector<std::uint64_t> shredded;
+  for (const Unflushed& write : cache) {
     for (std::uint64_t at = 0; at < write.length; at += sector_bytes) {
       const std::uint64_t bytes = std::min(sector_bytes, write.length - at);
       if (random_.percent(kept_percent)) {
         store(durable_, write, write.offset + at, bytes);
+      } else if (how == PowerLoss::shred && random_.percent(50)) {
+        std::vector<std::byte> next(bytes);
+        if (!write.data.empty()) std::memcpy(next.data(), write.data.data() + at, bytes);
+        shred(write.offset + at, next);
+        shredded.push_back(write.offset + at);
       } else {
         world_.trace().note(Event::disk_lost, node_, number_, (write.offset + at) / sector_bytes,
                             write.sequence);
       }
     }
   }
-  unflushed_.clear();
   visible_.copy_from(durable_);
+  if (watch_ == nullptr) return;
+  for (const std::uint64_t at : shredded) {
+    watch_->damaged(*this, at, std::min(sector_bytes, limits_.size - at));
+  }
 }
 
 }  // namespace baton::sim

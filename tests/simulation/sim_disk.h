@@ -5,11 +5,15 @@
 // submitted. The disk outlives the process that uses it: a SIGKILL forgets the requests (they never
 // complete into memory that is gone) and lets each sector in flight land or not; a power cut
 // besides loses, keeps or tears what no flush covered.
+//
+// All of that is within what the promises cover. Beyond it a disk may lie: forget, misplace or
+// shred what it was given, rot, or be another disk altogether (sim_disk_lies.cpp).
 #pragma once
 
 #include <deque>
 #include <list>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -19,8 +23,9 @@
 
 namespace baton::sim {
 
-// What a power cut does to completed writes that no flush has covered.
-enum class PowerLoss : std::uint8_t { lose, keep, tear };
+// What a power cut does to completed writes that no flush has covered. `shred` goes beyond what a
+// disk may do: a sector is kept, lost, half of it or noise.
+enum class PowerLoss : std::uint8_t { lose, keep, tear, shred };
 
 struct DiskModel {
   Duration latency_min = std::chrono::microseconds(20);
@@ -41,6 +46,16 @@ struct DiskFault {
   bool guarded = false;  // strikes only when DiskWatch allows it
 };
 
+// Writes that are answered as done and are not, so many of those that touch a range.
+struct DiskLie {
+  enum class Kind : std::uint8_t { lost, misdirected };
+  Kind kind = Kind::lost;
+  std::uint64_t count = 1;  // sticky: UINT64_MAX
+  std::uint64_t offset = 0;
+  std::uint64_t length = UINT64_MAX;
+  std::uint64_t to = UINT64_MAX;  // misdirected: lands there; UINT64_MAX: at any sector
+};
+
 class SimDisk;
 
 // Whoever keeps faults within what the promises cover (quality.md B5, the fault atlas).
@@ -51,6 +66,10 @@ class DiskWatch {
   virtual bool may_fail(const SimDisk& disk, blockdev::Op op) = 0;
   // The disk has failed a request; what that leaves on the medium is settled.
   virtual void failed(const SimDisk& disk, blockdev::Op op) = 0;
+  // The range does not hold any more what was written there, and nobody was told.
+  virtual void damaged(const SimDisk& disk, std::uint64_t offset, std::uint64_t length) = 0;
+  // The range holds what was written there.
+  virtual void stored(const SimDisk& disk, std::uint64_t offset, std::uint64_t length) = 0;
 };
 
 class SimDisk {
@@ -79,9 +98,20 @@ class SimDisk {
   void hang() { hung_ = true; }
   void mend();
   // Nothing is wrong with it, nor due to go wrong.
-  bool sound() const { return faults_.empty() && !dead_ && !hung_; }
+  bool sound() const { return faults_.empty() && lies_.empty() && !dead_ && !hung_; }
   void watch(DiskWatch* watch) { watch_ = watch; }
   void set_model(DiskModel model) { model_ = model; }
+
+  // --- faults that nobody is told of ---
+  // Flips a bit in each of `sectors` sectors of the range, rather where something was written.
+  void rot(std::uint64_t offset, std::uint64_t length, std::uint64_t sectors);
+  void lie(DiskLie lie) { lies_.push_back(lie); }
+  // Keeps what a reader sees now, one copy.
+  void take_snapshot();
+  bool has_snapshot() const { return snapshot_ != nullptr; }
+  // Replaced by that copy, by a new disk of the same size. Not while open.
+  void restore_snapshot();
+  void replace_by_blank();
 
   // --- for the oracle: what a read would return now ---
   const SparseImage& visible() const { return visible_; }
@@ -91,6 +121,7 @@ class SimDisk {
   std::string name() const;
   int node() const { return node_; }
   bool holds_data() const { return number_ % 2 == 0; }
+  std::uint32_t volume() const { return static_cast<std::uint32_t>(number_ / 2); }
 
  private:
   class Handle;
@@ -116,6 +147,11 @@ class SimDisk {
   void store(SparseImage& image, const Unflushed& write, std::uint64_t offset,
              std::uint64_t length) const;
   void flush_up_to(std::uint64_t sequence);
+  bool lied(const InFlight& io);
+  void overwrite(std::uint64_t offset, std::span<const std::byte> content);
+  void note_damage(std::uint64_t offset, std::span<const std::byte> expected);
+  void shred(std::uint64_t offset, std::span<const std::byte> next);
+  void become(const SparseImage& image);
   void fill_extents(const blockdev::Request& request) const;
 
   World& world_;
@@ -132,6 +168,8 @@ class SimDisk {
   Handle* handle_ = nullptr;
   Process* process_ = nullptr;
   std::vector<DiskFault> faults_;
+  std::vector<DiskLie> lies_;
+  std::unique_ptr<SparseImage> snapshot_;
   DiskWatch* watch_ = nullptr;
   bool dead_ = false;
   bool hung_ = false;

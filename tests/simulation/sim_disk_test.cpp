@@ -5,68 +5,14 @@
 
 #include <gtest/gtest.h>
 
-#include <cstring>
 #include <set>
+
+#include "tests/simulation/disk_rig.h"
 
 namespace baton::sim {
 namespace {
 
-using blockdev::Op;
-using blockdev::Request;
-
-class Disk : public testing::Test {
- protected:
-  static constexpr std::uint64_t size = 1U << 20U;
-
-  std::unique_ptr<SimDisk> make(std::uint64_t seed, DiskModel model = {}) {
-    world_ = std::make_unique<World>(seed);
-    process_ = std::make_unique<Process>(*world_, 0, Duration{});
-    auto disk = std::make_unique<SimDisk>(*world_, 0, 0, size, model);
-    device_ = std::move(*disk->open(*process_));
-    return disk;
-  }
-
-  struct Pending : Request {
-    bool done = false;
-    std::vector<std::byte> buffer;
-  };
-
-  void start(Pending& pending, Op op, std::uint64_t offset, std::uint64_t length,
-             std::byte fill = {}, bool fua = false) {
-    pending.op = op;
-    pending.offset = offset;
-    pending.length = length;
-    pending.flags.fua = fua;
-    pending.buffer.assign(length, fill);
-    pending.data = pending.buffer.data();
-    pending.on_complete(
-        [](Operation& operation) { static_cast<Pending*>(operation.context())->done = true; },
-        &pending);
-    device_->submit(pending);
-  }
-
-  IoError run(Op op, std::uint64_t offset, std::uint64_t length, std::byte fill = {},
-              bool fua = false) {
-    Pending pending;
-    start(pending, op, offset, length, fill, fua);
-    EXPECT_FALSE(pending.done) << "never inside submit()";
-    world_->run_for(std::chrono::seconds(1));
-    EXPECT_TRUE(pending.done);
-    read_back_ = pending.buffer;
-    return pending.error;
-  }
-
-  std::byte visible(const SimDisk& disk, std::uint64_t offset) {
-    std::byte value{};
-    disk.visible().read(offset, {&value, 1});
-    return value;
-  }
-
-  std::unique_ptr<World> world_;
-  std::unique_ptr<Process> process_;
-  std::unique_ptr<blockdev::BlockDevice> device_;
-  std::vector<std::byte> read_back_;
-};
+using Disk = DiskRig;
 
 TEST_F(Disk, fails_in_a_range_until_it_is_mended) {
   const auto disk = make(1);
@@ -109,6 +55,8 @@ TEST_F(Disk, does_not_fail_where_its_watch_forbids_it) {
   struct Watch final : DiskWatch {
     bool may_fail(const SimDisk&, Op) override { return allowed; }
     void failed(const SimDisk&, Op) override { ++failures; }
+    void damaged(const SimDisk&, std::uint64_t, std::uint64_t) override {}
+    void stored(const SimDisk&, std::uint64_t, std::uint64_t) override {}
     bool allowed = false;
     int failures = 0;
   } watch;

@@ -57,9 +57,10 @@ void SparseImage::zero(std::uint64_t offset, std::uint64_t length) {
   });
 }
 
-std::uint64_t SparseImage::first_difference(const SparseImage& other) const {
+std::uint64_t SparseImage::first_difference(const SparseImage& other, std::uint64_t from) const {
   static constexpr Block zeroes{};
-  for (std::size_t i = 0; i < blocks_.size() && i < other.blocks_.size(); ++i) {
+  const std::size_t end = std::min(blocks_.size(), other.blocks_.size());
+  for (std::size_t i = from / image_block_bytes; i < end; ++i) {
     const Block& mine = blocks_[i] ? *blocks_[i] : zeroes;
     const Block& theirs = other.blocks_[i] ? *other.blocks_[i] : zeroes;
     if (&mine == &theirs || std::memcmp(mine.data(), theirs.data(), mine.size()) == 0) continue;

@@ -24,8 +24,8 @@ class SparseImage {
   void zero(std::uint64_t offset, std::uint64_t length);
   bool hole(std::uint64_t block) const { return blocks_[block] == nullptr; }
   std::uint64_t blocks() const { return blocks_.size(); }
-  // The first differing byte, or size() when both are equal.
-  std::uint64_t first_difference(const SparseImage& other) const;
+  // The first differing byte in the block of `from` or after it, or size() when there is none.
+  std::uint64_t first_difference(const SparseImage& other, std::uint64_t from = 0) const;
   void copy_from(const SparseImage& other);
 
  private:

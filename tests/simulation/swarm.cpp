@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "tests/simulation/author.h"
+
 namespace baton::sim {
 
 using std::chrono::microseconds;
@@ -43,10 +45,15 @@ Classes draw_classes(Prng& random) {
 }
 
 // Writes a script while it keeps track of who runs and what is cut, so that steps make sense.
-class Author {
+class SwarmAuthor : Author {
  public:
-  Author(Prng random, std::size_t volumes, Script& script)
-      : random_(random), classes_(draw_classes(random_)), volumes_(volumes), script_(script) {}
+  // `metadata` has a stream of its own, so that worlds without its faults stay what they were.
+  SwarmAuthor(Prng random, Prng metadata, std::size_t volumes, Script& script)
+      : Author(random, script),
+        classes_(draw_classes(random_)),
+        metadata_(metadata),
+        metadata_errors_(metadata_.percent(25)),
+        volumes_(volumes) {}
 
   void write() {
     add(Do::promote, 0, {"force"});
@@ -55,48 +62,17 @@ class Author {
     for (std::uint64_t i = 0; i < rounds; ++i) {
       work();
       happen();
+      if (metadata_errors_ && metadata_.percent(30)) hurt_metadata();
     }
   }
 
  private:
-  Step& add(Do what, int node = -1, std::vector<std::string> words = {}) {
-    Step step;
-    step.what = what;
-    step.node = node;
-    step.words = std::move(words);
-    step.id = script_.size() + 1;
-    step.after = gap();
-    return script_.emplace_back(std::move(step));
-  }
-
-  // Mostly within the time of a few requests, now and then past a timeout.
-  Duration gap() {
-    const std::uint64_t kind = random_.below(10);
-    const Duration most = kind < 5   ? Duration(milliseconds(1))
-                          : kind < 8 ? Duration(milliseconds(50))
-                          : kind < 9 ? Duration(seconds(2))
-                                     : Duration(seconds(15));
-    return microseconds(random_.below(static_cast<std::uint64_t>(most.count() / 1000)));
-  }
-
-  int any_node() { return static_cast<int>(random_.below(2)); }
   int mostly_primary() { return random_.percent(75) ? primary_ : 1 - primary_; }
 
   void work() {
     const std::uint64_t bursts = random_.between(0, 2);
     for (std::uint64_t i = 0; i < bursts; ++i) {
-      Step& step = add(Do::burst, mostly_primary());
-      step.numbers = {{"requests", random_.between(1, 60)},
-                      {"depth", random_.percent(30) ? 1 : random_.between(1, 32)},
-                      {"reads", random_.below(60)},
-                      {"flushes", random_.below(20)},
-                      {"fua", random_.percent(50) ? 0 : random_.below(50)},
-                      {"discards", random_.percent(70) ? 3 : random_.below(30)},
-                      {"zeroes", random_.percent(70) ? 3 : random_.below(30)},
-                      {"hot", random_.between(1, 64)},
-                      {"max", 512U << random_.below(8)},
-                      {"think", random_.percent(60) ? 0 : random_.below(2000)}};
-      step.background = random_.percent(85);
+      burst(mostly_primary()).background = random_.percent(85);
     }
   }
 
@@ -303,6 +279,34 @@ class Author {
     }
   }
 
+  // The node stops to count as a copy, and the other one goes on; only a restart uses it again.
+  void hurt_metadata() {
+    static constexpr std::array ops = {"read", "write", "write", "flush"};
+    const int node = metadata_.percent(50) ? primary_ : 1 - primary_;
+    const char* op = ops[metadata_.below(ops.size())];
+    Step& step = add(Do::fail, node, {"meta", op});
+    // What a write or a read that fails leaves behind can be repaired whatever the other copy is;
+    // what a failed flush does may be seen and not be there after the next power cut.
+    if (op == ops[3]) step.words.emplace_back("guarded");
+    if (metadata_.percent(40)) step.words.emplace_back("enospc");
+    step.numbers = {{"volume", metadata_.below(volumes_)}};
+    if (metadata_.percent(40)) {
+      step.words.emplace_back("sticky");
+    } else {
+      step.numbers.emplace_back("count", metadata_.between(1, 4));
+    }
+    work();
+    // A start on a disk that still fails is refused.
+    const bool early = metadata_.percent(30);
+    if (early) {
+      add(Do::kill, node);
+      start(node);
+    }
+    add(Do::mend, node, {"meta"}).numbers = {{"volume", metadata_.below(volumes_)}};
+    add(metadata_.percent(50) ? Do::kill : Do::stop, node);
+    start(node);
+  }
+
   void fail(int node, std::uint64_t volume, std::vector<std::string> words) {
     Step& step = add(Do::fail, node, std::move(words));
     step.numbers = {{"volume", volume}};
@@ -323,10 +327,10 @@ class Author {
     if (classes_.long_pauses) resume.after = seconds(random_.between(1, 600));
   }
 
-  Prng random_;
   Classes classes_;
+  Prng metadata_;
+  bool metadata_errors_;
   std::size_t volumes_;
-  Script& script_;
   int primary_ = 0;
   bool cut_ = false;
   std::array<bool, 2> down_{};
@@ -370,7 +374,9 @@ Settings swarm_settings(std::uint64_t seed) {
 Plan swarm_plan(std::uint64_t seed) {
   Plan plan;
   plan.settings = swarm_settings(seed);
-  Author(Prng(seed, "script"), plan.settings.volume_bytes.size(), plan.script).write();
+  SwarmAuthor(Prng(seed, "script"), Prng(seed, "metadata"), plan.settings.volume_bytes.size(),
+              plan.script)
+      .write();
   return plan;
 }
 

@@ -151,6 +151,58 @@ TEST(Lineage, a_disk_from_the_past_is_overwritten_whole) {
   EXPECT_EQ(verdict.direction, Direction::self_to_peer);
 }
 
+TEST(Lineage, a_stamp_older_than_the_other_remembers_is_the_past) {
+  EXPECT_FALSE(is_from_the_past({}, {}));
+  EXPECT_FALSE(is_from_the_past({7, 70}, {7, 70}));
+  EXPECT_FALSE(is_from_the_past({8, 80}, {7, 70})) << "stamped, and not known to be on both sides";
+  EXPECT_TRUE(is_from_the_past({6, 60}, {7, 70}));
+  EXPECT_TRUE(is_from_the_past({7, 71}, {7, 70})) << "another history's session number 7";
+}
+
+TEST(Lineage, a_disk_from_the_past_that_went_on_is_a_second_history) {
+  CopyFacts past = copy("beta", {1, 2});
+  past.old_session = true;
+  const Verdict verdict = settle(copy("alpha", {1}), past, Protocol::c);
+  EXPECT_EQ(verdict.row, "split-brain");
+  EXPECT_EQ(settle(past, copy("alpha", {1}), Protocol::c).action, Action::split_brain);
+}
+
+TEST(Lineage, a_disk_from_the_past_is_not_filled_from_a_half_copied_one) {
+  CopyFacts past = copy("beta", {1});
+  past.old_session = true;
+  CopyFacts target = copy("alpha", {1});
+  target.complete = false;
+  target.towards = {1, 2};
+  EXPECT_EQ(settle(target, past, Protocol::c).row, "source-incomplete");
+  target.discard_my_data = true;
+  const Verdict verdict = settle(target, past, Protocol::c);
+  EXPECT_EQ(verdict.row, "copy-from-the-past-discarded");
+  EXPECT_EQ(verdict.direction, Direction::peer_to_self);
+}
+
+// The word about the copy that it had been does not hold for what came in its place.
+TEST(Lineage, a_disk_from_the_past_does_not_go_on_overwriting) {
+  CopyFacts past = copy("alpha", {1, 2});
+  past.old_session = true;
+  CopyFacts loser = copy("beta", {1, 4});
+  loser.complete = false;
+  loser.towards = {1, 2};
+  EXPECT_EQ(settle(past, loser, Protocol::c).row, "split-brain");
+  loser.lineage = {1};
+  EXPECT_EQ(settle(past, loser, Protocol::c).row, "split-brain");
+  past.lineage = loser.towards = {1};
+  EXPECT_EQ(settle(past, loser, Protocol::c).row, "source-incomplete");
+}
+
+TEST(Lineage, of_two_disks_from_the_past_an_operator_chooses) {
+  CopyFacts ours = copy("alpha", {1});
+  CopyFacts theirs = copy("beta", {1});
+  ours.old_session = theirs.old_session = true;
+  EXPECT_EQ(settle(ours, theirs, Protocol::c).row, "both-from-the-past");
+  theirs.discard_my_data = true;
+  EXPECT_EQ(settle(ours, theirs, Protocol::c).direction, Direction::self_to_peer);
+}
+
 TEST(Lineage, a_long_history_keeps_its_root_its_bases_and_its_tip) {
   Lineage lineage{1, 2, 3, 4};
   append_generation(lineage, 5, 4, {2});
