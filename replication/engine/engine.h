@@ -201,7 +201,7 @@ class Engine final : public Resource {
   bool unmet_ = false;
   bool dialling_ = false;
   bool out_of_reach_ = false;  // the last dial failed
-  TimePoint dial_at_;  // not before
+  TimePoint dial_at_;          // not before
   Duration backoff_{};
   std::uint64_t instance_ = 0;  // of this process, so that the peer knows a restart
   std::string last_error_;

@@ -29,7 +29,7 @@ namespace {
 // The seeds of a script draw latencies and contents: other interleavings of the same schedule.
 constexpr std::uint64_t script_seeds = 10;
 // A defect may make one turn endless, which no virtual clock sees.
-constexpr unsigned trial_seconds = 100;
+constexpr unsigned trial_seconds = 300;
 
 // Written by the mutant's process, read by ours when it has ended, however it did.
 struct Trial {
