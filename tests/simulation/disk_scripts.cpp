@@ -161,20 +161,23 @@ wait-sync
 )"},
 
     // Disks that lie, or are others than they were, and what was found while looking at them.
-    // Stamped anew, a disk of the past looks like any other; and it has lived through when its
-    // source, lost before the first block, has not.
+    // Stamped anew, a disk of the past looks like any other; and it was stopped in order when its
+    // source, lost before the first block, has crashed.
     {.name = "copied-from-the-past-is-interrupted",
      .script = R"(
 primary A force
 wait-sync
 burst A requests=40 reads=0 hot=2000 max=4096
-burst A requests=1 flushes=100
+flush A
+stop B
 snapshot B
+start B
+wait-sync
 cut reset
 +100ms heal
 wait-sync
 burst A requests=100 reads=0 hot=2000 max=4096
-burst A requests=1 flushes=100
+flush A
 kill B
 restore B
 slow-disk A ms=60 permille=1000

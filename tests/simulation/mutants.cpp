@@ -30,7 +30,7 @@ const std::vector<Mutant> all = {
     // losing the peer, going on alone
     {"done-before-generation",
      "a write is done before the generation that it belongs to is durable", "short-fail-over",
-     "half-open-B"},
+     "kill-B"},
     {"generation-on-unflushed-data", "a new generation stands on what the disk has not flushed",
      "short-resync", "power-lose-A"},
     {"disk-failure-noticed-late", "the own disk's failure is looked at when the peer has answered",
