@@ -55,7 +55,8 @@ const std::vector<Mutant> all = {
     {"resumes-without-asking", "a restarted holder takes the baton before it has met its peer",
      "stale-behind-mark"},
     // bytes
-    {"checksum-not-verified", "a message that was damaged on the way is taken"},
+    {"checksum-not-verified", "a message that was damaged on the way is taken", "short-write-burst",
+     "corrupt-A"},
     {"superblock-in-place", "there is one copy of the superblock, and it is written over",
      "short-resync", "power-tear-A"},
     {"superblock-not-flushed", "a commit is done when the superblock is in the disk's cache"},
