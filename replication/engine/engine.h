@@ -201,7 +201,7 @@ class Engine final : public Resource {
   bool unmet_ = false;
   bool dialling_ = false;
   bool out_of_reach_ = false;  // the last dial failed
-  TimePoint dial_at_;  // not before
+  TimePoint dial_at_;          // not before
   Duration backoff_{};
   std::uint64_t instance_ = 0;  // of this process, so that the peer knows a restart
   std::string last_error_;
@@ -217,7 +217,7 @@ class Engine final : public Resource {
   bool offering_ = false;     // quiesced and offered; our own write voids it
   bool peer_offers_ = false;  // our client's first write may ask for the baton
   bool asking_ = false;
-  bool sync_ready_ = false;         // the source has flushed, the target has recorded that it is one
+  bool sync_ready_ = false;  // the source has flushed, the target has recorded that it is one
   std::optional<Result<>> answer_;  // to our handover_ask
   std::uint64_t held_ = 0;
   TimePoint held_since_;
