@@ -83,7 +83,12 @@ TEST_P(Swarm, keeps_every_rule) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Simulation, Swarm, testing::Range(0, 8));
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+constexpr int swarm_pieces = 8;  // some twenty times slower
+#else
+constexpr int swarm_pieces = 40;
+#endif
+INSTANTIATE_TEST_SUITE_P(Simulation, Swarm, testing::Range(0, swarm_pieces));
 
 class SwarmBeyond : public testing::TestWithParam<int> {};
 
