@@ -50,6 +50,15 @@ Result<> no_copy(const std::string& name, const MetadataArea& area) {
         "{} holds no Baton metadata: check the `meta` path, or make it with `batonctl create-md`",
         name));
   }
+  const auto unreadable = [](const auto& copy) { return copy.state == CopyState::unreadable; };
+  if (std::ranges::any_of(area.copies, unreadable)) {
+    return failure(fmt::format(
+        "no superblock copy on {} can be used (copy 0 is {}, copy 1 is {}): what cannot be read "
+        "now "
+        "may still be there, so check the device and bring the resource up again; `batonctl "
+        "create-md` is for a device that is lost for good",
+        name, name_of(area.copies[0].state), name_of(area.copies[1].state)));
+  }
   return failure(fmt::format(
       "both superblock copies on {} are lost (copy 0 is {}, copy 1 is {}), so nothing is known "
       "about this copy of the volume: take the data from the other node and make this one anew "

@@ -132,6 +132,17 @@ TEST_F(DamageTest, a_superblock_copy_in_the_place_of_the_other_is_noticed) {
   expect_nothing_forgotten("copy 1 over copy 0");
 }
 
+// Nobody is told to overwrite what a cable would bring back.
+TEST_F(DamageTest, superblocks_that_cannot_be_read_are_not_called_lost) {
+  store.reset();
+  disk = std::make_unique<tests::CrashDisk>(undamaged);
+  disk->fail_reads_of(0);
+  disk->fail_reads_of(superblock_distance_bytes);
+  EXPECT_THAT(try_open(), testing::AllOf(testing::HasSubstr("copy 0 is unreadable"),
+                                         testing::HasSubstr("check the device"),
+                                         testing::Not(testing::HasSubstr("are lost"))));
+}
+
 TEST_F(DamageTest, an_unknown_version_feature_or_flag_is_refused) {
   EXPECT_THAT(refusal_after([](SuperblockPage& page) { page.version = 2; }),
               testing::HasSubstr("version 2"));
