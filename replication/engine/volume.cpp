@@ -241,8 +241,14 @@ Task<> Volume::write_piece(Piece piece, Latch* many, IoError* first_error) {
   // 2. The region is durable in the activity log before the write is submitted anywhere (rule 5).
   IoError error = IoError::none;
   const bool logged = metadata_->acquire_if_active(piece.offset, piece.length);
-  if (!logged)
-    error = disk_error(co_await metadata_->acquire(piece.offset, piece.length), "the log");
+  if (!logged) {
+    error = co_await metadata_->acquire(piece.offset, piece.length);
+    // Whatever the reason, the metadata takes nothing any more: a full disk, too.
+    if (error != IoError::none && error != IoError::invalid) {
+      engine_.disk_failed(*this, "writing the activity log");
+      error = IoError::io;
+    }
+  }
   const bool acquired = error == IoError::none;
 
   // 3. The copies it goes to must be the copies that the metadata speaks of (rules 4, 8).
