@@ -98,7 +98,7 @@ PromotionVerdict decide_promotion(const PromotionFacts& facts) {
   if (facts.disk <= DiskState::failed) {
     return {"no-disk", A::refuse, "this node's disk is not attached; attach it first"};
   }
-  if (facts.fresh) {
+  if (facts.fresh && !facts.connected) {
     if (!facts.force) {
       return {"fresh-needs-force", A::refuse,
               "no copy has data yet; say which one is the first with primary --force"};

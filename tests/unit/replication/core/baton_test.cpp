@@ -169,8 +169,14 @@ TEST(Promotion, a_fresh_pair_starts_by_force_without_a_question) {
   EXPECT_EQ(decide_promotion(facts).action, PromotionAction::refuse);
   facts.force = true;
   EXPECT_EQ(decide_promotion(facts).action, PromotionAction::start_fresh);
-  facts.connected = facts.peer_has_data = true;
+  facts.peer_has_data = true;
   EXPECT_EQ(decide_promotion(facts).action, PromotionAction::confirm);
+}
+
+TEST(Promotion, a_new_copy_that_is_connected_to_data_is_filled_and_not_promoted) {
+  PromotionFacts facts = facts_of(DiskState::inconsistent);
+  facts.fresh = facts.connected = facts.peer_has_data = facts.force = facts.confirmed = true;
+  EXPECT_EQ(decide_promotion(facts).row, "sync-target");
 }
 
 TEST(Promotion, every_copy_without_a_witness_wants_force_and_a_confirmation) {
