@@ -65,6 +65,7 @@ json::object superblock_of(const Superblock& content) {
           {"primary", content.primary},
           {"inconsistent", content.inconsistent},
           {"outdated", content.outdated},
+          {"doubtful", content.doubtful},
           {"adopted", content.adopted},
           {"peers", std::move(peers)}};
 }

@@ -69,7 +69,8 @@ enum SuperblockFlags : std::uint32_t {
   flag_inconsistent = 1U << 3U,
   flag_outdated = 1U << 4U,
   flag_adopted = 1U << 5U,
-  known_flags = (1U << 6U) - 1,
+  flag_doubtful = 1U << 6U,
+  known_flags = (1U << 7U) - 1,
 };
 
 enum PeerFlags : std::uint32_t {

@@ -57,10 +57,12 @@ struct Superblock {
   std::string holder;         // of that epoch; empty: nobody
   std::uint64_t boot_id = 0;  // of the host when this was written
   bool clean = false;         // nothing was in flight when the daemon stopped
-  bool released = false;      // the holder gave the baton up on purpose (clean stop)
+  bool released = false;      // the daemon stopped in order: all that it wrote is on the disk
   bool primary = false;       // role when this was written
   bool inconsistent = true;   // the copy is no complete image of any generation
   bool outdated = false;      // known to lack acknowledged writes
+  bool doubtful = false;      // its host crashed or its disk failed, and it has not met its peer
+                              // since: may lack what its node acknowledged
   bool adopted = false;       // the disk held data before it was Baton's (never a sync target
                               // without --discard-my-data)
   std::array<PeerSlot, peer_slots_max> peers;

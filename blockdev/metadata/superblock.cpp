@@ -49,6 +49,7 @@ std::uint32_t flags_of(const Superblock& content) {
   if (content.inconsistent) flags |= flag_inconsistent;
   if (content.outdated) flags |= flag_outdated;
   if (content.adopted) flags |= flag_adopted;
+  if (content.doubtful) flags |= flag_doubtful;
   return flags;
 }
 
@@ -59,6 +60,7 @@ void take_flags(Superblock& content, std::uint32_t flags) {
   content.inconsistent = (flags & flag_inconsistent) != 0;
   content.outdated = (flags & flag_outdated) != 0;
   content.adopted = (flags & flag_adopted) != 0;
+  content.doubtful = (flags & flag_doubtful) != 0;
 }
 
 void encode_ids(std::array<le64, lineage_max>& field, le32& count,

@@ -63,6 +63,7 @@ json::object metadata_json(Metadata& metadata, const std::vector<std::string>& w
   object["primary"] = superblock.primary;
   object["inconsistent"] = superblock.inconsistent;
   object["outdated"] = superblock.outdated;
+  object["doubtful"] = superblock.doubtful;
   object["adopted"] = superblock.adopted;
   object["active-regions"] = metadata.recovered_regions().size();
   object["peers"] = peers_json(metadata);

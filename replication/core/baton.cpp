@@ -153,4 +153,11 @@ DiskState state_after_restart(const RestartFacts& facts) {
   return DiskState::consistent;
 }
 
+Arrival arrival_after_restart(const RestartFacts& facts) {
+  if (facts.clean) return Arrival::clean;
+  if (mutant("doubt-forgotten") && facts.same_boot) return Arrival::restarted;
+  const bool has_what_it_wrote = facts.same_boot || facts.stopped_in_order;
+  return has_what_it_wrote && !facts.doubtful ? Arrival::restarted : Arrival::crashed;
+}
+
 }  // namespace baton::replication

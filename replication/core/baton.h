@@ -81,10 +81,14 @@ struct RestartFacts {
   bool outdated = false;
   bool every_peer_behind = false;  // durable mark, for every other node of the resource
   bool single_node = false;
-  bool clean = false;        // stopped in order
-  bool last_holder = false;  // its record names itself as holder
+  bool clean = false;             // stopped in order, after it had met its peer
+  bool last_holder = false;       // its record names itself as holder
+  bool same_boot = false;         // the host ran on since the record was written
+  bool stopped_in_order = false;  // all that it had written is on the disk
+  bool doubtful = false;          // it was already one that may lack something
 };
 
 DiskState state_after_restart(const RestartFacts& facts);
+Arrival arrival_after_restart(const RestartFacts& facts);
 
 }  // namespace baton::replication

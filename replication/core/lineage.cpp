@@ -67,20 +67,13 @@ Direction equal_direction(const CopyFacts& self, const CopyFacts& peer, Protocol
     if (ours == theirs) return Direction::none;
     return ours ? Direction::self_to_peer : Direction::peer_to_self;
   };
-  // A copy that lived through or was stopped in order has all that was acknowledged in the
-  // generation; one that crashed may have lost what its disk had not flushed.
-  const auto sound = [protocol](const CopyFacts& copy) {
-    return protocol != Protocol::a && copy.arrival != Arrival::crashed;
-  };
-  const Arrival preferred =
-      mutant("crashed-copy-preferred") ? Arrival::crashed : Arrival::lived_through;
-  const bool self_lived = self.arrival == preferred;
-  const bool peer_lived = peer.arrival == preferred;
+  const bool reversed = mutant("crashed-copy-preferred");
+  const Arrival ours = reversed ? peer.arrival : self.arrival;
+  const Arrival theirs = reversed ? self.arrival : peer.arrival;
   const Direction order[] = {
       pick(self.complete, peer.complete),
       pick(self.holder, peer.holder),
-      protocol == Protocol::a ? pick(self.writer, peer.writer) : pick(self_lived, peer_lived),
-      pick(sound(self), sound(peer)),
+      protocol == Protocol::a ? pick(self.writer, peer.writer) : pick(ours > theirs, theirs > ours),
       pick(self.epoch > peer.epoch, peer.epoch > self.epoch),
       pick(self.last_holder, peer.last_holder),
       pick(self.name < peer.name, peer.name < self.name),
@@ -204,6 +197,13 @@ void append_generation(Lineage& lineage, GenerationId id, std::size_t max, const
       return;
     }
   }
+}
+
+Lineage half_way_history(const Lineage& own, const Lineage& towards) {
+  Lineage history = own;
+  if (tip_of(history) == tip_of(towards) && !history.empty()) history.pop_back();
+  if (history.empty() && !towards.empty()) history.push_back(towards.front());
+  return history;
 }
 
 Verdict settle(const CopyFacts& self, const CopyFacts& peer, Protocol protocol) {

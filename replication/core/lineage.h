@@ -34,6 +34,11 @@ Relation compare(const Lineage& self, const Lineage& peer);
 // the ids in `keep` (bases of peers) stay for ever (schedules: tip-fell-off).
 void append_generation(Lineage& lineage, GenerationId id, std::size_t max, const Lineage& keep);
 
+// The history of a copy that is to be used although it is half on its way to `towards`: its own,
+// without a tip that it no longer has whole. With a generation appended it forks from `towards`
+// (schedules: forced-half-way).
+Lineage half_way_history(const Lineage& own, const Lineage& towards);
+
 // A session between two nodes, as both stamp it on their superblocks.
 struct Stamp {
   std::uint64_t number = 0;
@@ -45,8 +50,14 @@ struct Stamp {
 // (schedules: disk-from-the-past). A copy from within the newest session looks like the disk.
 bool is_from_the_past(const Stamp& session, const Stamp& confirmed);
 
-// How a node came to this handshake.
-enum class Arrival : std::uint8_t { crashed, clean, lived_through };
+// How a node came to this handshake, the better the higher: of two copies of one generation, the
+// higher has at least what was acknowledged in it (B: but for what was only received).
+enum class Arrival : std::uint8_t {
+  crashed,        // its host's power may have failed, or its disk has: may lack what it has written
+  restarted,      // its daemon was killed and its host ran on: has all that it had written
+  clean,          // stopped in order
+  lived_through,  // has been running since it last met the other
+};
 
 // Everything the verdict looks at, for one side. `slot` facts are what this side remembers about
 // the other copy.

@@ -78,14 +78,12 @@ Task<> Volume::flush_for_peer(wire::Header flush, Session& session) {
     own.op = Op::flush;
     if (!mutant("flush-answered-unflushed")) co_await perform(disk(), own);
     error = own.error;
+    if (error != IoError::none) co_await engine_.flush_failed(*this);
   }
   wire::Header reply;
   reply.volume = flush.volume;
   reply.number = flush.number;
-  if (error != IoError::none) {
-    reply.flags = wire::flag_error;
-    engine_.disk_failed(*this, "a flush");
-  }
+  if (error != IoError::none) reply.flags = wire::flag_error;
   session.tell(reply, wire::Type::flushed);
 }
 

@@ -165,6 +165,7 @@ Task<> Engine::session_ended(Session& session) {
   // A copy that was still to be brought up to date is known to lack something.
   if (took_part && !holding_) {
     unvouched_ = to_be_copied_to_ ? DiskState::outdated : DiskState::consistent;
+    outdated_by_ = to_be_copied_to_ ? session.peer_state().lineage : Lineage{};
   }
   to_be_copied_to_ = false;
   // Completed writes that the peer may lack, or writes about to be completed without it: a

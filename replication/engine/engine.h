@@ -101,6 +101,8 @@ class Engine final : public Resource {
   void sync_finished(Session& session);
   // engine.cpp
   void disk_failed(Volume& volume, const char* what);
+  // Durable when it ends, so that nobody hears of it before: the disk has failed a flush.
+  Task<> flush_failed(Volume& volume);
   void peer_status(Incoming& message, Session& session);
   void tell_status();
   void deliver_tunnel(std::span<const std::byte> bytes);
@@ -189,6 +191,7 @@ class Engine final : public Resource {
   Arrival arrival_ = Arrival::crashed;
   DiskState unvouched_ = DiskState::consistent;  // what a complete copy is without a witness
   bool to_be_copied_to_ = false;  // by the session that is on: until then no copy to rely on
+  Lineage outdated_by_;           // of the source of a session that has left this copy Outdated
 
   Session* session_ = nullptr;  // the one that settles or is established
   bool replicating_ = false;    // it takes part in writes

@@ -100,7 +100,7 @@ Task<bool> Engine::make_generation() {
     blockdev::Request flush;
     flush.op = blockdev::Op::flush;
     co_await perform(volume->disk(), flush);
-    if (flush.error != IoError::none) disk_failed(*volume, "a flush");
+    if (flush.error != IoError::none) co_await flush_failed(*volume);
   }
   const GenerationId id = env_.random.next_id();
   Lineage keep{slot_.base_id, slot_.told_id};

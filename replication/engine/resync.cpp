@@ -231,7 +231,7 @@ Task<> Engine::sync_everything(Session& session) {
     Request flush;
     flush.op = Op::flush;
     co_await perform(volume->disk(), flush);
-    if (flush.error != IoError::none) disk_failed(*volume, "a flush");
+    if (flush.error != IoError::none) co_await flush_failed(*volume);
   }
   if (session.dropped()) co_return;
   const std::vector<std::byte> lineage = wire::encode_lineage(lineage_);
@@ -329,7 +329,7 @@ Task<> Engine::finish_as_target(Session& session) {
     flush.op = Op::flush;
     co_await perform(volume->disk(), flush);
     if (flush.error != IoError::none) {
-      disk_failed(*volume, "a flush");
+      co_await flush_failed(*volume);
       co_return;
     }
     // Ours were part of the union that was copied.
@@ -347,11 +347,11 @@ Task<> Engine::finish_as_target(Session& session) {
   slot_.base_id = lineage_.back();
   slot_.told_id = 0;
   slot_.behind = false;
+  arrival_ = Arrival::lived_through;
   const bool durable = co_await commit();
   if (!durable || session.dropped()) co_return;
   for (auto& volume : volumes_) volume->syncing = false;
   to_be_copied_to_ = false;
-  arrival_ = Arrival::lived_through;
   session.tell({}, Type::sync_finished);
   log(Journal::Level::notice, "UpToDate");
   tell_status();

@@ -406,6 +406,8 @@ Task<bool> Engine::confirm_session(Session& session) {
   const Action action = session.verdict.action;
   if (action == Action::split_brain || action == Action::wait) co_return true;
   slot_.confirmed = session.stamp_;
+  // What this copy lacks it lacks until it was copied here.
+  if (session.verdict.direction != Direction::peer_to_self) arrival_ = Arrival::lived_through;
   const bool durable = co_await commit();
   if (!durable) session.refuse("this node's metadata device has failed");
   co_return durable;
@@ -420,12 +422,8 @@ void Engine::session_established(Session& session) {
   if (writes) {
     wrote_alone_ = false;
     unmet_ = false;
-    // What this copy lacks it lacks until it was copied here, and until it is durably a target the
-    // operator's word stands: the session may be lost first.
-    if (session.verdict.direction != Direction::peer_to_self) {
-      arrival_ = Arrival::lived_through;
-      discard_my_data_ = false;
-    }
+    // Until it is durably a target the operator's word stands: the session may be lost first.
+    if (session.verdict.direction != Direction::peer_to_self) discard_my_data_ = false;
     // "Nobody can have written since the stop" ends here: the peer may go on without us.
     unvouched_ = DiskState::consistent;
   }

@@ -124,8 +124,13 @@ Task<Result<>> Engine::start_up() {
   facts.clean = clean_;
   facts.last_holder = last_holder;
   unvouched_ = state_after_restart(facts);
-  arrival_ = clean_ ? Arrival::clean : Arrival::crashed;
-  resume_primary_ = found.primary && last_holder && same_boot && config_.auto_resume;
+  facts.same_boot = same_boot;
+  facts.stopped_in_order = found.released;
+  facts.doubtful = found.doubtful;
+  arrival_ = arrival_after_restart(facts);
+  // A copy that may lack something is not taken up again while another may have it.
+  const bool sound = arrival_ != Arrival::crashed || facts.every_peer_behind;
+  resume_primary_ = found.primary && last_holder && same_boot && sound && config_.auto_resume;
   peer_has_tip_ = !slot_.behind || slot_.told_id != 0;
   unmet_ = has_peer();
   role_ = Role::secondary;
@@ -188,6 +193,8 @@ Task<Result<>> Engine::take_alone(bool force_generation) {
   if (!held_in_session) epoch_ = {std::max(epoch_.number, epoch_seen_) + 1, config_.self};
   if (force_generation) {
     // Forced on an incomplete copy: whatever it is, it is a history of its own (rule 8).
+    const Lineage& lacks = towards_.empty() ? outdated_by_ : towards_;
+    if (!mutant("forced-copy-keeps-its-tip")) lineage_ = half_way_history(lineage_, lacks);
     append_generation(lineage_, env_.random.next_id(), blockdev::lineage_max,
                       {slot_.base_id, slot_.told_id});
     towards_.clear();
@@ -220,7 +227,8 @@ Task<Result<>> Engine::take_alone(bool force_generation) {
 }
 
 Task<Result<>> Engine::start_fresh() {
-  if (lineage_.empty()) lineage_.push_back(env_.random.next_id());
+  // The root, and the first generation.
+  if (lineage_.empty()) lineage_ = {env_.random.next_id(), env_.random.next_id()};
   inconsistent_.assign(volumes_.size(), false);
   unvouched_ = DiskState::consistent;
   // The other copy, whatever it is, is not this one.
@@ -443,9 +451,9 @@ Task<Result<>> Engine::down() {
     if (error == IoError::none) error = co_await volume->metadata().empty_activity_log();
     clean = clean && error == IoError::none;
   }
-  // A copy that crashed and has met nobody since may lack what the peer has: it stays one that
-  // crashed, however orderly it stops now.
-  clean_ = clean && !(has_peer() && arrival_ == Arrival::crashed);
+  // A copy that did not stop in order before and has met nobody since may lack what the peer has:
+  // that stays so, however orderly it stops now.
+  clean_ = clean && !(has_peer() && arrival_ < Arrival::clean);
   released_ = clean;
   role_ = Role::secondary;
   holding_ = false;

@@ -105,6 +105,13 @@ Task<Result<>> Volume::attach() {
     flush.op = Op::flush;
     co_await perform(*store->data, flush);
     if (flush.error != IoError::none) {
+      // The next flush may succeed, and what this one has lost stays lost.
+      blockdev::Superblock doubtful = found;
+      doubtful.doubtful = true;
+      const IoError recorded = co_await (*loaded)->commit(doubtful);
+      if (recorded != IoError::none) {
+        engine_.log(Journal::Level::error, "that a flush has failed cannot be recorded");
+      }
       co_return failure(fmt::format(
           "{} cannot be flushed: its disk has failed; repair or replace it", store->data->name()));
     }
@@ -406,7 +413,7 @@ Task<IoError> Volume::flush_copies(bool own_protocol) {
   disk().submit(own);
   co_await both;
   if (own.error != IoError::none) {
-    engine_.disk_failed(*this, "a flush");
+    co_await engine_.flush_failed(*this);
     co_return IoError::io;
   }
   // Once a disk here has failed, the peer's copy is the one that counts (rule 2).
@@ -436,7 +443,7 @@ Task<IoError> Volume::settle_alone() {
   own.op = Op::flush;
   co_await perform(disk(), own);
   if (own.error != IoError::none) {
-    engine_.disk_failed(*this, "a flush");
+    co_await engine_.flush_failed(*this);
     co_return IoError::io;
   }
   const IoError written = co_await metadata_->write_bitmap(0);

@@ -83,7 +83,7 @@ class Promotion(PairCase):
         self.assertEqual([len(self.verdicts(node)) for node in self.nodes], handshakes,
                          "the session of the beginning is still on")
         self.stop_and_compare()
-        self.assertEqual(len(self.dump(self.alpha)["lineage"]), 1)
+        self.assertEqual(len(self.dump(self.alpha)["lineage"]), 2, "root and first generation")
 
     @baton_test.requires_programs("nbdsh")
     def test_secondary_is_refused_while_a_client_has_unflushed_writes(self):

@@ -68,7 +68,7 @@ void Cluster::create() {
 
 void Cluster::kill(int number) {
   node(number).kill();
-  oracle_.killed(number);
+  oracle_.failure();
   // Under A and B what a copy had only received goes with its process.
   if (settings_.protocol != replication::Protocol::c) {
     oracle_.killed_before_writing(number, rules_->read_copy());
@@ -77,37 +77,19 @@ void Cluster::kill(int number) {
 
 void Cluster::power_cut(int number, PowerLoss how) {
   if (!node(number).powered()) return;
-  // A node that is alive but out of contact, other than by an operator's will, has failed already:
-  // this is then the second failure.
-  const auto parted = [](const auto& connection) {
-    return connection.connection_state == replication::ConnectionState::stand_alone;
-  };
-  NodeSet reached = 0;
-  bool by_will = false;
-  for (const auto& each : nodes_) {
-    if (!each->running()) continue;
-    by_will = by_will || std::ranges::any_of(each->fresh_status().connections, parted);
-    const int other = each->number();
-    const bool carries = net_.carries(number, other) && net_.carries(other, number);
-    if (other == number || carries) reached |= bit(other);
-  }
-  if (!rules_->connected() && !by_will) reached = 0;
   kill(number);
   node(number).power_cut(how);
   rules_->damage().look_again(number);
-  oracle_.power_cut(number, static_cast<NodeSet>(reached & ~bit(number)));
+  oracle_.power_cut(number);
 }
 
-bool Cluster::may_fail(const SimDisk& disk, blockdev::Op op) {
+bool Cluster::may_fail(const SimDisk& disk) {
   for (auto& node : nodes_) {
     if (node->number() == disk.node()) continue;
     for (std::uint32_t volume = 0; volume < node->volumes(); ++volume) {
       if (!node->data(volume).sound() || !node->metadata(volume).sound()) return false;
     }
   }
-  // What a failed flush of the holder's leaves behind is not covered yet (docs/reliability.md).
-  const bool holder = rules_->primary() == disk.node();
-  if (op == blockdev::Op::flush && disk.holds_data() && holder) return false;
   return rules_->both_up_to_date();
 }
 

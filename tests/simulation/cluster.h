@@ -47,7 +47,7 @@ class Cluster final : DiskWatch {
   void power_cut(int number, PowerLoss how);
   // A disk fails only while the other node's copy is UpToDate, in contact and on sound disks; until
   // it is mended it may go on to fail.
-  bool may_fail(const SimDisk& disk, blockdev::Op op) override;
+  bool may_fail(const SimDisk& disk) override;
   // Requests that clients did not get done, for whatever reason.
   std::uint64_t errors() const;
 

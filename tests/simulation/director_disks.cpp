@@ -38,7 +38,7 @@ void Director::hurt_disks(const Step& step) {
     return;
   }
   if (step.what == Do::hang) {
-    if (!step.has_word("guarded") || cluster_.may_fail(disk, blockdev::Op::write)) disk.hang();
+    if (!step.has_word("guarded") || cluster_.may_fail(disk)) disk.hang();
     return;
   }
   if (step.has_word("all")) return disk.fail_for_good();

@@ -115,6 +115,41 @@ burst B requests=40 reads=100
 start A
 wait-sync
 )"},
+    // The holder's disk fails a flush, and with it drops what reads still show. Its daemon is
+    // restarted at once: the other copy is the one that counts.
+    {.name = "flush-fails-at-the-holder", .script = R"(
+primary A force
+wait-sync
+burst A requests=40 reads=0 flushes=0 fua=0 discards=0 zeroes=0 hot=200
+fail A flush
+flush A
+is A Failed
+kill A
+start A
+wait-sync
+burst B requests=20 reads=100 hot=200
+power A lose
++10s promote B force
+start A
+wait-sync
+burst A requests=60 reads=100 hot=200
+)"},
+    // Found by the swarm: the metadata's disk was full for a moment; the activity log took nothing
+    // any more, every write got ENOSPC for ever, and the node counted as a good copy.
+    {.name = "activity-log-cannot-be-written",
+     .script = R"(
+primary A force
+wait-sync
+fail A flush meta enospc
+burst A requests=20 reads=0
+is A Failed
+kill A
+start A
+wait-sync
+promote A
+burst A requests=40 reads=100
+)",
+     .active_regions = 2},
     // Found by the swarm: the generation in which the holder goes on could not be recorded, and it
     // went on; with its disk it forgot what it had acknowledged.
     {.name = "generation-cannot-be-recorded", .script = R"(

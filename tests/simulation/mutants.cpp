@@ -48,6 +48,13 @@ const std::vector<Mutant> all = {
      "short-split-brain", "kill-B"},
     {"loser-asked-again", "a half overwritten copy counts as one side of a split brain",
      "resolve-interrupted"},
+    {"doubt-forgotten", "a copy that crashed counts as good once its daemon was restarted",
+     "crash-is-not-forgotten"},
+    {"failed-flush-not-recorded", "a restart makes a disk that failed a flush a good one",
+     "flush-fails-at-the-holder"},
+    {"forced-copy-keeps-its-tip",
+     "a half-synced copy that is forced follows the generation that it has not whole",
+     "forced-half-way"},
     {"restarted-copy-is-up-to-date", "a copy that was complete is UpToDate after a restart"},
     // the baton
     {"promote-without-connection-check", "an UpToDate copy may be promoted, whoever is Primary"},

@@ -85,13 +85,9 @@ class Oracle {
   // --- what happens to copies ---
   // A process died, a link was cut: from here on a missing write was lost, not served stale.
   void failure() { last_failure_ = ++now_; }
-  // `running`: nodes whose process is alive.
-  void power_cut(int node, NodeSet running);
+  void power_cut(int node);
   // A copy's disk failed a flush: it is bound to nothing that no earlier flush has covered.
   void flush_failed(int node);
-  // SIGKILL. A copy whose process has died does not lose anything, but who has lost his own half
-  // before it came to a resync cannot know any more whose is right: two failures.
-  void killed(int node);
   // The copy is another disk now, and is bound to have nothing.
   void replaced(int node);
   // SIGKILL under A and B: what was only received is gone. `read` shows the copy afterwards.
@@ -141,7 +137,6 @@ class Oracle {
     std::uint64_t acknowledged = never;
     NodeSet copies = 0;   // bound to have it
     NodeSet durable = 0;  // of those: a flush has covered it
-    NodeSet lost = 0;     // were bound, until a failure
     std::uint64_t lost_at = 0;
     bool rolled_back = false;
     bool observed = false;  // of a write that nobody acknowledged: it binds since it was read

@@ -14,7 +14,6 @@ namespace baton::sim {
 void Oracle::lose(Write& write, int node) {
   write.copies &= static_cast<NodeSet>(~bit(node));
   write.durable &= static_cast<NodeSet>(~bit(node));
-  write.lost |= bit(node);
   write.lost_at = now_;
   if (write.copies == 0) write.fate = Fate::unknown;
 }
@@ -25,32 +24,21 @@ void Oracle::forget(Write& write) {
   write.fate = Fate::unknown;
 }
 
-void Oracle::killed(int node) {
-  failure();
-  for (Write& write : writes_) {
-    if (write.fate == Fate::firm && write.lost != 0 && write.copies == bit(node)) forget(write);
-  }
-}
-
 void Oracle::replaced(int node) {
   failure();
   replaced_ |= bit(node);
   for (std::uint64_t number = 1; number < writes_.size(); ++number) {
     Write& write = writes_[number];
     if (write.fate != Fate::firm || !has(write.copies, node)) continue;
-    const NodeSet lost = write.lost;
     lose(write, node);
-    // Not half of what two failures may take: that it is another disk is known.
-    write.lost = lost;
   }
 }
 
-void Oracle::power_cut(int node, NodeSet running) {
+void Oracle::power_cut(int node) {
   failure();
   for (Write& write : writes_) {
     if (write.fate != Fate::firm || !has(write.copies, node) || has(write.durable, node)) continue;
     lose(write, node);
-    if (write.fate == Fate::firm && (write.copies & running) == 0) forget(write);
   }
 }
 
@@ -83,11 +71,17 @@ bool Oracle::present(std::uint64_t number, int node, const ReadCopy& read, bool 
     const Entry* entry = entry_of(number, cell);
     read(node, write.volume, at, content);
     const auto value = volume.cells.decode(cell, content);
+    // The write was invoked, or its value read, when the fate of `other` was already settled.
+    const auto surely_earlier = [&](const Entry& other) {
+      const std::uint64_t known = known_by(other);
+      const bool seen_later = entry->seen_by != never && entry->seen_from > known;
+      return known != never && (writes_[entry->write].invoked > known || seen_later);
+    };
     // No entry: forgotten, because what took its place is durable on every copy. Zeroes may be of
     // any later zeroing.
     const auto zeroed_later = [&](const Entry& other) {
       return entry != nullptr && other.value > entry->value && writes_[other.write].zero &&
-             writes_[other.write].fate != Fate::refused;
+             writes_[other.write].fate != Fate::refused && !surely_earlier(other);
     };
     // Of two writes that were under way together the numbers do not say which came last.
     const auto surely_later = [&](std::uint64_t other) {
@@ -250,7 +244,6 @@ std::optional<Finding> Oracle::all_agree(std::uint64_t told_at, int discarded, b
     if (write.fate != Fate::firm || write.rolled_back || write.copies == all_) continue;
     const NodeSet added = static_cast<NodeSet>(all_ & ~write.copies);
     write.copies = all_;
-    write.lost = 0;
     if (write.acknowledged < told_at) write.durable |= added;
   }
   return finding;

@@ -297,6 +297,71 @@ is A not-split-brain
 wait-sync
 burst B requests=60 reads=100 hot=200
 )"},
+    // Found by the swarm: B has everything that was acknowledged, its daemon was only killed; A,
+    // the last holder, has lost its disk's cache. Both were taken for copies that had crashed.
+    {.name = "daemon-dies-then-power-fails", .script = R"(
+primary A force
+wait-sync
+burst A requests=40 reads=0 flushes=0 fua=0 discards=0 zeroes=0
+cut silence
+kill B
+power A lose
+heal
+start B
+start A
+wait-sync
+promote A
+burst A requests=60 reads=100
+)"},
+    // The same, and A's daemon is killed once more before the two have met: that its host ran on
+    // since then does not make good what it had lost before.
+    {.name = "crash-is-not-forgotten", .script = R"(
+primary A force
+wait-sync
+burst A requests=40 reads=0 flushes=0 fua=0 discards=0 zeroes=0
+cut silence
+kill B
+power A lose
+start A
++1s kill A
++1s stop B
+start A
+start B
+heal
+wait-sync
+promote A
+burst A requests=60 reads=100
+)"},
+    // Found by the swarm: a copy that is only to be brought up to date within one generation was
+    // promoted by force half-way; its history seemed to follow from that of the complete copy.
+    {.name = "forced-half-way",
+     .script = R"(
+primary A force
+wait-sync
+burst A requests=40 reads=0 flushes=0 fua=0 hot=200
+kill A
+start A
+wait-connected
+slow-link A ms=50
++20ms cut silence
++8s promote B force expect=done
+write B at=0
+heal
+wait-split-brain
+)",
+     .seeds = 4},
+    // Found by the swarm: a new copy, connected to the other one's data and about to be filled, was
+    // promoted by force and began a history of its own.
+    {.name = "new-copy-is-filled-not-forced", .script = R"(
+primary A force
+burst A requests=20 reads=0 background
++20ms demote A
+wait-connected
+promote B force expect=refused
+wait-sync
+promote B
+burst B requests=40 reads=100
+)"},
     {.name = "metadata-write-fails", .script = R"(
 primary A force
 wait-sync

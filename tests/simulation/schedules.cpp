@@ -5,6 +5,35 @@ namespace {
 
 using replication::Protocol;
 
+// More starts alone than a lineage holds generations, each with a write that makes one.
+const std::string& more_generations_than_fit() {
+  static const std::string script = [] {
+    std::string text = R"(
+primary A force
+wait-sync
+burst A requests=10 reads=0
+kill B
++8s write A at=0
+)";
+    for (std::size_t i = 0; i < blockdev::lineage_max + 6; ++i) {
+      text += "kill A\nstart A\n+2500ms is A Primary UpToDate\nwrite A at=0\n";
+    }
+    return text + R"(
+start B
+wait-connected
++100ms is A not-split-brain
+wait-sync
+cut silence
++8s write A at=0
+promote B force expect=done
+write B at=4096
+heal
+wait-split-brain
+)";
+  }();
+  return script;
+}
+
 // Numbers are those of the list of schedules (docs/reliability.md). "A" is the holder, "B" its
 // peer.
 const std::vector<Scenario> all = {
@@ -90,7 +119,7 @@ heal
 wait-sync
 )"},
     // 7
-    {.name = "tip-fell-off", .missing = "a lineage longer than its bounded history (issue 3)"},
+    {.name = "tip-fell-off", .script = more_generations_than_fit(), .seeds = 3},
     // 8
     {.name = "idle-after-loss",
      .script = R"(

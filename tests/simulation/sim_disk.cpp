@@ -122,7 +122,7 @@ IoError SimDisk::failure_of(const Request& request) {
         (request.offset + request.length <= fault->offset ||
          (request.offset >= fault->offset && request.offset - fault->offset >= fault->length));
     if (apart) continue;
-    if (fault->guarded && (watch_ == nullptr || !watch_->may_fail(*this, request.op))) continue;
+    if (fault->guarded && (watch_ == nullptr || !watch_->may_fail(*this))) continue;
     // A disk that has begun to fail goes on; a flush asks again, since roles may have changed.
     if (request.op != Op::flush) fault->guarded = false;
     const IoError error = fault->error;

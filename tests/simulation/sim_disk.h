@@ -63,7 +63,7 @@ class DiskWatch {
  public:
   virtual ~DiskWatch() = default;
   // May a guarded fault strike now?
-  virtual bool may_fail(const SimDisk& disk, blockdev::Op op) = 0;
+  virtual bool may_fail(const SimDisk& disk) = 0;
   // The disk has failed a request; what that leaves on the medium is settled.
   virtual void failed(const SimDisk& disk, blockdev::Op op) = 0;
   // The range does not hold any more what was written there, and nobody was told.

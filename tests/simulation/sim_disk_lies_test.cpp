@@ -12,7 +12,7 @@ namespace {
 class LyingDisk : public DiskRig {
  protected:
   struct Watch final : DiskWatch {
-    bool may_fail(const SimDisk&, Op) override { return true; }
+    bool may_fail(const SimDisk&) override { return true; }
     void failed(const SimDisk&, Op) override {}
     void damaged(const SimDisk&, std::uint64_t offset, std::uint64_t length) override {
       for (std::uint64_t at = offset; at < offset + length; at += sector_bytes) {

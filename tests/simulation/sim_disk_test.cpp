@@ -53,7 +53,7 @@ TEST_F(Disk, hangs_until_it_is_mended) {
 
 TEST_F(Disk, does_not_fail_where_its_watch_forbids_it) {
   struct Watch final : DiskWatch {
-    bool may_fail(const SimDisk&, Op) override { return allowed; }
+    bool may_fail(const SimDisk&) override { return allowed; }
     void failed(const SimDisk&, Op) override { ++failures; }
     void damaged(const SimDisk&, std::uint64_t, std::uint64_t) override {}
     void stored(const SimDisk&, std::uint64_t, std::uint64_t) override {}

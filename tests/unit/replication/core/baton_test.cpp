@@ -212,6 +212,20 @@ TEST(Restart, a_copy_is_only_consistent_until_somebody_vouches_for_it) {
   EXPECT_EQ(state_after_restart(facts), DiskState::up_to_date) << "the last to leave, in order";
 }
 
+TEST(Restart, a_daemon_that_was_killed_under_a_running_host_has_lost_nothing) {
+  RestartFacts facts;
+  EXPECT_EQ(arrival_after_restart(facts), Arrival::crashed) << "the host's power may have failed";
+  facts.same_boot = true;
+  EXPECT_EQ(arrival_after_restart(facts), Arrival::restarted);
+  facts.doubtful = true;
+  EXPECT_EQ(arrival_after_restart(facts), Arrival::crashed) << "an earlier crash is not made good";
+  facts.doubtful = facts.same_boot = false;
+  facts.stopped_in_order = true;
+  EXPECT_EQ(arrival_after_restart(facts), Arrival::restarted) << "everything is on the disk";
+  facts.clean = true;
+  EXPECT_EQ(arrival_after_restart(facts), Arrival::clean);
+}
+
 TEST(Restart, the_durable_word_that_every_other_copy_is_behind_is_a_witness) {
   RestartFacts facts;
   facts.has_lineage = facts.complete = facts.every_peer_behind = true;

@@ -63,6 +63,23 @@ TEST(Lineage, under_c_the_survivor_is_the_source_and_under_a_the_writer) {
   EXPECT_EQ(settle(survivor, writer, Protocol::a).direction, Direction::peer_to_self);
 }
 
+TEST(Lineage, of_equal_copies_the_one_that_is_likelier_to_have_everything_is_the_source) {
+  const Arrival worst_first[] = {Arrival::crashed, Arrival::restarted, Arrival::clean,
+                                 Arrival::lived_through};
+  for (std::size_t better = 1; better < std::size(worst_first); ++better) {
+    CopyFacts good = copy("beta", {1});
+    good.arrival = worst_first[better];
+    CopyFacts bad = copy("alpha", {1});
+    bad.arrival = worst_first[better - 1];
+    bad.epoch = 7;
+    bad.last_holder = true;
+    EXPECT_EQ(settle(good, bad, Protocol::c).direction, Direction::self_to_peer);
+    EXPECT_EQ(settle(bad, good, Protocol::b).direction, Direction::peer_to_self);
+    EXPECT_EQ(settle(good, bad, Protocol::a).direction, Direction::peer_to_self)
+        << "only the last holder surely has what was flushed";
+  }
+}
+
 TEST(Lineage, a_newer_history_fast_forwards_the_older_by_bitmap_from_its_base) {
   CopyFacts newer = copy("alpha", {1, 2});
   newer.slot_base = 1;
@@ -201,6 +218,18 @@ TEST(Lineage, of_two_disks_from_the_past_an_operator_chooses) {
   EXPECT_EQ(settle(ours, theirs, Protocol::c).row, "both-from-the-past");
   theirs.discard_my_data = true;
   EXPECT_EQ(settle(ours, theirs, Protocol::c).direction, Direction::self_to_peer);
+}
+
+// A generation appended to it makes a fork, never a successor of what it has not whole.
+TEST(Lineage, a_half_way_copy_forks_from_what_it_was_being_copied_from) {
+  const Lineage towards{1, 2, 3};
+  for (const Lineage& own : {Lineage{}, Lineage{1, 2}, Lineage{1, 2, 3}, Lineage{1, 2, 4}}) {
+    Lineage forced = half_way_history(own, towards);
+    EXPECT_EQ(forced.front(), 1U);
+    forced.push_back(9);
+    EXPECT_EQ(compare(forced, towards), Relation::forked);
+  }
+  EXPECT_EQ(half_way_history({1, 2, 4}, towards), (Lineage{1, 2, 4})) << "its own history";
 }
 
 TEST(Lineage, a_long_history_keeps_its_root_its_bases_and_its_tip) {
