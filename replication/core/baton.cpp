@@ -75,7 +75,10 @@ BatonVerdict assign_baton(const BatonFacts& self, const BatonFacts& peer, const 
   // Both wrote, and an operator has given one copy up: that is the end of it.
   const bool given_up = data.action == Action::everything && verdict.holder.empty();
   if (copies && self_is_target && (verdict.holder == self.name || given_up)) {
-    verdict = {.row = "source-takes", .holder = peer.name, .epoch = highest + 1};
+    verdict = {.row = "source-takes",
+               .holder = peer.name,
+               .epoch = highest + 1,
+               .self_demoted = self.role == Role::primary};
   } else if (copies && peer_is_target && (verdict.holder == peer.name || given_up)) {
     verdict = {.row = "source-takes",
                .holder = self.name,

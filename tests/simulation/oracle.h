@@ -181,7 +181,8 @@ class Oracle {
   void end_write(std::uint64_t write, Fate fate);
   void roll_back(int loser, const ReadCopy& read);
   bool shown_in_part(std::uint64_t write, int node, const ReadCopy& read) const;
-  bool kept(int node, int other, const ReadCopy& read) const;
+  enum class Kept : std::uint8_t { no, perhaps, surely };
+  Kept kept(int node, int other, const ReadCopy& read) const;
   const Entry* entry_of(std::uint64_t write, std::uint64_t cell) const;
   bool shows_anywhere(std::uint64_t write, int node) const;
   void lose(Write& write, int node);

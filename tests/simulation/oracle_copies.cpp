@@ -178,7 +178,7 @@ bool Oracle::shown_in_part(std::uint64_t number, int node, const ReadCopy& read)
 // Is what only `node` was bound to have now on the copy of `other`? A write invoked after the fork
 // proves it. One that was in flight before may have reached both sides by itself: of those, none
 // may be missing.
-bool Oracle::kept(int node, int other, const ReadCopy& read) const {
+Oracle::Kept Oracle::kept(int node, int other, const ReadCopy& read) const {
   bool some = false;
   bool missing = false;
   for (std::uint64_t number = 1; number < writes_.size(); ++number) {
@@ -188,12 +188,12 @@ bool Oracle::kept(int node, int other, const ReadCopy& read) const {
                             has(write.copies, node) && !has(write.copies, other);
     if (!only_there) continue;
     const bool shown = shown_in_part(number, other, read);
-    if (shown && write.invoked > forked_at_) return true;
+    if (shown && write.invoked > forked_at_) return Kept::surely;
     some = some || shown;
     missing = missing || (!shown && shows_anywhere(number, node));
   }
   // A disk of the past may have had them all along.
-  return some && !missing && !has(replaced_, other);
+  return some && !missing && !has(replaced_, other) ? Kept::perhaps : Kept::no;
 }
 
 // One of the two histories has become the truth. Which one, the copies show; whether it may,
@@ -215,7 +215,12 @@ std::optional<Finding> Oracle::end_fork(int discarded, bool binding, const ReadC
   const int suspect = discarded >= 0 ? discarded : binding || loser < 0 ? -1 : 1 - loser;
   // What a disk of the past shows proves nothing; then only an operator's word does.
   const bool told = discarded >= 0 || replaced_ == 0;
-  if (suspect >= 0 && told && !kept(suspect, 1 - suspect, read)) loser = suspect;
+  if (suspect >= 0 && told) {
+    const Kept here = kept(suspect, 1 - suspect, read);
+    const bool overwritten =
+        here == Kept::perhaps && kept(1 - suspect, suspect, read) == Kept::surely;
+    if (here == Kept::no || overwritten) loser = suspect;
+  }
   if (loser >= 0) roll_back(loser, read);
   // What was read on the losing side is no evidence on the other.
   for (Volume& volume : volumes_) {
