@@ -323,8 +323,8 @@ Task<> Volume::write_piece(Piece piece, Latch* many, IoError* first_error) {
     }
   }
 
-  // 5. Done for the client; the peer may still be at it (A, B).
-  guard.release();
+  // 5. Done for the client, before anybody who waited for the range finds that the disk has failed;
+  // the peer may still be at it (A, B).
   if (many != nullptr) {
     if (error != IoError::none) *first_error = error;
     many->arrive();
@@ -332,6 +332,7 @@ Task<> Volume::write_piece(Piece piece, Latch* many, IoError* first_error) {
     request.error = error;
     request.complete();
   }
+  guard.release();
   co_await finished;
   if (acquired) metadata_->release(piece.offset, piece.length);
 }

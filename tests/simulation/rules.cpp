@@ -130,13 +130,14 @@ void Rules::write_acknowledged(int node, std::uint64_t invoked) {
 
 void Rules::check_forced() {
   if (forcing_ < 0 || !seen_[static_cast<std::size_t>(forcing_)].primary) return;
-  // Another has been Primary before, or is bound to have what this copy has lost since: there is a
-  // history to part from.
+  // Another has been Primary before, holds the baton and so serves reads, or is bound to have what
+  // this copy has lost since: there is a history to part from.
   bool another = has(went_back_, forcing_);
   for (std::size_t i = 0; i < seen_.size(); ++i) {
     const int other = static_cast<int>(i);
     if (other == forcing_) continue;
-    another |= seen_[i].last_primary > 0 || oracle_.exclusive(other, forcing_) > 0;
+    const bool holds = seen_[i].running && seen_[i].holder == other;
+    another |= holds || seen_[i].last_primary > 0 || oracle_.exclusive(other, forcing_) > 0;
   }
   if (!connected() && another) {
     oracle_.forked(forcing_, read_copy());
