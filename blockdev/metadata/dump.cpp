@@ -66,6 +66,7 @@ json::object superblock_of(const Superblock& content) {
           {"inconsistent", content.inconsistent},
           {"outdated", content.outdated},
           {"doubtful", content.doubtful},
+          {"flush-failed", content.flush_failed},
           {"adopted", content.adopted},
           {"peers", std::move(peers)}};
 }

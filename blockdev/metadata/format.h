@@ -70,7 +70,8 @@ enum SuperblockFlags : std::uint32_t {
   flag_outdated = 1U << 4U,
   flag_adopted = 1U << 5U,
   flag_doubtful = 1U << 6U,
-  known_flags = (1U << 7U) - 1,
+  flag_flush_failed = 1U << 7U,
+  known_flags = (1U << 8U) - 1,
 };
 
 enum PeerFlags : std::uint32_t {

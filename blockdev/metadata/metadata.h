@@ -63,6 +63,7 @@ struct Superblock {
   bool outdated = false;      // known to lack acknowledged writes
   bool doubtful = false;      // its host crashed or its disk failed, and it has not met its peer
                               // since: may lack what its node acknowledged
+  bool flush_failed = false;  // what reads of the disk show may not be durable
   bool adopted = false;       // the disk held data before it was Baton's (never a sync target
                               // without --discard-my-data)
   std::array<PeerSlot, peer_slots_max> peers;

@@ -50,6 +50,7 @@ std::uint32_t flags_of(const Superblock& content) {
   if (content.outdated) flags |= flag_outdated;
   if (content.adopted) flags |= flag_adopted;
   if (content.doubtful) flags |= flag_doubtful;
+  if (content.flush_failed) flags |= flag_flush_failed;
   return flags;
 }
 
@@ -61,6 +62,7 @@ void take_flags(Superblock& content, std::uint32_t flags) {
   content.outdated = (flags & flag_outdated) != 0;
   content.adopted = (flags & flag_adopted) != 0;
   content.doubtful = (flags & flag_doubtful) != 0;
+  content.flush_failed = (flags & flag_flush_failed) != 0;
 }
 
 void encode_ids(std::array<le64, lineage_max>& field, le32& count,

@@ -64,6 +64,7 @@ json::object metadata_json(Metadata& metadata, const std::vector<std::string>& w
   object["inconsistent"] = superblock.inconsistent;
   object["outdated"] = superblock.outdated;
   object["doubtful"] = superblock.doubtful;
+  object["flush-failed"] = superblock.flush_failed;
   object["adopted"] = superblock.adopted;
   object["active-regions"] = metadata.recovered_regions().size();
   object["peers"] = peers_json(metadata);

@@ -4,8 +4,6 @@
 
 #include <algorithm>
 
-#include "base/mutant.h"
-
 namespace baton::replication {
 
 std::unique_ptr<Resource> make_resource(Environment environment, ResourceConfig config) {
@@ -62,6 +60,7 @@ blockdev::Superblock Engine::compose(const Volume& volume) const {
   next.primary = role_ == Role::primary;
   next.doubtful = has_peer() && arrival_ == Arrival::crashed;
   next.inconsistent = inconsistent_[volume.index()];
+  next.flush_failed = volume.flush_failed_;
   next.adopted = adopted_;
   next.peers[0] = slot_;
   return next;
@@ -92,16 +91,6 @@ void Engine::disk_failed(Volume& volume, const char* what) {
   if (session_ != nullptr) session_->drop("this node's disk has failed");
   update_gate();
   changed();
-}
-
-// What the disk had not flushed may be gone although reads still show it, and once the daemon was
-// restarted nothing but this record would tell (schedules: flush-fails-at-the-holder).
-Task<> Engine::flush_failed(Volume& volume) {
-  disk_failed(volume, "a flush");
-  if (arrival_ == Arrival::crashed || mutant("failed-flush-not-recorded")) co_return;
-  arrival_ = Arrival::crashed;
-  const bool recorded = co_await commit();
-  if (!recorded) log(Journal::Level::error, "that a flush has failed cannot be recorded");
 }
 
 DiskState Engine::disk_state(const Volume& volume) const {

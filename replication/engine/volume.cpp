@@ -98,24 +98,6 @@ Task<Result<>> Volume::attach() {
   }
   if (!why.empty()) co_return failure(why, ExitCode::refused);
 
-  if (!found.clean) {
-    // A killed daemon's writes lie in the disk's cache: what is read from now on is believed, so it
-    // must not vanish with the power.
-    Request flush;
-    flush.op = Op::flush;
-    co_await perform(*store->data, flush);
-    if (flush.error != IoError::none) {
-      // The next flush may succeed, and what this one has lost stays lost.
-      blockdev::Superblock doubtful = found;
-      doubtful.doubtful = true;
-      const IoError recorded = co_await (*loaded)->commit(doubtful);
-      if (recorded != IoError::none) {
-        engine_.log(Journal::Level::error, "that a flush has failed cannot be recorded");
-      }
-      co_return failure(fmt::format(
-          "{} cannot be flushed: its disk has failed; repair or replace it", store->data->name()));
-    }
-  }
   store_ = std::move(*store);
   metadata_ = std::move(*loaded);
   metadata_->set_pressure_handler(
@@ -133,8 +115,30 @@ Task<Result<>> Volume::attach() {
   export_limits_.fast_zero = true;
   export_limits_.preferred_block = 4096;
   export_limits_.rotational = false;
-  failed_ = false;
-  co_return Result<>{};
+  failed_ = flush_failed_ = false;
+  co_return co_await make_readable_durable();
+}
+
+// A killed daemon's writes lie in the disk's cache: what is read from now on is believed, so it
+// must not vanish with the power.
+Task<Result<>> Volume::make_readable_durable() {
+  const bool again = superblock().flush_failed;
+  if (superblock().clean && !again) co_return Result<>{};
+  IoError error = IoError::none;
+  if (again) error = co_await write_recovered_regions_again();
+  if (error == IoError::none) {
+    Request flush;
+    flush.op = Op::flush;
+    co_await perform(disk(), flush);
+    error = flush.error;
+    // The next flush may succeed, and what this one has lost stays lost.
+    if (error != IoError::none) co_await record_failed_flush();
+  }
+  if (error == IoError::none) co_return Result<>{};
+  const std::string name = store_.data->name();
+  close();
+  co_return failure(fmt::format("{} cannot be {}: its disk has failed; repair or replace it", name,
+                                again ? "written again after a failed flush" : "flushed"));
 }
 
 void Volume::close() {

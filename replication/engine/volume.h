@@ -174,6 +174,11 @@ class Volume {
   void flush_peer_soon();
   Task<> flush_peer();
   IoError disk_error(IoError error, const char* what);
+  Task<Result<>> make_readable_durable();
+  // failed_flush.cpp
+  Task<> record_failed_flush();
+  Task<IoError> write_recovered_regions_again();
+  Task<IoError> write_again(std::uint64_t offset, std::uint64_t& length);
 
   Engine& engine_;
   std::uint32_t index_;
@@ -182,6 +187,7 @@ class Volume {
   std::unique_ptr<blockdev::Metadata> metadata_;
   blockdev::Limits export_limits_;
   bool failed_ = false;
+  bool flush_failed_ = false;
   bool cleaning_ = false;              // clean_activity_log() runs
   bool room_wanted_ = false;           // the log has asked for room and not been served yet
   std::uint64_t regions_cleaned_ = 0;  // how often the log was told that an interval is clean

@@ -149,7 +149,7 @@ TEST_F(DamageTest, an_unknown_version_feature_or_flag_is_refused) {
   EXPECT_THAT(refusal_after([](SuperblockPage& page) { page.features = 4; }),
               testing::HasSubstr("features 0x4"));
   const auto never_written = testing::HasSubstr("never writes");
-  EXPECT_THAT(refusal_after([](SuperblockPage& page) { page.flags |= 128; }), never_written);
+  EXPECT_THAT(refusal_after([](SuperblockPage& page) { page.flags |= 256; }), never_written);
   EXPECT_THAT(refusal_after([](SuperblockPage& page) { page.lineage_count = 65; }), never_written);
   EXPECT_THAT(refusal_after([](SuperblockPage& page) { page.lineage_count = 1; }), never_written);
   EXPECT_THAT(refusal_after([](SuperblockPage& page) { page.node.fill('x'); }), never_written);
