@@ -348,7 +348,10 @@ void Volume::fill_header(SentWrite& sent, const Request& request, const Piece& p
   std::uint32_t flags = 0;
   if (request.flags.fua) flags |= wire::flag_fua;
   if (request.flags.no_hole) flags |= wire::flag_no_hole;
-  if (engine_.config().protocol == Protocol::b) flags |= wire::flag_ack_received;
+  // With FUA it is done when it is on stable storage there, too (rule 2).
+  const bool when_received = engine_.config().protocol == Protocol::b &&
+                             (!request.flags.fua || mutant("fua-done-when-received"));
+  if (when_received) flags |= wire::flag_ack_received;
   sent.header.flags = flags;
   // Whoever zeroes or discards may leave anything in Request::data.
   if (request.op == Op::write) sent.payload = {piece.data, piece.length};

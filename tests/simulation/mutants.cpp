@@ -16,6 +16,8 @@ const std::vector<Mutant> all = {
     {"region-clean-at-release", "a region leaves the log before a flush covers its writes"},
     {"skip-dirty-bit", "a write without the peer sets no bit"},
     {"fua-ignored", "the peer writes a FUA write like any other", "fua-outlives-both"},
+    {"fua-done-when-received", "under B a FUA write is done when the peer has received it",
+     "fua-outlives-both-under-b"},
     {"trim-left-to-the-disk", "the own disk may do with a discard what it likes"},
     {"trim-not-replicated", "the peer answers a zeroing and does nothing"},
     {"peer-eio-ignored", "the peer answers a write that its disk has failed", "peer-eio"},

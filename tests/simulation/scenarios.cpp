@@ -41,6 +41,24 @@ burst B requests=60 reads=100 hot=8
 start A
 wait-connected
 )"},
+    // Found by the swarm: under B a FUA write was done when the peer had received it.
+    {.name = "fua-outlives-both-under-b",
+     .script = R"(
+primary A force
+wait-sync
+slow-disk B ms=40 permille=1000
+burst A requests=4 depth=4 reads=0 flushes=0 fua=100 discards=0 zeroes=0 hot=8
+power B lose
+cut silence
+power A lose
+heal
++1s start B
++1s promote B force expect=done
+burst B requests=60 reads=100 hot=8
+start A
+wait-connected
+)",
+     .protocol = Protocol::b},
     {.name = "flush-outlives-both", .script = R"(
 primary A force
 wait-sync
