@@ -147,6 +147,7 @@ class Engine final : public Resource {
   Task<Result<>> ask_peer_for_baton(bool first_write);
   Task<Result<>> give_baton(bool primary);
   Task<Result<>> quiesce(bool announce);
+  void stop_quiescing();
   Task<bool> wait_drained(TimePoint deadline);
   Task<> give_baton_to_peer(bool primary);
   Task<> take_granted(wire::Header header, Session& session);

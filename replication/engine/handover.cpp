@@ -58,6 +58,12 @@ Task<Result<>> Engine::quiesce(bool announce) {
   co_return Result<>{};
 }
 
+void Engine::stop_quiescing() {
+  quiescing_ = false;
+  update_gate();
+  gate_changed_.notify_all();
+}
+
 // Step 3 to 5 for a quiesced resource. Returns when the peer has taken it, or the session has ended
 // (then granted_away_ says that we wait for the next one).
 Task<> Engine::give_baton_to_peer(bool primary) {
@@ -85,17 +91,14 @@ Task<Result<>> Engine::give_baton(bool primary) {
     quiesce_reason_ = "the baton is being handed to the other node";
     Result<> quiet = co_await quiesce(false);
     if (!quiet) {
-      quiescing_ = false;
-      update_gate();
+      stop_quiescing();
       co_return quiet;
     }
   }
   co_await give_baton_to_peer(primary);
   const bool gone = !holding_;
   const bool unknown = granted_away_;
-  quiescing_ = false;
-  update_gate();
-  gate_changed_.notify_all();
+  stop_quiescing();
   if (gone) co_return Result<>{};
   if (unknown) {
     co_return failure(fmt::format(
@@ -332,9 +335,7 @@ Task<Result<>> Engine::offer_now() {
   Result<> quiet = co_await quiesce(true);
   if (!quiet || session_ == nullptr || !replicating_) {
     if (replicating() != nullptr) session_->tell({}, Type::offer_void);
-    quiescing_ = false;
-    update_gate();
-    gate_changed_.notify_all();
+    stop_quiescing();
     if (!quiet) co_return quiet;
     co_return failure(
         fmt::format("the link to {} was lost; {} goes on here", peer_name_, config_.name));

@@ -297,6 +297,12 @@ Task<Result<>> Engine::promote_now(PromoteOptions options) {
 
 Task<Result<>> Engine::demote_now(bool force) {
   Result<> ready = co_await not_settling();
+  // One request at a time stops the writes: who ends first would let them go on under the other.
+  void_offer("this node becomes Secondary");
+  while (quiescing_ && !mutant("demotes-while-others-quiesce")) {
+    co_await gate_changed_.wait();
+    void_offer("this node becomes Secondary");
+  }
   if (!ready) co_return ready;
   if (role_ != Role::primary) co_return Result<>{};
   if (!force) {
@@ -314,15 +320,12 @@ Task<Result<>> Engine::demote_now(bool force) {
   quiesce_reason_ = "this node is becoming Secondary";
   Result<> quiet = co_await quiesce(false);
   if (!quiet) {
-    quiescing_ = false;
-    update_gate();
+    stop_quiescing();
     co_return quiet;
   }
   role_ = Role::secondary;
   const bool durable = co_await commit();
-  quiescing_ = false;
-  update_gate();
-  gate_changed_.notify_all();
+  stop_quiescing();
   tell_status();
   changed();
   if (!durable) co_return failure("the metadata cannot be written; see the log");

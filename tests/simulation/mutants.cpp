@@ -61,6 +61,12 @@ const std::vector<Mutant> all = {
     // the baton
     {"promote-without-connection-check", "an UpToDate copy may be promoted, whoever is Primary"},
     {"handover-before-drain", "the baton goes while writes are in flight"},
+    {"demotes-while-others-quiesce", "whoever is done first lets the writes go on",
+     "demoted-while-offering"},
+    {"stops-as-holder-after-its-grant",
+     "a holder that stops while its grant is under way may go on alone after its next start",
+     "stopped-after-its-grant"},
+    {"reconnects-without-a-pause", "a dial that failed is repeated at once"},
     {"resumes-without-asking", "a restarted holder takes the baton before it has met its peer",
      "stale-behind-mark"},
     // bytes

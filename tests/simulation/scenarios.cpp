@@ -380,6 +380,64 @@ wait-sync
 promote B
 burst B requests=40 reads=100
 )"},
+    // Found by the swarm: the offer's end let the writes go on that the demotion had stopped, and
+    // some were done by a Secondary.
+    {.name = "demoted-while-offering",
+     .script = R"(
+primary A force
+wait-sync
+slow-disk A ms=40 permille=1000
+offer A background
++1ms burst A requests=40 depth=16 reads=0 flushes=0 background
++6ms demote A force background
++2s wait-idle
+promote B expect=done
+burst B requests=20 reads=100
+)",
+     .seeds = 30},
+    // Found by the swarm: A stops before it has heard that its grant was taken, and calls itself
+    // the last holder when it starts again.
+    {.name = "stopped-after-its-grant", .script = R"(
+primary A force
+wait-sync
+burst A requests=20
+slow-disk B meta ms=200 permille=1000
+handover A background
++5ms stop A
++1s cut silence
+burst B requests=20 reads=0
+start A
++1s promote A expect=refused
+heal
+wait-sync
+burst B requests=20 reads=100
+)"},
+    {.name = "peer-of-another-version", .script = R"(
+primary A force
+wait-sync
+version B other
+kill B
+start B
++8s burst A requests=30 reads=0
+is A Primary UpToDate Connecting
+is B Consistent Connecting
+version B same
+stop B
+start B
+wait-sync
+handover A expect=done
+burst B requests=40 reads=100
+)"},
+    {.name = "clocks-leap", .script = R"(
+primary A force
+wait-sync
+burst A requests=400 depth=8 reads=20 think=500 background
++20ms jump A ms=600000
++20ms jump B ms=3000
++20ms jump B ms=3600000
++10s wait-sync
+burst A requests=40 reads=100
+)"},
     {.name = "metadata-write-fails", .script = R"(
 primary A force
 wait-sync
