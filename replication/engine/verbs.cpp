@@ -461,6 +461,9 @@ Task<Result<>> Engine::down() {
   role_ = Role::secondary;
   holding_ = false;
   const bool durable = co_await commit();
+  // The grant is out and nobody has said whether it was taken: not ours on our own word, now and
+  // after the next start.
+  if (granted_away_ && !mutant("stops-as-holder-after-its-grant")) epoch_.holder.clear();
   up_ = false;
   gate_changed_.notify_all();
   session_changed_.notify_all();
