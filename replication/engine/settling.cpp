@@ -393,8 +393,10 @@ Task<Result<>> Engine::apply_verdicts(Session& session) {
   resume_primary_ = false;
   const bool durable = co_await commit();
   if (!durable) co_return failure("the metadata device failed; see the log");
-  // Going on without the peer forks only from a tip that the peer may have.
-  peer_has_tip_ = !copying || !self_source;
+  // Going on without the peer forks only from a tip that the peer may have: one of the same
+  // generation has it until it is durably a target, and that is heard of too late.
+  const bool same_tip = compare(own.lineage, peer.lineage) == Relation::equal;
+  peer_has_tip_ = !copying || !self_source || same_tip;
   session.peer_holding = baton.holder == name;
   session.peer_role = peer.primary ? Role::primary : Role::secondary;
   co_return Result<>{};

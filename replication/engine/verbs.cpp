@@ -131,7 +131,8 @@ Task<Result<>> Engine::start_up() {
   // A copy that may lack something is not taken up again while another may have it.
   const bool sound = arrival_ != Arrival::crashed || facts.every_peer_behind;
   resume_primary_ = found.primary && last_holder && same_boot && sound && config_.auto_resume;
-  peer_has_tip_ = !slot_.behind || slot_.told_id != 0;
+  const bool had_tip = !lineage_.empty() && slot_.base_id == lineage_.back();
+  peer_has_tip_ = !slot_.behind || slot_.told_id != 0 || had_tip;
   unmet_ = has_peer();
   role_ = Role::secondary;
   holding_ = false;
