@@ -31,6 +31,7 @@ Cluster::Cluster(std::uint64_t seed, const Settings& settings, Factory& factory)
     }
   }
   rules_ = std::make_unique<Rules>(world_, net_, oracle_, nodes_, settings.protocol);
+  if (!factory.writes_metadata()) rules_->disks().give_up();
   std::uint64_t number = 0;
   for (auto& node : nodes_) {
     for (std::uint32_t volume = 0; volume < settings.volume_bytes.size(); ++volume) {
@@ -69,6 +70,7 @@ void Cluster::create() {
 void Cluster::kill(int number) {
   node(number).kill();
   oracle_.failure();
+  rules_->disks().look_for_forgotten_blocks();
   // Under A and B what a copy had only received goes with its process.
   if (settings_.protocol != replication::Protocol::c) {
     oracle_.killed_before_writing(number, rules_->read_copy());
@@ -77,6 +79,7 @@ void Cluster::kill(int number) {
 
 void Cluster::power_cut(int number, PowerLoss how) {
   if (!node(number).powered()) return;
+  if (how == PowerLoss::shred) rules_->disks().give_up();
   kill(number);
   node(number).power_cut(how);
   rules_->damage().look_again(number);
@@ -91,6 +94,10 @@ bool Cluster::may_fail(const SimDisk& disk) {
     }
   }
   return rules_->both_up_to_date();
+}
+
+void Cluster::submitted(const SimDisk& disk, std::uint64_t offset, std::uint64_t length) {
+  if (disk.holds_data()) rules_->disks().before_write(disk, offset, length);
 }
 
 // The copy may now lack what it was bound to have: writes that it had received only, and, after a

@@ -52,6 +52,7 @@ class Cluster final : DiskWatch {
   std::uint64_t errors() const;
 
  private:
+  void submitted(const SimDisk& disk, std::uint64_t offset, std::uint64_t length) override;
   void failed(const SimDisk& disk, blockdev::Op op) override;
   void damaged(const SimDisk& disk, std::uint64_t offset, std::uint64_t length) override;
   void stored(const SimDisk& disk, std::uint64_t offset, std::uint64_t length) override;

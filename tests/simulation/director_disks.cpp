@@ -18,6 +18,9 @@ void Director::hurt_disks(const Step& step) {
     return disk.set_model(model);
   }
   cluster_.oracle().failure();
+  const bool lies =
+      step.what == Do::rot || step.what == Do::lose_writes || step.what == Do::misdirect;
+  if (lies) cluster_.rules().disks().give_up();
   if (step.what == Do::rot) {
     return disk.rot(step.number("offset", 0), step.number("length", UINT64_MAX),
                     step.number("sectors", 1));
@@ -82,6 +85,7 @@ void Director::replace_disks(const Step& step) {
   // A script of which steps were left out may say this of a node that runs.
   if (node.running()) return;
   cluster_.oracle().failure();
+  rules.disks().give_up();
   if (step.what == Do::create_md) return make_anew(step.node);
   const std::vector<SimDisk*> disks = named_disks(step);
   const auto copied = [](const SimDisk* disk) { return disk->has_snapshot(); };

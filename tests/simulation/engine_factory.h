@@ -13,6 +13,7 @@ class EngineFactory final : public Factory {
   Task<Result<>> create_metadata(Loop& loop, blockdev::BlockDevice& device,
                                  const replication::ResourceConfig& config,
                                  std::uint32_t volume) override;
+  bool writes_metadata() const override { return true; }
 };
 
 }  // namespace baton::sim

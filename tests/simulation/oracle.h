@@ -101,8 +101,9 @@ class Oracle {
   // `binding`: from now on every copy is bound to have everything.
   std::optional<Finding> all_agree(std::uint64_t told_at, int discarded, bool binding,
                                    const ReadCopy& read);
-  // In a fork: one node has made the other's history its own, word for word, and says so.
-  std::optional<Finding> end_fork(int discarded, bool binding, const ReadCopy& read);
+  // In a fork: `follower` has made the other's history its own, word for word, and says so (-1: the
+  // copies show who has).
+  std::optional<Finding> end_fork(int discarded, bool binding, int follower, const ReadCopy& read);
   // Does the copy of `node` show the write, or something newer, everywhere? When in doubt, no.
   // Unless `zeroes_tell`, zeroes may be older than the write: the copy is a disk of the past.
   bool present(std::uint64_t write, int node, const ReadCopy& read, bool zeroes_tell = true) const;
@@ -137,6 +138,7 @@ class Oracle {
     std::uint64_t acknowledged = never;
     NodeSet copies = 0;   // bound to have it
     NodeSet durable = 0;  // of those: a flush has covered it
+    NodeSet lost = 0;     // were bound, until a failure took it from them
     std::uint64_t lost_at = 0;
     bool rolled_back = false;
     bool observed = false;  // of a write that nobody acknowledged: it binds since it was read

@@ -14,6 +14,7 @@ namespace baton::sim {
 void Oracle::lose(Write& write, int node) {
   write.copies &= static_cast<NodeSet>(~bit(node));
   write.durable &= static_cast<NodeSet>(~bit(node));
+  write.lost |= bit(node);
   write.lost_at = now_;
   if (write.copies == 0) write.fate = Fate::unknown;
 }
@@ -121,7 +122,13 @@ void Oracle::forked(int node, const ReadCopy& read) {
   for (std::uint64_t number = 1; number < writes_.size(); ++number) {
     Write& write = writes_[number];
     if (write.fate != Fate::firm || has(write.copies, node)) continue;
-    if (present(number, node, read, !has(replaced_, node))) write.copies |= bit(node);
+    // The operator was told that writes may be lost. Those that no flush covered, and that this
+    // copy lost with its power, nobody misses: this copy is as good as the other, and is followed.
+    if (has(write.lost, node) && write.durable == 0) {
+      forget(write);
+    } else if (present(number, node, read, !has(replaced_, node))) {
+      write.copies |= bit(node);
+    }
   }
   forked_ = true;
   forked_at_ = now_;
@@ -198,7 +205,8 @@ Oracle::Kept Oracle::kept(int node, int other, const ReadCopy& read) const {
 
 // One of the two histories has become the truth. Which one, the copies show; whether it may,
 // follows from what each alone was bound to have and from the operator's word.
-std::optional<Finding> Oracle::end_fork(int discarded, bool binding, const ReadCopy& read) {
+std::optional<Finding> Oracle::end_fork(int discarded, bool binding, int follower,
+                                        const ReadCopy& read) {
   BATON_ASSERT(nodes_ == 2, "forks are followed between two nodes");
   const std::size_t first = exclusive(0, 1);
   const std::size_t second = exclusive(1, 0);
@@ -215,7 +223,9 @@ std::optional<Finding> Oracle::end_fork(int discarded, bool binding, const ReadC
   const int suspect = discarded >= 0 ? discarded : binding || loser < 0 ? -1 : 1 - loser;
   // What a disk of the past shows proves nothing; then only an operator's word does.
   const bool told = discarded >= 0 || replaced_ == 0;
-  if (suspect >= 0 && told) {
+  if (suspect >= 0 && suspect == follower) {
+    loser = follower;
+  } else if (suspect >= 0 && told && follower < 0) {
     const Kept here = kept(suspect, 1 - suspect, read);
     const bool overwritten =
         here == Kept::perhaps && kept(1 - suspect, suspect, read) == Kept::surely;
@@ -242,13 +252,14 @@ std::optional<Finding> Oracle::all_agree(std::uint64_t told_at, int discarded, b
                                          const ReadCopy& read) {
   ++now_;
   std::optional<Finding> finding;
-  if (forked_) finding = end_fork(discarded, binding, read);
+  if (forked_) finding = end_fork(discarded, binding, -1, read);
   replaced_ = 0;
   if (!binding) return finding;
   for (Write& write : writes_) {
     if (write.fate != Fate::firm || write.rolled_back || write.copies == all_) continue;
     const NodeSet added = static_cast<NodeSet>(all_ & ~write.copies);
     write.copies = all_;
+    write.lost = 0;
     if (write.acknowledged < told_at) write.durable |= added;
   }
   return finding;

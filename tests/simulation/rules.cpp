@@ -35,6 +35,7 @@ Rules::Rules(World& world, SimNet& net, Oracle& oracle, std::vector<std::unique_
       seen_(nodes.size()),
       checked_(nodes.size(), std::vector<char>(nodes.empty() ? 0 : nodes[0]->volumes())),
       damage_(oracle, nodes.size(), nodes.empty() ? 0 : nodes[0]->volumes(), read_copy()),
+      disk_rules_(world, nodes),
       follows_(nodes.size()) {
   oracle_.excuse(&damage_);
 }
@@ -49,8 +50,10 @@ ReadCopy Rules::read_copy() const {
 void Rules::look_at(Node& node) {
   Seen& seen = seen_[static_cast<std::size_t>(node.number())];
   const std::uint64_t last_primary = seen.last_primary;
+  const std::uint64_t parted = seen.connected ? oracle_.tick() : seen.parted;
   seen = {};
   seen.last_primary = last_primary;
+  seen.parted = parted;
   seen.claims.assign(node.volumes(), false);
   seen.copies.assign(node.volumes(), 0);
   seen.running = node.running();
@@ -117,6 +120,11 @@ void Rules::write_acknowledged(int node, std::uint64_t invoked) {
     return world_.violated(
         "R3 more than one writer",
         fmt::format("node {} acknowledged a write and was not Primary", node_name(node)));
+  }
+  // A write from before the loss is on the peer's disk, or was done without it (A).
+  const bool is_copy = std::ranges::all_of(seen.claims, std::identity{});
+  if (is_copy && seen.primary && !seen.connected && seen.parted < invoked) {
+    disk_rules_.done_alone(node);
   }
   if (oracle_.is_forked()) return;
   if (seen.epoch < newest_epoch_) {
@@ -235,6 +243,7 @@ void Rules::look_at_everything() {
   check_claims(false);
   check_equal();
   check_answers();
+  disk_rules_.look_for_forgotten_blocks();
 }
 
 // In a handover both show Primary for a moment: the giver, who admits nothing any more, until it
@@ -313,7 +322,8 @@ void Rules::check_adoption() {
                          std::ranges::all_of(seen.claims, std::identity{});
     if (follows_[i] == 0 || !has_all) continue;
     const bool binding = protocol_ != replication::Protocol::a;
-    if (auto finding = oracle_.end_fork(discarding_, binding, read_copy())) {
+    const int follower = static_cast<int>(i);
+    if (auto finding = oracle_.end_fork(discarding_, binding, follower, read_copy())) {
       world_.violated(finding->rule, finding->what);
     }
     discarding_ = -1;
@@ -337,6 +347,14 @@ bool Rules::claim_counts(int node, std::uint32_t volume) const {
   return !own.connected;
 }
 
+// Primary, and has not given the baton to another without having heard that it was taken.
+bool Rules::writes_here(int node) const {
+  const Seen& own = seen_[static_cast<std::size_t>(node)];
+  return own.primary && std::ranges::none_of(seen_, [&](const Seen& other) {
+           return other.running && other.primary && other.epoch > own.epoch;
+         });
+}
+
 // After a fork a copy that follows a holder is measured by the holder's history.
 int Rules::whose_history(int node) const {
   const Seen& own = seen_[static_cast<std::size_t>(node)];
@@ -352,10 +370,11 @@ void Rules::check_claims(bool only_new) {
       char& before = checked_[static_cast<std::size_t>(number)].at(volume);
       const bool checked = std::exchange(before, counts ? 1 : 0) != 0;
       if (!counts || (only_new && checked)) continue;
-      // Under A and B an acknowledged write may still be on its way to the other copy.
+      // Under A and B an acknowledged write may still be on its way to the other copy, whatever the
+      // node has become since it received it: readers wait for it.
       const bool may_lag =
-          protocol_ != replication::Protocol::c && !seen_[static_cast<std::size_t>(number)].primary;
-      if (may_lag && !(clients_idle() && net_.quiet() && node->disks_idle())) continue;
+          protocol_ != replication::Protocol::c && (!writes_here(number) || !node->disks_idle());
+      if (may_lag && !(clients_idle() && all_arrived() && node->disks_idle())) continue;
       if (auto finding = oracle_.check_copy(number, whose_history(number), volume, read)) {
         world_.violated(finding->rule, finding->what);
       }
@@ -363,8 +382,13 @@ void Rules::check_claims(bool only_new) {
   }
 }
 
+// What a cut link has swallowed is on its way until the cut is noticed.
+bool Rules::all_arrived() const {
+  return net_.quiet() && net_.carries(0, 1) && net_.carries(1, 0);
+}
+
 void Rules::check_equal() {
-  if (!both_up_to_date() || oracle_.is_forked() || !clients_idle() || !net_.quiet()) return;
+  if (!both_up_to_date() || oracle_.is_forked() || !clients_idle() || !all_arrived()) return;
   if (oracle_.old_values_excused()) return;
   for (auto& node : nodes_) {
     if (!node->disks_idle()) return;

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "tests/simulation/damage.h"
+#include "tests/simulation/disk_rules.h"
 #include "tests/simulation/sim_client.h"
 
 namespace baton::sim {
@@ -48,6 +49,7 @@ class Rules final : public Witness {
   int primary() const;
   ReadCopy read_copy() const;
   Damage& damage() { return damage_; }
+  DiskRules& disks() { return disk_rules_; }
   // Every block of `node` that differs from the other copy is damage of its own.
   void hurt_where_different(int node);
   // How often all nodes have met: sessions that every one of them says it has.
@@ -69,6 +71,7 @@ class Rules final : public Witness {
     bool steady = false;             // every volume Established with an UpToDate peer
     bool target = false;             // of a resync
     std::uint64_t last_primary = 0;  // oracle's time
+    std::uint64_t parted = 0;        // likewise: last time it was connected
     std::uint64_t epoch = 0;
     int holder = -1;  // as it knows
   };
@@ -84,7 +87,9 @@ class Rules final : public Witness {
   std::optional<std::uint64_t> first_unexcused_difference(std::uint32_t volume, int other) const;
   void check_answers();
   bool claim_counts(int node, std::uint32_t volume) const;
+  bool writes_here(int node) const;
   bool clients_idle() const;
+  bool all_arrived() const;
 
   World& world_;
   SimNet& net_;
@@ -95,6 +100,7 @@ class Rules final : public Witness {
   std::vector<Seen> seen_;
   std::vector<std::vector<char>> checked_;  // claims that were checked when they were made
   Damage damage_;
+  DiskRules disk_rules_;
   std::uint64_t meetings_ = 0;
   bool agreed_ = false;
   std::vector<char> follows_;  // nodes that have become targets since the fork

@@ -77,6 +77,9 @@ void SimDisk::submit(Handle& handle, Request& request) {
     world_.violated("contract of BlockDevice", name() + " was asked past its end");
     return;
   }
+  const bool modifies = request.op != Op::flush && request.op != Op::read &&
+                        request.op != Op::block_status && request.op != Op::prefetch;
+  if (modifies && watch_ != nullptr) watch_->submitted(*this, request.offset, request.length);
   in_flight_.emplace_back(*this);
   InFlight& io = in_flight_.back();
   io.self = std::prev(in_flight_.end());

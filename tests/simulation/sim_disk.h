@@ -62,6 +62,8 @@ class SimDisk;
 class DiskWatch {
  public:
   virtual ~DiskWatch() = default;
+  // A write, zeroing or discard is on its way to the disk.
+  virtual void submitted(const SimDisk& disk, std::uint64_t offset, std::uint64_t length) = 0;
   // May a guarded fault strike now?
   virtual bool may_fail(const SimDisk& disk) = 0;
   // The disk has failed a request; what that leaves on the medium is settled.

@@ -12,6 +12,7 @@ namespace {
 class LyingDisk : public DiskRig {
  protected:
   struct Watch final : DiskWatch {
+    void submitted(const SimDisk&, std::uint64_t, std::uint64_t) override {}
     bool may_fail(const SimDisk&) override { return true; }
     void failed(const SimDisk&, Op) override {}
     void damaged(const SimDisk&, std::uint64_t offset, std::uint64_t length) override {

@@ -53,6 +53,7 @@ TEST_F(Disk, hangs_until_it_is_mended) {
 
 TEST_F(Disk, does_not_fail_where_its_watch_forbids_it) {
   struct Watch final : DiskWatch {
+    void submitted(const SimDisk&, std::uint64_t, std::uint64_t) override {}
     bool may_fail(const SimDisk&) override { return allowed; }
     void failed(const SimDisk&, Op) override { ++failures; }
     void damaged(const SimDisk&, std::uint64_t, std::uint64_t) override {}
