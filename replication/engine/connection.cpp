@@ -55,6 +55,7 @@ void Engine::dial_later() {
   // A little randomness keeps two nodes from dialling each other in step for ever.
   const auto jitter = static_cast<std::int64_t>(env_.random.next() % 1000);
   dial_at_ = env_.clock.now() + backoff_ + backoff_ * jitter / 4000;
+  if (mutant("reconnects-without-a-pause")) dial_at_ = {};
   backoff_ = std::min(backoff_ * 2, backoff_max);
 }
 

@@ -19,6 +19,7 @@
 #include "blockdev/metadata/metadata.h"
 #include "replication/core/states.h"
 #include "replication/engine/environment.h"
+#include "replication/wire/messages.h"
 
 namespace baton::replication {
 
@@ -45,6 +46,9 @@ struct ResourceConfig {
   // Of the activity log; a small log makes regions leave it early, which is what tests want. Room
   // for every region of the largest request at least.
   std::size_t active_regions = blockdev::active_regions_default;
+  // Of the wire protocol: what this node offers its peer. Tests offer what no peer speaks.
+  std::uint16_t version_lowest = wire::version_min;
+  std::uint16_t version_highest = wire::version_max;
 };
 
 // Somebody who has an export open.

@@ -43,6 +43,8 @@ Task<bool> Session::expect(Type type, Incoming& message) {
 
 Task<bool> Session::exchange_hello() {
   const ResourceConfig& config = engine_.config();
+  own_hello_.version_lowest = config.version_lowest;
+  own_hello_.version_highest = config.version_highest;
   own_hello_.resource = config.name;
   own_hello_.from = config.self;
   own_hello_.to = engine_.peer_name_;
@@ -65,11 +67,11 @@ Task<bool> Session::exchange_hello() {
   }
   peer_hello_ = std::move(*hello);
   std::string why;
-  if (peer_hello_.version_lowest > wire::version_max ||
-      peer_hello_.version_highest < wire::version_min) {
+  if (peer_hello_.version_lowest > config.version_highest ||
+      peer_hello_.version_highest < config.version_lowest) {
     why = fmt::format("{} speaks protocol versions {} to {}, {} speaks {} to {}: upgrade the older",
                       peer_hello_.from, peer_hello_.version_lowest, peer_hello_.version_highest,
-                      config.self, wire::version_min, wire::version_max);
+                      config.self, config.version_lowest, config.version_highest);
   } else if (peer_hello_.features != 0) {
     why = fmt::format("{} asks for features that {} does not know: upgrade it", peer_hello_.from,
                       config.self);

@@ -297,13 +297,13 @@ Task<Result<>> Engine::promote_now(PromoteOptions options) {
 }
 
 Task<Result<>> Engine::demote_now(bool force) {
-  Result<> ready = co_await not_settling();
   // One request at a time stops the writes: who ends first would let them go on under the other.
   void_offer("this node becomes Secondary");
   while (quiescing_ && !mutant("demotes-while-others-quiesce")) {
     co_await gate_changed_.wait();
     void_offer("this node becomes Secondary");
   }
+  Result<> ready = co_await not_settling();
   if (!ready) co_return ready;
   if (role_ != Role::primary) co_return Result<>{};
   if (!force) {
@@ -461,10 +461,10 @@ Task<Result<>> Engine::down() {
   released_ = clean;
   role_ = Role::secondary;
   holding_ = false;
-  const bool durable = co_await commit();
   // The grant is out and nobody has said whether it was taken: not ours on our own word, now and
   // after the next start.
   if (granted_away_ && !mutant("stops-as-holder-after-its-grant")) epoch_.holder.clear();
+  const bool durable = co_await commit();
   up_ = false;
   gate_changed_.notify_all();
   session_changed_.notify_all();

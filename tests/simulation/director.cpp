@@ -303,6 +303,10 @@ void Director::hurt(const Step& step) {
       return c.net().heal(0, 1);
     case Do::corrupt:
       return c.net().corrupt(step.node);
+    case Do::jump:
+      return c.node(step.node).process().jump(std::chrono::milliseconds(step.number("ms", 0)));
+    case Do::version:
+      return c.node(step.node).speak_another_version(step.has_word("other"));
     case Do::snapshot:
     case Do::restore:
     case Do::blank:

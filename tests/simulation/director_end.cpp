@@ -193,6 +193,13 @@ bool Director::make_well() {
       }
     }
     node.process().pause(false);
+    node.speak_another_version(false);
+    if (node.runs_another_version()) {
+      Step step;
+      step.what = Do::stop;
+      step.node = number;
+      stop_cleanly(number, step);
+    }
     node.start();
   }
   const TimePoint deadline = world.now() + well_limit;

@@ -118,6 +118,7 @@ void Node::start() {
     net_.host_is_up(number_);
   }
   ++incarnation_;
+  runs_another_version_ = config_.version_lowest > replication::ResourceConfig().version_highest;
   world_.trace().say(number_, "starts");
   const auto stream = static_cast<std::uint64_t>(number_) * 1000 + incarnation_;
   buffers_ = std::make_unique<BufferPool>(buffer_limit_bytes);
@@ -138,6 +139,13 @@ void Node::start() {
       },
       this);
   operate("up", [](Resource& resource) { return resource.up(); });
+}
+
+void Node::speak_another_version(bool other) {
+  const replication::ResourceConfig usual;
+  config_.version_lowest = usual.version_lowest;
+  config_.version_highest = usual.version_highest;
+  if (other) config_.version_lowest = ++config_.version_highest;
 }
 
 void Node::throw_away_process() {

@@ -32,6 +32,8 @@ class Factory {
   virtual Task<Result<>> create_metadata(Loop& loop, blockdev::BlockDevice& device,
                                          const replication::ResourceConfig& config,
                                          std::uint32_t volume) = 0;
+  // Whether its metadata is as docs/on-disk-format.md says.
+  virtual bool writes_metadata() const { return false; }
 };
 
 // A verb that an operator has given.
@@ -78,6 +80,9 @@ class Node final : replication::Disks,
   bool disks_idle() const;
 
   void start();
+  // From the next start on it is a daemon of another time, with a wire protocol of its own.
+  void speak_another_version(bool other);
+  bool runs_another_version() const { return running() && runs_another_version_; }
   void kill();
   void power_cut(PowerLoss how);
   bool powered() const { return powered_; }
@@ -128,6 +133,7 @@ class Node final : replication::Disks,
   std::vector<std::unique_ptr<SimDisk>> metadata_;
   bool powered_ = true;
   bool up_ = false;
+  bool runs_another_version_ = false;
   std::string refusal_;
   bool changed_ = false;
   bool status_known_ = false;

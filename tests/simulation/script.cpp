@@ -11,7 +11,7 @@
 namespace baton::sim {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, Do>, 47> words = {{
+constexpr std::array<std::pair<std::string_view, Do>, 49> words = {{
     {"promote", Do::promote},
     {"demote", Do::demote},
     {"handover", Do::handover},
@@ -38,6 +38,8 @@ constexpr std::array<std::pair<std::string_view, Do>, 47> words = {{
     {"half-open", Do::half_open},
     {"heal", Do::heal},
     {"corrupt", Do::corrupt},
+    {"jump", Do::jump},
+    {"version", Do::version},
     {"fail", Do::fail},
     {"hang", Do::hang},
     {"mend", Do::mend},

@@ -59,6 +59,8 @@ enum class Do : std::uint8_t {
   half_open,  // NODE loses its connections and the other is not told
   heal,       // cuts and slow links
   corrupt,    // what is on its way from NODE
+  jump,       // ms=; NODE's clock leaps ahead, its timers are due
+  version,    // other | same; what NODE speaks from its next start on
   // [read | write | flush] [enospc] [meta]; count= or sticky, offset= length=, volume=; or `all`.
   // `guarded`: only while the other copy is UpToDate and its disks are sound
   fail,

@@ -54,8 +54,23 @@ void SimNet::listen(int node, Process& process, Acceptor acceptor, void* context
   host.context = context;
 }
 
+// Both ends dial, with a pause between two attempts (design §8).
+void SimNet::count_dial(int from) {
+  constexpr std::uint32_t most_in_a_second = 40;  // restarts in a loop dial at once each time
+  Host& host = hosts_[static_cast<std::size_t>(from)];
+  if (world_.now() - host.second_began >= std::chrono::seconds(1)) {
+    host.second_began = world_.now();
+    host.dials = 0;
+  }
+  if (++host.dials > most_in_a_second) {
+    world_.violated("dials without a pause",
+                    node_name(from) + " has dialled more than 40 times within a second");
+  }
+}
+
 Task<Result<Link>> SimNet::dial(Process& self, int to, TimePoint deadline) {
   const int from = self.node();
+  count_dial(from);
   const std::string who = node_name(to);
   while (true) {
     const Duration there_and_back = delay() + delay();

@@ -86,6 +86,8 @@ class SimNet {
     Process* process = nullptr;  // that listens
     Acceptor acceptor = nullptr;
     void* context = nullptr;
+    TimePoint second_began;  // in which the dials are counted
+    std::uint32_t dials = 0;
   };
   struct Arrival;  // an established link that the listener has not taken yet
 
@@ -94,6 +96,7 @@ class SimNet {
   }
   replication::Link connect(Process& self, int to);
   void drop_finished();
+  void count_dial(int from);
   Duration delay();
   // When `bytes` that are sent now have arrived, behind those that are on their way.
   TimePoint arrival(int from, int to, std::size_t bytes, TimePoint behind);

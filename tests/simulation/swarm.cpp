@@ -47,12 +47,16 @@ Classes draw_classes(Prng& random) {
 // Writes a script while it keeps track of who runs and what is cut, so that steps make sense.
 class SwarmAuthor : Author {
  public:
-  // `metadata` has a stream of its own, so that worlds without its faults stay what they were.
-  SwarmAuthor(Prng random, Prng metadata, std::size_t volumes, Script& script)
+  // `metadata` and `oddities` have streams of their own, so that worlds without their faults stay
+  // what they were.
+  SwarmAuthor(Prng random, Prng metadata, Prng oddities, std::size_t volumes, Script& script)
       : Author(random, script),
         classes_(draw_classes(random_)),
         metadata_(metadata),
         metadata_errors_(metadata_.percent(25)),
+        oddities_(oddities),
+        clocks_jump_(oddities_.percent(20)),
+        versions_differ_(oddities_.percent(8)),
         volumes_(volumes) {}
 
   void write() {
@@ -63,6 +67,8 @@ class SwarmAuthor : Author {
       work();
       happen();
       if (metadata_errors_ && metadata_.percent(30)) hurt_metadata();
+      if (clocks_jump_ && oddities_.percent(30)) jump();
+      if (versions_differ_ && oddities_.percent(15)) run_another_version();
     }
   }
 
@@ -307,6 +313,28 @@ class SwarmAuthor : Author {
     start(node);
   }
 
+  // By less than a timeout, or by the minutes for which a virtual machine was away.
+  void jump() {
+    const std::uint64_t most = oddities_.percent(50) ? 5'000 : 600'000;
+    const int node = oddities_.percent(50) ? primary_ : 1 - primary_;
+    add(Do::jump, node).numbers = {{"ms", oddities_.between(1, most)}};
+  }
+
+  // One node is upgraded first, or last.
+  void run_another_version() {
+    const int node = oddities_.percent(50) ? primary_ : 1 - primary_;
+    for (const char* word : {"other", "same"}) {
+      add(Do::version, node, {word});
+      if (oddities_.percent(50)) {
+        add(Do::stop, node);
+      } else {
+        add(Do::kill, node);
+      }
+      start(node);
+      work();
+    }
+  }
+
   void fail(int node, std::uint64_t volume, std::vector<std::string> words) {
     Step& step = add(Do::fail, node, std::move(words));
     step.numbers = {{"volume", volume}};
@@ -330,6 +358,9 @@ class SwarmAuthor : Author {
   Classes classes_;
   Prng metadata_;
   bool metadata_errors_;
+  Prng oddities_;
+  bool clocks_jump_;
+  bool versions_differ_;
   std::size_t volumes_;
   int primary_ = 0;
   bool cut_ = false;
@@ -374,8 +405,8 @@ Settings swarm_settings(std::uint64_t seed) {
 Plan swarm_plan(std::uint64_t seed) {
   Plan plan;
   plan.settings = swarm_settings(seed);
-  SwarmAuthor(Prng(seed, "script"), Prng(seed, "metadata"), plan.settings.volume_bytes.size(),
-              plan.script)
+  SwarmAuthor(Prng(seed, "script"), Prng(seed, "metadata"), Prng(seed, "oddities"),
+              plan.settings.volume_bytes.size(), plan.script)
       .write();
   return plan;
 }

@@ -48,6 +48,8 @@ class Process final : public Clock {
   // Only while nothing of the process exists: a rebooted host counts its time afresh.
   void set_origin(Duration origin) { origin_ = origin; }
 
+  // Its clock leaps ahead: a virtual machine that was stopped and does not know.
+  void jump(Duration ahead) { origin_ += ahead; }
   void pause(bool paused);
   // Since when it takes turns without a break; never() while it is paused.
   TimePoint runs_since() const { return paused_ ? TimePoint::never() : resumed_at_; }
