@@ -11,7 +11,7 @@
 namespace baton::sim {
 
 Oracle::Oracle(std::size_t nodes, const std::vector<std::uint64_t>& volume_sizes)
-    : nodes_(nodes), all_(static_cast<NodeSet>((1U << nodes) - 1)) {
+    : nodes_(nodes), all_(static_cast<NodeSet>((1U << nodes) - 1)), lost_cache_at_(nodes) {
   for (std::size_t i = 0; i < volume_sizes.size(); ++i) {
     const Cells cells(static_cast<std::uint32_t>(i), volume_sizes[i]);
     volumes_.push_back({cells, std::vector<std::int32_t>(cells.count(), -1), {}, {}});
@@ -23,6 +23,14 @@ Oracle::Oracle(std::size_t nodes, const std::vector<std::uint64_t>& volume_sizes
   blank.ended = blank.acknowledged = 0;
   blank.copies = blank.durable = all_;
   writes_.push_back(blank);
+}
+
+NodeSet Oracle::lost_cache_since(std::uint64_t time) const {
+  NodeSet nodes = 0;
+  for (std::size_t node = 0; node < nodes_; ++node) {
+    if (lost_cache_at_[node] > time) nodes |= bit(static_cast<int>(node));
+  }
+  return nodes;
 }
 
 // --- histories of cells ---
@@ -144,6 +152,10 @@ void Oracle::end_write(std::uint64_t write, Fate fate) {
 }
 
 void Oracle::write_done(std::uint64_t write, NodeSet copies) {
+  // The answer of a copy that has lost its cache since was still on its way.
+  if (!writes_[write].fua) {
+    copies &= static_cast<NodeSet>(~lost_cache_since(writes_[write].invoked));
+  }
   if (copies == 0) return write_unknown(write);
   end_write(write, Fate::firm);
   Write& done = writes_[write];

@@ -162,6 +162,7 @@ class Oracle {
   };
   static constexpr std::uint64_t never = UINT64_MAX;
 
+  NodeSet lost_cache_since(std::uint64_t time) const;
   bool binds(const Write& write, int node) const;
   std::uint64_t known_by(const Entry& entry) const;
   const Entry* superseder(const std::vector<Entry>& history, const Entry& entry, int node,
@@ -192,6 +193,7 @@ class Oracle {
 
   std::size_t nodes_;
   NodeSet all_;
+  std::vector<std::uint64_t> lost_cache_at_;  // by node: a power cut, or a failed flush
   std::vector<Volume> volumes_;
   std::vector<Write> writes_;  // [0] is the blank disk
   std::uint64_t now_ = 0;

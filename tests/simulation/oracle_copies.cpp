@@ -37,6 +37,7 @@ void Oracle::replaced(int node) {
 
 void Oracle::power_cut(int node) {
   failure();
+  lost_cache_at_[static_cast<std::size_t>(node)] = now_;
   for (Write& write : writes_) {
     if (write.fate != Fate::firm || !has(write.copies, node) || has(write.durable, node)) continue;
     lose(write, node);
@@ -45,6 +46,7 @@ void Oracle::power_cut(int node) {
 
 void Oracle::flush_failed(int node) {
   failure();
+  lost_cache_at_[static_cast<std::size_t>(node)] = now_;
   for (Write& write : writes_) {
     const bool uncovered = has(write.copies, node) && !has(write.durable, node);
     if (write.fate == Fate::firm && uncovered) lose(write, node);
