@@ -51,9 +51,11 @@ Result<> take_option(const json::key_value_pair& member, VerbOptions& options) {
   if (key == "force") return take_flag(member, options.force);
   if (key == "confirmed") return take_flag(member, options.confirmed);
   if (key == "discard-my-data") return take_flag(member, options.discard_my_data);
+  if (key == "no-undo") return take_flag(member, options.no_undo);
   if (key == "allow") return take_flag(member, options.allow);
   if (key == "deny") return take_flag(member, options.deny);
   if (key == "to") return take_text(member, options.to);
+  if (key == "keep") return take_text(member, options.keep);
   if (key == "uri") return take_text(member, options.uri);
   if (key == "timeout") return take_seconds(member, options.timeout_seconds);
   return malformed(fmt::format("unknown option {}", key));
@@ -88,6 +90,8 @@ json::object to_json(const VerbOptions& options) {
   if (options.force) object["force"] = true;
   if (options.confirmed) object["confirmed"] = true;
   if (options.discard_my_data) object["discard-my-data"] = true;
+  if (options.no_undo) object["no-undo"] = true;
+  if (!options.keep.empty()) object["keep"] = options.keep;
   if (options.allow) object["allow"] = true;
   if (options.deny) object["deny"] = true;
   if (!options.to.empty()) object["to"] = options.to;

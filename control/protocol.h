@@ -32,6 +32,8 @@ struct VerbOptions {
   bool force = false;
   bool confirmed = false;  // the risk was named and accepted
   bool discard_my_data = false;
+  std::string keep;      // resolve: node
+  bool no_undo = false;  // resolve
   bool allow = false;
   bool deny = false;
   std::string to;

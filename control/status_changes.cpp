@@ -119,6 +119,10 @@ void tell_peer_device(const std::string& resource, const std::string& peer,
   telling.add_to(out);
 }
 
+std::string reason_of(const std::optional<SplitBrain>& split_brain) {
+  return split_brain ? split_brain->reason : "";
+}
+
 void tell_connection(const std::string& resource, const ConnectionStatus* before,
                      const ConnectionStatus& after, std::vector<Change>& out) {
   const ConnectionStatus none;
@@ -129,8 +133,8 @@ void tell_connection(const std::string& resource, const ConnectionStatus* before
   telling.state("connection-state", "connection", name_of(was.connection_state),
                 name_of(after.connection_state));
   telling.state("peer-role", "peer role", name_of(was.peer_role), name_of(after.peer_role));
-  telling.state("split-brain", "split brain", was.split_brain.value_or(""),
-                after.split_brain.value_or(""));
+  telling.state("split-brain", "split brain", reason_of(was.split_brain),
+                reason_of(after.split_brain));
   telling.state("last-error", "error", was.last_error, after.last_error);
   telling.add_to(out);
   for (std::size_t i = 0; i < after.peer_devices.size(); ++i) {

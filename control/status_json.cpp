@@ -28,6 +28,13 @@ json::object to_json(const PeerVolumeStatus& peer) {
   return object;
 }
 
+json::object to_json(const SplitBrain& split) {
+  return {{"reason", split.reason},
+          {"common-generation", fmt::format("{:016x}", split.common)},
+          {"own-changed", (split.own_bytes + 1023) / 1024},
+          {"peer-changed", (split.peer_bytes + 1023) / 1024}};
+}
+
 json::object to_json(const ConnectionStatus& connection) {
   json::object object;
   object["name"] = connection.name;
@@ -36,7 +43,7 @@ json::object to_json(const ConnectionStatus& connection) {
   json::array peers;
   for (const PeerVolumeStatus& peer : connection.peer_devices) peers.push_back(to_json(peer));
   object["peer_devices"] = std::move(peers);
-  if (connection.split_brain) object["split-brain"] = {{"reason", *connection.split_brain}};
+  if (connection.split_brain) object["split-brain"] = to_json(*connection.split_brain);
   if (!connection.last_error.empty()) object["last-error"] = connection.last_error;
   return object;
 }
@@ -85,6 +92,15 @@ std::string text_or_empty(const json::object& object, std::string_view key) {
   return value != nullptr && value->is_string() ? std::string(value->get_string()) : std::string();
 }
 
+SplitBrain split_brain_from(const json::object& object) {
+  SplitBrain split;
+  split.reason = text_or_empty(object, "reason");
+  split.common = std::stoull(text_or_empty(object, "common-generation"), nullptr, 16);
+  split.own_bytes = number<std::uint64_t>(object, "own-changed") * 1024;
+  split.peer_bytes = number<std::uint64_t>(object, "peer-changed") * 1024;
+  return split;
+}
+
 ConnectionStatus connection_from(const json::object& object) {
   ConnectionStatus connection;
   connection.name = text_or_empty(object, "name");
@@ -100,7 +116,7 @@ ConnectionStatus connection_from(const json::object& object) {
          .percent_in_sync = number<double>(peer, "percent-in-sync")});
   }
   if (const json::value* split = object.if_contains("split-brain")) {
-    connection.split_brain = text_or_empty(split->as_object(), "reason");
+    connection.split_brain = split_brain_from(split->as_object());
   }
   connection.last_error = text_or_empty(object, "last-error");
   return connection;

@@ -45,7 +45,7 @@ std::string connection_text(const std::string& resource, const ConnectionStatus&
   if (connection.split_brain) {
     text += fmt::format(
         "    SPLIT BRAIN: {}\n    choose whose data stays: batonctl resolve {} --keep NODE\n",
-        *connection.split_brain, resource);
+        connection.split_brain->reason, resource);
   }
   return text;
 }

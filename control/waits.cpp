@@ -79,7 +79,7 @@ Result<WaitProgress> sync_progress(const ResourceStatus& status) {
     return failure(
         fmt::format("{} and {} have split brain ({}): run batonctl resolve {} "
                     "--keep NODE",
-                    status.name, connection.name, *connection.split_brain, status.name));
+                    status.name, connection.name, connection.split_brain->reason, status.name));
   }
   const Amount amount = amount_of(status);
   if (amount.settled) return WaitProgress{.done = true, .fraction = 1};

@@ -38,17 +38,10 @@ constexpr std::array<VerbInfo, 25> all_verbs{{
     {"new-current-uuid", VerbPlace::later, false, "begin a new data generation"},
     {"handover", VerbPlace::daemon, false, "move the right to write between connected nodes"},
     {"migrate", VerbPlace::daemon, false, "live-migrate the guest and the right to write"},
-    {"resolve", VerbPlace::later, false, "choose whose data stays after split brain"},
+    {"resolve", VerbPlace::daemon, false, "choose whose data stays after split brain"},
 }};
 
-// Options that only some verbs have; verbs that come later take theirs, so that the answer is "not
-// yet" and not "wrong usage".
-struct LaterOptions {
-  std::string keep;
-  bool no_undo = false;
-};
-
-void add_verb_options(CLI::App& verb, Arguments& arguments, LaterOptions& later) {
+void add_verb_options(CLI::App& verb, Arguments& arguments) {
   const std::string name = verb.get_name();
   VerbOptions& options = arguments.options;
   const auto is = [&name](std::initializer_list<std::string_view> names) {
@@ -92,8 +85,8 @@ void add_verb_options(CLI::App& verb, Arguments& arguments, LaterOptions& later)
         "that is possible; whatever fails, exactly one guest goes on and no write is lost.");
   }
   if (is({"resolve"})) {
-    verb.add_option("--keep", later.keep, "whose data stays")->type_name("NODE")->required();
-    verb.add_flag("--no-undo", later.no_undo, "keep no copy of what is overwritten");
+    verb.add_option("--keep", options.keep, "whose data stays")->type_name("NODE")->required();
+    verb.add_flag("--no-undo", options.no_undo, "keep no copy of what is overwritten");
   }
 }
 
@@ -132,7 +125,6 @@ const VerbInfo* find_verb(std::string_view name) {
 
 Result<Arguments> parse_arguments(int count, const char* const* values) {
   Arguments arguments;
-  LaterOptions later;
   CLI::App app("batonctl: drives batond, the keeper of replicated disks", "batonctl");
   app.fallthrough();  // global options may follow the verb
   app.require_subcommand(1);
@@ -142,7 +134,7 @@ Result<Arguments> parse_arguments(int count, const char* const* values) {
     auto* resource = verb->add_option("resource", arguments.resource, "the resource's name");
     resource->type_name("RESOURCE");
     if (!info.resource_optional) resource->required();
-    add_verb_options(*verb, arguments, later);
+    add_verb_options(*verb, arguments);
   }
   try {
     app.parse(count, values);

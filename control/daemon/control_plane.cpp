@@ -20,7 +20,7 @@ struct NamedResourceVerb {
   std::string_view name;
   ControlPlane::ResourceVerb verb;
 };
-constexpr std::array<NamedResourceVerb, 10> resource_verbs{
+constexpr std::array<NamedResourceVerb, 11> resource_verbs{
     {{"up", &HostedResource::up},
      {"down", &HostedResource::down},
      {"primary", &HostedResource::primary},
@@ -30,6 +30,7 @@ constexpr std::array<NamedResourceVerb, 10> resource_verbs{
      {"attach", &HostedResource::attach},
      {"detach", &HostedResource::detach},
      {"invalidate", &HostedResource::invalidate},
+     {"resolve", &HostedResource::resolve},
      {"handover", &HostedResource::handover}}};
 
 Error stopping_error() {

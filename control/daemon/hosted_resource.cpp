@@ -234,6 +234,18 @@ Task<Result<>> HostedResource::invalidate(VerbOptions /*options*/) {
   co_return co_await engine_->invalidate();
 }
 
+Task<Result<>> HostedResource::resolve(VerbOptions options) {
+  if (auto up = must_be_up(); !up) co_return up;
+  if (!options.no_undo) {
+    co_return failure(
+        fmt::format("what only the other node has would be lost: an undo file is not available "
+                    "yet in this version; copy its disk if it may be needed, then say --no-undo "
+                    "with resolve {} --keep {}",
+                    name(), options.keep));
+  }
+  co_return co_await engine_->resolve(options.keep);
+}
+
 Task<Result<>> HostedResource::handover(VerbOptions options) {
   if (auto up = must_be_up(); !up) co_return up;
   // Never a handover at once where somebody asked to wait for a first write.

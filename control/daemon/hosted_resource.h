@@ -53,6 +53,7 @@ class HostedResource final : replication::ResourceObserver, Runnable {
   Task<Result<>> detach(VerbOptions options);
   Task<Result<>> invalidate(VerbOptions options);
   Task<Result<>> handover(VerbOptions options);
+  Task<Result<>> resolve(VerbOptions options);
 
   // Its value is a MigrationResult.
   Task<Result<boost::json::value>> migrate(std::shared_ptr<MigrationWish> wish) {

@@ -7,6 +7,7 @@
 //   settling.cpp     the handshake's verdicts made durable
 //   gate.cpp         who may write now, and what held writes wait for
 //   handover.cpp     the baton moves
+//   split_brain.cpp  two histories, and whose stays
 //   resync.cpp       copying what differs
 #pragma once
 
@@ -35,6 +36,7 @@ class Engine final : public Resource {
   Task<Result<>> attach() override;
   Task<Result<>> detach() override;
   Task<Result<>> invalidate() override { return using_disks(invalidate_now()); }
+  Task<Result<>> resolve(std::string keep) override { return resolve_now(std::move(keep)); }
   Task<Result<>> handover(std::string to) override {
     return using_disks(handover_now(std::move(to)));
   }
@@ -94,6 +96,9 @@ class Engine final : public Resource {
   void handover_refused(std::string reason);
   void offered(bool open);
   void void_offer(std::string_view why);
+  // split_brain.cpp
+  void asked_to_yield(Session& session);
+  void yield_refused(std::string reason);
   // resync.cpp
   void sync_begins(Incoming& message, Session& session);
   void sync_ends(Session& session);
@@ -137,6 +142,10 @@ class Engine final : public Resource {
   Task<Result<>> promote_now(PromoteOptions options);
   Task<Result<>> demote_now(bool force);
   Task<Result<>> invalidate_now();
+  Task<Result<>> resolve_now(std::string keep);
+  SplitBrain describe_split_brain(const Session& session) const;
+  Result<> may_yield() const;
+  void yield_here();
   Task<Result<>> handover_now(std::string to);
   Task<Result<>> offer_now();
   Task<Result<>> grant_offered_now();
@@ -209,7 +218,7 @@ class Engine final : public Resource {
   Duration backoff_{};
   std::uint64_t instance_ = 0;  // of this process, so that the peer knows a restart
   std::string last_error_;
-  std::optional<std::string> split_brain_;
+  std::optional<SplitBrain> split_brain_;
   std::uint64_t bytes_replicated_before_ = 0;
 
   // gate
@@ -222,7 +231,8 @@ class Engine final : public Resource {
   bool peer_offers_ = false;  // our client's first write may ask for the baton
   bool asking_ = false;
   bool sync_ready_ = false;  // the source has flushed, the target has recorded that it is one
-  std::optional<Result<>> answer_;  // to our handover_ask
+  std::optional<Result<>> answer_;            // to our handover_ask
+  std::optional<std::string> yield_refusal_;  // of the peer, which was asked to
   std::uint64_t held_ = 0;
   TimePoint held_since_;
   const char* held_reason_ = "";

@@ -70,13 +70,22 @@ struct PeerVolumeStatus {
   double percent_in_sync = 100.0;
 };
 
+// Both sides have generations that the other lacks. Nothing is copied until one side yields.
+struct SplitBrain {
+  std::string reason;            // one sentence: who wrote what since when
+  std::uint64_t common = 0;      // the last generation that both have; 0: none is known any more
+  std::uint64_t own_bytes = 0;   // that may have been changed here since
+  std::uint64_t peer_bytes = 0;  // and there
+  friend bool operator==(const SplitBrain&, const SplitBrain&) = default;
+};
+
 struct ConnectionStatus {
   std::string name;  // the peer's
   ConnectionState connection_state = ConnectionState::stand_alone;
   Role peer_role = Role::unknown;
   std::vector<PeerVolumeStatus> peer_devices;
-  std::optional<std::string> split_brain;  // one sentence: who wrote what since when
-  std::string last_error;                  // why it is not Connected, or empty
+  std::optional<SplitBrain> split_brain;
+  std::string last_error;  // why it is not Connected, or empty
 };
 
 struct ResourceStatus {
@@ -130,6 +139,11 @@ class Resource {
   virtual Task<Result<>> attach() = 0;
   virtual Task<Result<>> detach() = 0;
   virtual Task<Result<>> invalidate() = 0;
+  // In split brain: the copy of node `keep` stays, the other one yields, whichever of the two is
+  // asked. Returns when the other has durably recorded that it is being overwritten (SyncTarget).
+  // Refused while the side that would yield is Primary; after any other failure the split brain is
+  // as it was, or the other side still yields once the two are connected.
+  virtual Task<Result<>> resolve(std::string keep) = 0;
   // On the holder: gives the baton to the peer. On the other node: takes it. Both stay connected.
   virtual Task<Result<>> handover(std::string to) = 0;
 

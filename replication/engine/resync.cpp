@@ -260,6 +260,7 @@ Task<> Engine::sync_everything(Session& session) {
 void Engine::sync_is_ready() {
   sync_ready_ = true;
   if (session_ != nullptr) session_->bulk_received().notify_all();
+  gate_changed_.notify_all();
 }
 
 void Engine::sync_finished(Session& session) {

@@ -141,6 +141,12 @@ void Session::dispatch(Incoming& message) {
       return engine_.peer_status(message, *this);
     case Type::tunnel:
       return engine_.deliver_tunnel(message.payload.span());
+    case Type::yield:
+      return engine_.asked_to_yield(*this);
+    case Type::yield_refused: {
+      const auto text = message.payload.span();
+      return engine_.yield_refused({reinterpret_cast<const char*>(text.data()), text.size()});
+    }
     case Type::goodbye: {
       const auto text = message.payload.span();
       return drop(std::string(reinterpret_cast<const char*>(text.data()), text.size()));

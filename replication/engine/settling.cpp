@@ -335,12 +335,8 @@ Task<Result<>> Engine::apply_verdicts(Session& session) {
   split_brain_.reset();
   if (verdict.action == Action::split_brain || baton.row == "both-wrote") {
     session.verdict.action = Action::split_brain;
-    split_brain_ = fmt::format(
-        "{} and {} both wrote since generation {:016x}: {} blocks may differ; "
-        "{}",
-        config_.self, name, lineage_.empty() ? 0 : lineage_.front(),
-        volumes_.front()->bits().blocks_set(), verdict.sentence);
-    log(Journal::Level::error, "split brain: " + *split_brain_);
+    split_brain_ = describe_split_brain(session);
+    log(Journal::Level::error, "split brain: " + split_brain_->reason);
     co_return Result<>{};
   }
   if (verdict.action == Action::wait) co_return Result<>{};

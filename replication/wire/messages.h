@@ -50,8 +50,10 @@ enum class Type : std::uint16_t {
   status,
   goodbye,
   tunnel,
+  yield,
+  yield_refused,
 };
-inline constexpr std::uint16_t type_max = static_cast<std::uint16_t>(Type::tunnel);
+inline constexpr std::uint16_t type_max = static_cast<std::uint16_t>(Type::yield_refused);
 
 // Where in a session a message may come.
 enum class Phase : std::uint8_t { greeting, settling, session };
@@ -98,6 +100,8 @@ inline constexpr std::array<Kind, type_max> kinds = {{
     {Type::status, "status", Phase::session, Lane::urgent, 4096},
     {Type::goodbye, "goodbye", Phase::greeting, Lane::urgent, 1024},
     {Type::tunnel, "tunnel", Phase::session, Lane::urgent, control_bytes_max},
+    {Type::yield, "yield", Phase::session, Lane::urgent, 0},
+    {Type::yield_refused, "yield-refused", Phase::session, Lane::urgent, 1024},
 }};
 
 // Null for a number that is no message.

@@ -300,6 +300,9 @@ class Failover(ResyncCase):
             self.assertEqual(connection["peer_devices"][0]["replication-state"], "Off")
             reason = connection["split-brain"]["reason"]
             self.assertIn("both wrote", reason)
+            self.assertRegex(connection["split-brain"]["common-generation"], "^[0-9a-f]{16}$")
+            for side in ("own-changed", "peer-changed"):
+                self.assertGreaterEqual(connection["split-brain"][side], 1024, reason)
             text = node.ctl("status").stdout
             self.assertIn("SPLIT BRAIN", text)
             self.assertIn("batonctl resolve vm1 --keep", text)
@@ -333,6 +336,51 @@ class Failover(ResyncCase):
                          peer["connection-state"] == "Connected", "the end of split brain")
         self.synced()
         self.qemu_io(self.beta, "read -P 0xaa 1M 1M", "read -P 0 2M 1M")
+        self.stop_and_compare()
+
+
+    def part(self):
+        self.begin()
+        self.alpha.ctl("disconnect", "vm1")
+        self.wait_disconnected(self.beta)
+        self.qemu_io(self.alpha, "write -P 0xaa 1M 1M")
+        self.beta.ctl("primary", "vm1", "--force", "--yes")
+        self.qemu_io(self.beta, "write -P 0xbb 2M 1M")
+        self.alpha.ctl("connect", "vm1")
+        for node in self.nodes:
+            self.wait_status(node, lambda _, peer: "split-brain" in peer, "split brain")
+
+    @baton_test.requires_programs("qemu-io")
+    def test_resolve_says_what_it_needs(self):
+        self.begin()
+        self.assertIn("no split brain",
+                      self.alpha.refuses("resolve", "vm1", "--keep", "alpha", "--no-undo"))
+        self.stop_both()
+
+    @baton_test.requires_programs("qemu-io")
+    def test_resolve_where_the_data_stays(self):
+        self.part()
+        self.assertIn("alpha and beta",
+                      self.alpha.refuses("resolve", "vm1", "--keep", "gamma", "--no-undo"))
+        self.assertIn("--no-undo", self.alpha.refuses("resolve", "vm1", "--keep", "alpha"))
+        refused = self.alpha.refuses("resolve", "vm1", "--keep", "alpha", "--no-undo")
+        self.assertIn("Primary on beta", refused)
+        self.beta.ctl("secondary", "vm1", "--force")
+        self.alpha.ctl("resolve", "vm1", "--keep", "alpha", "--no-undo")
+        self.assertNotIn("split-brain", self.connection(self.alpha))
+        self.synced()
+        self.qemu_io(self.beta, "read -P 0xaa 1M 1M", "read -P 0 2M 1M")
+        self.stop_and_compare()
+
+    @baton_test.requires_programs("qemu-io")
+    def test_resolve_where_the_data_is_lost(self):
+        self.part()
+        self.assertIn("Primary on alpha",
+                      self.alpha.refuses("resolve", "vm1", "--keep", "beta", "--no-undo"))
+        self.alpha.ctl("secondary", "vm1", "--force")
+        self.alpha.ctl("resolve", "vm1", "--keep", "beta", "--no-undo")
+        self.synced()
+        self.qemu_io(self.alpha, "read -P 0xbb 2M 1M", "read -P 0 1M 1M")
         self.stop_and_compare()
 
 

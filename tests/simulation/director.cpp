@@ -30,6 +30,10 @@ Node::MakeVerb verb_of(const Step& step, const std::string& peer) {
       return [](Resource& r) { return r.attach(); };
     case Do::detach:
       return [](Resource& r) { return r.detach(); };
+    case Do::resolve:
+      return [keep = step.has_word("own") ? node_name(step.node) : peer](Resource& r) {
+        return r.resolve(keep);
+      };
     case Do::offer:
       return [](Resource& r) { return r.offer(); };
     case Do::grant:
@@ -39,6 +43,11 @@ Node::MakeVerb verb_of(const Step& step, const std::string& peer) {
     default:
       return [](Resource& r) { return r.invalidate(); };
   }
+}
+
+// The operators' ones come first.
+bool is_verb(Do what) {
+  return what <= Do::grant;
 }
 
 bool waits(const Step& step) {
@@ -53,22 +62,12 @@ bool waits(const Step& step) {
       return true;
     case Do::promote:
       return !step.background || step.has_word("force");
-    case Do::demote:
-    case Do::handover:
-    case Do::connect:
-    case Do::disconnect:
-    case Do::attach:
-    case Do::detach:
-    case Do::invalidate:
-    case Do::offer:
-    case Do::withdraw:
-    case Do::grant:
     case Do::burst:
     case Do::write:
     case Do::flush:
       return !step.background;
     default:
-      return false;
+      return is_verb(step.what) && !step.background;
   }
 }
 
@@ -117,19 +116,8 @@ void Director::play(const Script& script) {
 }
 
 void Director::carry_out(const Step& step) {
+  if (is_verb(step.what)) return operate(step);
   switch (step.what) {
-    case Do::promote:
-    case Do::demote:
-    case Do::handover:
-    case Do::connect:
-    case Do::disconnect:
-    case Do::attach:
-    case Do::detach:
-    case Do::invalidate:
-    case Do::offer:
-    case Do::withdraw:
-    case Do::grant:
-      return operate(step);
     case Do::stop:
       return stop_cleanly(step.node, step);
     case Do::start:
@@ -173,6 +161,9 @@ void Director::operate(const Step& step) {
   if (step.what == Do::promote) wanted_ = step.node;
   if (step.what == Do::handover) wanted_ = other(step.node);
   if (step.what == Do::connect && step.has_word("discard")) cluster_.rules().discards(step.node);
+  if (step.what == Do::resolve && cluster_.rules().split_brain()) {
+    cluster_.rules().discards(step.has_word("own") ? other(step.node) : step.node);
+  }
   if (forced && node.status().role != Role::primary) cluster_.rules().expect_force(step.node);
   auto verb = node.operate(to_text(step), verb_of(step, peer));
   if (step.background && !forced) return;

@@ -29,8 +29,10 @@ bool Director::resolve_split_brain() {
   step.words = {"force"};
   carry_out(step);
   if (!rules.split_brain()) return true;
-  step.what = Do::connect;
-  step.words = {"discard"};
+  // Where the one that stays is asked, and where the one that yields is.
+  step.what = Do::resolve;
+  step.node = cluster_.world().steps() % 2 == 0 ? wanted_ : other(wanted_);
+  step.words = {step.node == wanted_ ? "own" : "other"};
   carry_out(step);
   return true;
 }

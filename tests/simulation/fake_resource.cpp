@@ -96,6 +96,9 @@ class FakeResource final : public replication::Resource {
   Task<Result<>> attach() override { co_return failure("not in this fake"); }
   Task<Result<>> detach() override { co_return failure("not in this fake"); }
   Task<Result<>> invalidate() override { co_return failure("not in this fake"); }
+  Task<Result<>> resolve(std::string /*keep*/) override {
+    co_return failure("the fake has no split brain");
+  }
   Task<Result<>> handover(std::string /*to*/) override {
     if (!primary_ || !together()) co_return failure("nobody to hand over to");
     while (writing_) co_await moved_.wait();
@@ -210,7 +213,7 @@ ResourceStatus FakeResource::status() const {
   connection.name = node_ == 0 ? "B" : "A";
   const bool linked = other() != nullptr && (together_ || split() || early);
   connection.connection_state = linked ? ConnectionState::connected : ConnectionState::connecting;
-  if (linked && split()) connection.split_brain = "both wrote";
+  if (linked && split()) connection.split_brain = replication::SplitBrain{.reason = "both wrote"};
   for (std::uint32_t i = 0; i < config_.volumes.size(); ++i) {
     status.devices.push_back({i, state(index(), true), config_.volumes[i].size});
     const bool in_sync = together() || early;

@@ -438,6 +438,34 @@ burst A requests=400 depth=8 reads=20 think=500 background
 +10s wait-sync
 burst A requests=40 reads=100
 )"},
+    {.name = "resolved-from-either-side", .script = R"(
+primary A force
+wait-sync
+resolve A own expect=refused
+cut silence
++8s burst A requests=20 reads=0
+promote B force expect=done
+burst B requests=20 reads=0
+resolve B own expect=refused
+heal
+wait-split-brain
+resolve B own expect=refused
+demote A force
+resolve B own expect=done
+is A not-split-brain
+wait-sync
+cut silence
++8s burst B requests=20 reads=0
+promote A force expect=done
+burst A requests=20 reads=0
+heal
+wait-split-brain
+resolve A other expect=refused
+demote A force
+resolve A other expect=done
+wait-sync
+burst B requests=40 reads=100
+)"},
     {.name = "metadata-write-fails", .script = R"(
 primary A force
 wait-sync

@@ -11,7 +11,7 @@
 namespace baton::sim {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, Do>, 49> words = {{
+constexpr std::array<std::pair<std::string_view, Do>, 50> words = {{
     {"promote", Do::promote},
     {"demote", Do::demote},
     {"handover", Do::handover},
@@ -21,6 +21,7 @@ constexpr std::array<std::pair<std::string_view, Do>, 49> words = {{
     {"detach", Do::detach},
     {"invalidate", Do::invalidate},
     {"offer", Do::offer},
+    {"resolve", Do::resolve},
     {"withdraw", Do::withdraw},
     {"grant", Do::grant},
     {"stop", Do::stop},

@@ -39,6 +39,7 @@ enum class Do : std::uint8_t {
   attach,
   detach,
   invalidate,
+  resolve,  // own | other: whose data stays
   offer,
   withdraw,
   grant,

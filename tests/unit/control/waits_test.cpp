@@ -69,7 +69,7 @@ TEST(Waits, an_own_copy_that_is_not_up_to_date_is_waited_for) {
 
 TEST(Waits, what_cannot_come_by_itself_fails_at_once) {
   ResourceStatus status = pair();
-  status.connections[0].split_brain = "both wrote";
+  status.connections[0].split_brain = replication::SplitBrain{.reason = "both wrote"};
   EXPECT_TRUE(connect_progress(status)->done);
   EXPECT_THAT(sync_progress(status).error().message, HasSubstr("split brain (both wrote)"));
   status.connections[0].connection_state = ConnectionState::stand_alone;

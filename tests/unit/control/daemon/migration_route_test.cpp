@@ -77,7 +77,7 @@ TEST(CanHandOver, OnlyWithEverythingInOrder) {
   status.devices.front().disk_state = DiskState::inconsistent;
   EXPECT_THAT(refusal(status), HasSubstr("the copy on alpha is not UpToDate"));
   status = in_order();
-  status.connections.front().split_brain = "both wrote";
+  status.connections.front().split_brain = replication::SplitBrain{.reason = "both wrote"};
   EXPECT_THAT(refusal(status), HasSubstr("split brain"));
   status = in_order();
   status.connections.front().connection_state = ConnectionState::connecting;
