@@ -4,6 +4,8 @@
 #include <cstring>
 #include <string_view>
 
+#include "base/mutant.h"
+
 namespace baton::nbd {
 namespace {
 
@@ -81,7 +83,9 @@ void prepare_block_status(Slot& slot, const Terms& terms, BufferPool& buffers) {
 }  // namespace
 
 void prepare_reply(Slot& slot, const Terms& terms, BufferPool& buffers) {
-  if (slot.outcome.error != IoError::none) return prepare_error(slot, terms);
+  if (slot.outcome.error != IoError::none && !mutant("nbd-error-not-told")) {
+    return prepare_error(slot, terms);
+  }
   switch (slot.client.command) {
     case Command::read:
       return prepare_read(slot, terms);

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstring>
 
+#include "base/mutant.h"
 #include "nbd_server/replies.h"
 
 namespace baton::nbd {
@@ -56,7 +57,7 @@ blockdev::Flags flags_of(const ClientRequest& request) {
   // FUA is legal on every command and means something only on those that write.
   const bool writes = request.command == Command::write || request.command == Command::trim ||
                       request.command == Command::write_zeroes;
-  return {.fua = writes && (request.flags & command_fua) != 0,
+  return {.fua = writes && (request.flags & command_fua) != 0 && !mutant("nbd-fua-dropped"),
           .no_hole = (request.flags & command_no_hole) != 0,
           .fast_zero = (request.flags & command_fast_zero) != 0,
           .req_one = (request.flags & command_req_one) != 0};
@@ -99,7 +100,7 @@ Task<> Transmission::receive_requests() {
     take_payload(*slot);
     if (slot->payload_missing > 0) {
       const bool complete = co_await receive_rest(*slot);
-      if (!complete) {
+      if (!complete && !mutant("nbd-half-write-carried-out")) {
         slots_.release(*slot);  // a half-received write never happened
         co_return;
       }
@@ -204,6 +205,10 @@ bool Transmission::arrived(const ReadOperation& read) {
 
 void Transmission::start(Slot& slot) {
   if (slot.outcome.error != IoError::none) return answer(slot);
+  if (slot.client.command == Command::flush && mutant("nbd-flush-not-passed-on")) {
+    return answer(slot);
+  }
+  if (slot.client.command == Command::trim && mutant("nbd-trim-not-passed-on")) return answer(slot);
   blockdev::Request& request = slot.request;
   request.op = op_of(slot.client.command);
   request.flags = flags_of(slot.client);

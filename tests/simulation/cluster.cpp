@@ -36,8 +36,9 @@ Cluster::Cluster(std::uint64_t seed, const Settings& settings, Factory& factory)
   for (auto& node : nodes_) {
     for (std::uint32_t volume = 0; volume < settings.volume_bytes.size(); ++volume) {
       for (std::size_t i = 0; i < settings.clients_per_node; ++i) {
-        clients_.push_back(
-            std::make_unique<SimClient>(world_, *node, oracle_, *rules_, volume, ++number));
+        clients_.push_back(std::make_unique<SimClient>(world_, *node, oracle_, *rules_, volume,
+                                                       ++number,
+                                                       settings.nbd ? Door::nbd : Door::engine));
         rules_->watch(*clients_.back());
       }
     }

@@ -13,6 +13,7 @@ struct Settings {
   std::vector<std::uint64_t> volume_bytes = {4U << 20U};
   std::size_t nodes = 2;
   std::size_t clients_per_node = 1;  // per volume
+  bool nbd = false;  // clients speak NBD to the node's session; else they call the engine
   bool auto_resume = true;
   std::size_t active_regions = blockdev::active_regions_default;
   NetModel net;

@@ -132,6 +132,11 @@ void Director::carry_out(const Step& step) {
         if (client->node().number() == step.node) client->stop();
       }
       return;
+    case Do::drop_clients:
+      for (auto& client : cluster_.clients()) {
+        if (client->node().number() == step.node) client->drop_connection();
+      }
+      return;
     case Do::is:
       return state(step);
     case Do::wait_sync:

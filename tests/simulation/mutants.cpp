@@ -72,6 +72,14 @@ const std::vector<Mutant> all = {
     // bytes
     {"checksum-not-verified", "a message that was damaged on the way is taken", "short-write-burst",
      "corrupt-A"},
+    // NBD
+    {"nbd-fua-dropped", "the server passes a FUA write on like any other", "nbd-flushed-outlives"},
+    {"nbd-flush-not-passed-on", "the server answers a flush itself", "nbd-flushed-outlives"},
+    {"nbd-trim-not-passed-on", "a trim is a hint, so the server answers it itself",
+     "nbd-write-burst"},
+    {"nbd-half-write-carried-out", "a write whose connection breaks is carried out as it is",
+     "nbd-client-cut-mid-write"},
+    {"nbd-error-not-told", "every answer says that the request is done"},
     {"superblock-in-place", "there is one copy of the superblock, and it is written over",
      "short-resync", "power-tear-A"},
     {"superblock-not-flushed", "a commit is done when the superblock is in the disk's cache"},

@@ -127,6 +127,7 @@ void Node::start() {
                             replication::Environment{process_.loop(), process_, *node_random_,
                                                      *buffers_, *this, *this, *this},
                             config_);
+  nbd_ = std::make_unique<NbdPort>(process_, *buffers_, *resource_, config_);
   verbs_ = std::make_unique<Scope>(process_.loop());
   status_known_ = false;
   changed_ = true;
@@ -155,6 +156,7 @@ void Node::throw_away_process() {
   // Verbs stand in the engine's coroutines; then the engine; then what clients held of it.
   verbs_.reset();
   resource_.reset();
+  nbd_.reset();
   for (Attached* client : attached_) client->process_is_gone();
   node_random_.reset();
   buffers_.reset();

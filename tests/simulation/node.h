@@ -15,6 +15,7 @@
 
 #include "base/buffer_pool.h"
 #include "replication/engine/resource.h"
+#include "tests/simulation/nbd_port.h"
 #include "tests/simulation/sim_disk.h"
 #include "tests/simulation/sim_net.h"
 
@@ -67,6 +68,8 @@ class Node final : replication::Disks,
   const std::string& refusal() const { return refusal_; }
   std::uint64_t incarnation() const { return incarnation_; }
   replication::Resource& resource() { return *resource_; }
+  // Where its clients connect that speak NBD; while it runs.
+  NbdPort& nbd() { return *nbd_; }
   // As of the last change that was announced.
   const replication::ResourceStatus& status();
   // As the engine would answer now, announced or not.
@@ -143,6 +146,7 @@ class Node final : replication::Disks,
   std::unique_ptr<BufferPool> buffers_;
   std::unique_ptr<NodeRandom> node_random_;
   std::unique_ptr<replication::Resource> resource_;
+  std::unique_ptr<NbdPort> nbd_;
   std::unique_ptr<Scope> verbs_;
   std::vector<std::shared_ptr<Verb>> verbs_running_;
   std::vector<Attached*> attached_;

@@ -17,8 +17,10 @@ namespace {
 
 Plan plan_for_fake(std::uint64_t seed) {
   Plan plan = swarm_plan(seed);
-  // What the fake does not know: protocols, links, disconnecting.
+  // What the fake does not know: protocols, links, disconnecting; exports, whose discards are the
+  // same on every disk.
   plan.settings.protocol = replication::Protocol::c;
+  plan.settings.nbd = false;
   std::erase_if(plan.script, [](const Step& step) {
     switch (step.what) {
       case Do::cut:

@@ -28,6 +28,68 @@ start A
 wait-sync
 burst A requests=20 reads=100
 )"},
+    // The same over NBD: the session's requests are drained and its clients keep their connections.
+    {.name = "nbd-write-burst",
+     .script = R"(
+primary A force
+wait-sync
+burst A requests=200 depth=32 fua=20 discards=10 zeroes=10
+burst A requests=200 depth=16 background
++2ms handover A expect=done
+burst B requests=100 depth=8
+burst A requests=20 reads=100
+stop A expect=done
+start A
+wait-sync
+burst A requests=40 reads=100
+)",
+     .nbd = true},
+    // A half-received write is a write that never happened; one that was received whole is settled
+    // when the session has ended, and not overtaken by what the client sends on its next
+    // connection.
+    {.name = "nbd-client-cut-mid-write",
+     .script = R"(
+primary A force
+wait-sync
+burst A requests=200 depth=8 reads=20 flushes=5 hot=4 background
++1ms drop-clients A
++2ms drop-clients A
++2ms drop-clients A
++3ms drop-clients A
+wait-idle
+burst A requests=60 reads=100 hot=4
+slow-link A ms=20
+burst A requests=60 depth=32 reads=20 fua=50 hot=4 background
++10ms drop-clients A
++30ms drop-clients A
+wait-idle
+heal
+burst A requests=60 reads=100 hot=4
+stop A expect=done
+start A
+wait-sync
+burst B requests=60 reads=100 hot=4
+)",
+     .nbd = true},
+    // What a guest has to make its data durable, as NBD carries it: FLUSH, and FUA on all that
+    // writes.
+    {.name = "nbd-flushed-outlives",
+     .script = R"(
+primary A force
+wait-sync
+burst A requests=40 reads=0 flushes=0 fua=100 discards=10 zeroes=10 hot=8
+burst A requests=40 reads=0 flushes=0 fua=0 discards=10 zeroes=10 hot=8
+burst A requests=1 flushes=100
+burst A requests=20 reads=0 flushes=0 fua=100 hot=8
+power A lose
+power B lose
++1s start B
++1s promote B force expect=done
+burst B requests=60 reads=100 hot=8
+start A
+wait-connected
+)",
+     .nbd = true},
     // What was flushed, or written with FUA, is on stable storage on both copies.
     {.name = "fua-outlives-both", .script = R"(
 primary A force
@@ -502,6 +564,7 @@ Plan plan_of(const Scenario& scenario) {
   Plan plan;
   plan.settings.protocol = scenario.protocol;
   plan.settings.auto_resume = scenario.auto_resume;
+  plan.settings.nbd = scenario.nbd;
   plan.settings.active_regions = scenario.active_regions;
   // Never-flushes needs more regions than a small volume has.
   plan.settings.volume_bytes.assign(scenario.volumes, 16U << 20U);

@@ -16,6 +16,7 @@ struct Scenario {
   std::uint32_t volumes = 1;
   std::string_view missing;  // what the engine or the world lacks for it; shown when skipped
   bool auto_resume = true;
+  bool nbd = false;  // clients speak NBD
   std::size_t active_regions = blockdev::active_regions_default;
   std::uint64_t seeds = 10;  // as many as a test needs to meet the interleaving
 };

@@ -11,7 +11,7 @@
 namespace baton::sim {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, Do>, 50> words = {{
+constexpr std::array<std::pair<std::string_view, Do>, 51> words = {{
     {"promote", Do::promote},
     {"demote", Do::demote},
     {"handover", Do::handover},
@@ -30,6 +30,7 @@ constexpr std::array<std::pair<std::string_view, Do>, 50> words = {{
     {"write", Do::write},
     {"flush", Do::flush},
     {"stop-clients", Do::stop_clients},
+    {"drop-clients", Do::drop_clients},
     {"kill", Do::kill},
     {"power", Do::power},
     {"pause", Do::pause},

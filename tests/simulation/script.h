@@ -50,6 +50,7 @@ enum class Do : std::uint8_t {
   write,  // one; at= bytes=. Without NODE: where a Primary is, or where the last one went
   flush,  // one; NODE as above
   stop_clients,
+  drop_clients,  // their NBD connections break at some byte, and they connect anew
   // faults
   kill,
   power,  // lose | keep | tear | shred

@@ -19,13 +19,14 @@ struct SimClient::Slot {
 };
 
 SimClient::SimClient(World& world, Node& node, Oracle& oracle, Witness& witness,
-                     std::uint32_t volume, std::uint64_t number)
+                     std::uint32_t volume, std::uint64_t number, Door door)
     : world_(world),
       node_(node),
       oracle_(oracle),
       witness_(witness),
       volume_(volume),
       number_(number),
+      door_(door),
       timer_([](Timer& timer) { static_cast<SimClient*>(timer.context())->wake(); }, this) {
   node.attach(*this);
 }
@@ -56,6 +57,15 @@ void SimClient::wake() {
 bool SimClient::connect() {
   if (device_) return true;
   if (!node_.up()) return false;
+  if (door_ == Door::nbd) {
+    constexpr std::uint64_t connections_of_one = 1'000'000;
+    NbdClient::Owner& owner = *this;
+    auto connection = std::make_unique<NbdClient>(
+        world_, node_, volume_, number_ * connections_of_one + ++connections_, owner);
+    nbd_ = connection.get();
+    device_ = std::move(connection);
+    return true;
+  }
   auto opened =
       node_.resource().open(volume_, replication::ClientInfo{fmt::format("client {}", number_)});
   if (!opened) {
@@ -66,14 +76,15 @@ bool SimClient::connect() {
   return true;
 }
 
+void SimClient::hang_up() {
+  if (in_flight_ > 0) return;
+  if (nbd_ != nullptr) return nbd_->disconnect();  // connection_ended() follows
+  device_.reset();
+  closing_ = false;
+}
+
 void SimClient::pump() {
-  if (closing_) {
-    if (in_flight_ == 0) {
-      device_.reset();
-      closing_ = false;
-    }
-    return;
-  }
+  if (closing_) return hang_up();
   while (!bursts_.empty()) {
     Running& running = bursts_.front();
     if (running.burst.requests == 0) {
@@ -85,6 +96,7 @@ void SimClient::pump() {
       bursts_.clear();
       return;
     }
+    if (nbd_ != nullptr && !nbd_->serves()) return;  // goes on when the server has answered
     auto free = std::ranges::find_if(slots_, [](const auto& slot) { return !slot->busy; });
     Slot& slot = free != slots_.end() ? **free : *slots_.emplace_back(std::make_unique<Slot>());
     --running.burst.requests;
@@ -244,7 +256,8 @@ void SimClient::settle(Slot& slot) {
   }
 }
 
-void SimClient::process_is_dying() {
+// No answer comes any more to what is in flight.
+void SimClient::abandon() {
   for (auto& slot : slots_) {
     if (!slot->busy) continue;
     ++counters_.unanswered;
@@ -261,6 +274,10 @@ void SimClient::process_is_dying() {
         break;
     }
   }
+}
+
+void SimClient::process_is_dying() {
+  abandon();
   bursts_.clear();
   timer_.cancel();
 }
@@ -269,7 +286,31 @@ void SimClient::process_is_gone() {
   for (auto& slot : slots_) slot->busy = false;
   in_flight_ = 0;
   closing_ = false;
+  nbd_ = nullptr;
   device_.reset();
+}
+
+// --- over NBD ---
+
+void SimClient::drop_connection() {
+  if (nbd_ != nullptr) nbd_->break_soon();
+}
+
+void SimClient::connection_answered() {
+  if (!nbd_->serves()) bursts_.clear();
+  wake();
+}
+
+void SimClient::connection_ended() {
+  abandon();
+  for (auto& slot : slots_) slot->busy = false;
+  in_flight_ = 0;
+  node_.process().run_soon([this] {
+    nbd_ = nullptr;
+    device_.reset();
+    closing_ = false;
+    pump();
+  });
 }
 
 TimePoint SimClient::oldest_in_flight() const {

@@ -1,8 +1,9 @@
-// A guest's disk driver, as an NBD connection shows it to the engine: a number of requests in
-// flight, tagged data, and an oracle that is told of every call and every answer.
+// A guest's disk driver: a number of requests in flight, tagged data, and an oracle that is told of
+// every call and every answer. It calls the engine's device, or speaks NBD to the node's session.
 //
 // A client belongs to one node for good. When the node's process dies its connection is lost and
-// whatever was in flight is never answered; it connects again when the node is up.
+// whatever was in flight is never answered; it connects again when the node is up. When only the
+// connection breaks, the outcome of what was in flight is settled once the session has ended.
 #pragma once
 
 #include <deque>
@@ -10,6 +11,7 @@
 #include <optional>
 #include <vector>
 
+#include "tests/simulation/nbd_client.h"
 #include "tests/simulation/node.h"
 #include "tests/simulation/oracle.h"
 
@@ -47,10 +49,12 @@ class Witness {
   virtual void write_acknowledged(int node, std::uint64_t invoked) = 0;
 };
 
-class SimClient final : Node::Attached {
+enum class Door : std::uint8_t { engine, nbd };
+
+class SimClient final : Node::Attached, NbdClient::Owner {
  public:
   SimClient(World& world, Node& node, Oracle& oracle, Witness& witness, std::uint32_t volume,
-            std::uint64_t number);
+            std::uint64_t number, Door door);
   SimClient(const SimClient&) = delete;
   SimClient& operator=(const SimClient&) = delete;
   ~SimClient() override;
@@ -61,6 +65,8 @@ class SimClient final : Node::Attached {
   void stop();
   // Closes the connection once nothing is in flight.
   void disconnect();
+  // Its NBD connection breaks, in the middle of a request as a rule; it connects anew.
+  void drop_connection();
 
   bool idle() const { return bursts_.empty() && in_flight_ == 0; }
   bool connected() const { return device_ != nullptr; }
@@ -82,8 +88,12 @@ class SimClient final : Node::Attached {
   struct Slot;
   void process_is_dying() override;
   void process_is_gone() override;
+  void connection_answered() override;
+  void connection_ended() override;
 
   bool connect();
+  void hang_up();
+  void abandon();
   void pump();
   void wake();
   void start(Slot& slot);
@@ -98,12 +108,15 @@ class SimClient final : Node::Attached {
   Witness& witness_;
   std::uint32_t volume_;
   std::uint64_t number_;
+  Door door_;
   struct Running {
     Burst burst;
     Prng random;
   };
   std::deque<Running> bursts_;
   std::unique_ptr<blockdev::BlockDevice> device_;
+  NbdClient* nbd_ = nullptr;  // device_, when it is one
+  std::uint64_t connections_ = 0;
   std::vector<std::unique_ptr<Slot>> slots_;
   std::uint64_t in_flight_ = 0;
   bool closing_ = false;

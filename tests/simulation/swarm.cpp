@@ -367,6 +367,27 @@ class SwarmAuthor : Author {
   std::array<bool, 2> down_{};
 };
 
+// In half of the worlds with NBD clients lose their connections, mostly while they have requests in
+// flight. Written into the finished script, whose other steps keep their times and streams.
+void drop_clients(Prng random, Script& script) {
+  if (random.percent(50)) return;
+  constexpr std::uint64_t first_id = 1'000'000;  // behind every other step's
+  const std::uint64_t drops = random.between(1, 8);
+  for (std::uint64_t i = 0; i < drops; ++i) {
+    Step step;
+    step.what = Do::drop_clients;
+    step.id = first_id + i;
+    step.after = microseconds(random.below(500) << random.below(8));
+    std::size_t at = random.between(1, script.size());
+    const bool in_burst = random.percent(70);
+    while (in_burst && at < script.size() && script[at - 1].what != Do::burst) ++at;
+    const Step& before = script[at - 1];
+    const int any = static_cast<int>(random.below(2));
+    step.node = before.what == Do::burst ? before.node : any;
+    script.insert(script.begin() + static_cast<std::ptrdiff_t>(at), std::move(step));
+  }
+}
+
 }  // namespace
 
 Settings swarm_settings(std::uint64_t seed) {
@@ -397,6 +418,7 @@ Settings swarm_settings(std::uint64_t seed) {
     disk.discard = random.percent(80);
     disk.discard_zeroes = random.percent(70);
   }
+  settings.nbd = Prng(seed, "nbd").percent(35);
   // Of one to seven regions: in half of the worlds they take turns in the log.
   if (random.percent(50)) settings.active_regions = random.between(2, 4);
   return settings;
@@ -408,6 +430,7 @@ Plan swarm_plan(std::uint64_t seed) {
   SwarmAuthor(Prng(seed, "script"), Prng(seed, "metadata"), Prng(seed, "oddities"),
               plan.settings.volume_bytes.size(), plan.script)
       .write();
+  if (plan.settings.nbd) drop_clients(Prng(seed, "drop clients"), plan.script);
   return plan;
 }
 

@@ -43,6 +43,8 @@ std::string body(const Record& r) {
       return fmt::format("link {} receives {} bytes, {} unread", r.a, r.b, r.c);
     case Event::net_end:
       return fmt::format("link {} ends ({})", r.a, r.b == 0 ? "closed" : "reset");
+    case Event::nbd_arrive:
+      return fmt::format("nbd connection {} receives {} bytes, {} unread", r.a, r.b, r.c);
     case Event::client_submit:
       return fmt::format("client {} < {} #{}", r.a >> 8U, request_text(r.a, r.b, r.c & 0xffffffffU),
                          r.c >> 32U);

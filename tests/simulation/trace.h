@@ -19,6 +19,7 @@ enum class Event : std::uint8_t {
   net_send,
   net_arrive,
   net_end,
+  nbd_arrive,
   client_submit,
   client_done,
   turn,
