@@ -24,8 +24,9 @@ target_compile_options(baton_flags INTERFACE
 target_include_directories(baton_flags INTERFACE ${CMAKE_SOURCE_DIR})
 target_link_options(baton_flags INTERFACE -fuse-ld=lld)
 
-# One-line defects chosen at run time, for the simulator to catch (base/mutant.h). Never shipped.
-option(BATON_MUTANTS "compile the mutants in" OFF)
+# One-line defects chosen at run time, for the simulator to catch (base/mutant.h), and marks on rare
+# paths, for it to reach (base/mark.h). Never shipped.
+option(BATON_MUTANTS "compile the mutants and the marks in" OFF)
 if(BATON_MUTANTS)
   target_compile_definitions(baton_flags INTERFACE BATON_MUTANTS)
 endif()

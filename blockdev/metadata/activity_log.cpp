@@ -1,6 +1,7 @@
 #include "blockdev/metadata/activity_log.h"
 
 #include "base/assert.h"
+#include "base/mark.h"
 #include "base/mutant.h"
 
 namespace baton::blockdev {
@@ -14,6 +15,7 @@ ActivityLog::ActivityLog(std::uint64_t regions, std::size_t limit)
 void ActivityLog::restore(std::uint64_t region) {
   BATON_ASSERT(entry_of_[region] == none, "a region is in the log once");
   if (free_.count == 0) {
+    reached("activity-log-restored-beyond-its-limit");
     entries_.emplace_back();
     append(free_, static_cast<Index>(entries_.size() - 1));
   }

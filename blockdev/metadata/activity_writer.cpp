@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/assert.h"
+#include "base/mark.h"
 #include "base/mutant.h"
 
 namespace baton::blockdev {
@@ -141,7 +142,10 @@ bool ActivityWriter::admit(Waiter& waiter) {
     case ActivityLog::Admission::blocked:
       break;
   }
-  if (!waiter.stalled) ++counters_.stalls;
+  if (!waiter.stalled) {
+    reached("activity-log-stalls");
+    ++counters_.stalls;
+  }
   waiter.stalled = true;
   ask_for_room();
   return false;

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <memory>
 
+#include "base/mark.h"
 #include "base/mutant.h"
 #include "blockdev/metadata/cells.h"
 #include "blockdev/metadata/device_io.h"
@@ -59,6 +60,7 @@ Result<> no_copy(const std::string& name, const MetadataArea& area) {
         "create-md` is for a device that is lost for good",
         name, name_of(area.copies[0].state), name_of(area.copies[1].state)));
   }
+  reached("superblock-copies-both-lost");
   return failure(fmt::format(
       "both superblock copies on {} are lost (copy 0 is {}, copy 1 is {}), so nothing is known "
       "about this copy of the volume: take the data from the other node and make this one anew "
@@ -84,6 +86,7 @@ Result<> choose_copy(const std::string& name, const SuperblockPages& pages, Meta
     }
     area.newest = sequence1 > sequence0 ? 1 : 0;
   } else {
+    reached("superblock-copy-damaged");
     area.newest = intact0 ? 0 : 1;
     area.warnings.push_back(
         fmt::format("superblock copy {} on {} is {}; copy {}, number {}, is used", 1 - area.newest,
@@ -112,6 +115,7 @@ Task<IoError> read_pages(BlockDevice& device, std::uint64_t offset, std::span<Bi
     const auto bytes = std::as_writable_bytes(pages.subspan(i, 1));
     const IoError again = co_await read_at(device, offset + i * page_bytes, bytes);
     if (again == IoError::io) {
+      reached("metadata-page-unreadable");
       pages[i] = BitPage();
     } else if (again != IoError::none) {
       co_return again;
@@ -131,6 +135,7 @@ bool widen_damage(BitPage& page, PageIdentity identity, std::uint64_t bits_in_us
       bits.sequence = std::max<std::uint64_t>(bits.sequence, cell.sequence);
       continue;
     }
+    reached("cell-damaged");
     damaged = true;
     if (bits.damage.cells++ == 0) bits.damage.first_at = page_at + i * cell_bytes;
     const BitRange range = bits_of_cell(identity.page, i, bits_in_use);

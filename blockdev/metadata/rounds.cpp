@@ -1,11 +1,17 @@
 #include "blockdev/metadata/rounds.h"
 
+#include "base/mark.h"
+
 namespace baton::blockdev {
 
 Task<IoError> Rounds::next() {
-  if (fault_) co_return fault_.error();
+  if (fault_) {
+    reached("metadata-fault-is-final");
+    co_return fault_.error();
+  }
   const std::uint64_t mine = begun_ + 1;
   wanted_ = mine;
+  if (running_ && begun_ > ended_) reached("commit-behind-a-commit");
   if (!running_) {
     running_ = true;
     scope_.spawn(run());

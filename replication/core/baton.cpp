@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/mark.h"
 #include "base/mutant.h"
 
 namespace baton::replication {
@@ -34,13 +35,17 @@ bool self_is_first_choice(const BatonFacts& self, const BatonFacts& peer, const 
 }
 
 BatonVerdict two_holders(const BatonFacts& self, const BatonFacts& peer) {
-  if (self.wrote_alone && peer.wrote_alone) return {.row = "both-wrote"};
+  if (self.wrote_alone && peer.wrote_alone) {
+    reached("two-holders-both-wrote");
+    return {.row = "both-wrote"};
+  }
   if (self.wrote_alone) return keep("self-wrote-alone", self, self, peer);
   if (peer.wrote_alone) return keep("peer-wrote-alone", peer, self, self);
   if (self.epoch.number != peer.epoch.number) {
     const bool ours = self.epoch.number > peer.epoch.number;
     return keep("higher-epoch", ours ? self : peer, self, ours ? peer : self);
   }
+  reached("two-holders-of-one-epoch");
   const bool ours = self.role != peer.role ? self.role == Role::primary : self.name < peer.name;
   return keep("equal-epochs", ours ? self : peer, self, ours ? peer : self);
 }
@@ -107,6 +112,7 @@ PromotionVerdict decide_promotion(const PromotionFacts& facts) {
               "no copy has data yet; say which one is the first with primary --force"};
     }
     if (facts.peer_has_data && !facts.confirmed) {
+      reached("fresh-over-data");
       return {"fresh-over-data", A::confirm,
               "the other node's copy holds data and would not be used"};
     }
@@ -117,7 +123,10 @@ PromotionVerdict decide_promotion(const PromotionFacts& facts) {
                            : PromotionVerdict{"up-to-date-alone", A::take_alone, {}};
   }
   if (facts.split_brain) {
-    if (may) return {"split-brain-forced", A::take_alone, {}};
+    if (may) {
+      reached("forced-in-split-brain");
+      return {"split-brain-forced", A::take_alone, {}};
+    }
     return {"split-brain", facts.force ? A::confirm : A::refuse,
             "both copies were written since they parted; resolve first, or force this side"};
   }
@@ -130,17 +139,26 @@ PromotionVerdict decide_promotion(const PromotionFacts& facts) {
             "with wait-sync"};
   }
   if (facts.disk == DiskState::consistent) {
-    if (may) return {"consistent-forced", A::take_alone, {}};
+    if (may) {
+      reached("forced-consistent");
+      return {"consistent-forced", A::take_alone, {}};
+    }
     return {"consistent", facts.force ? A::confirm : A::refuse,
             "the other node cannot be asked and may be Primary or have newer data: two writers or "
             "lost writes are possible"};
   }
   if (facts.disk == DiskState::outdated) {
-    if (may) return {"outdated-forced", A::take_alone, {}};
+    if (may) {
+      reached("forced-outdated");
+      return {"outdated-forced", A::take_alone, {}};
+    }
     return {"outdated", facts.force ? A::confirm : A::refuse,
             "this copy is known to lack newer writes: they would be lost"};
   }
-  if (may) return {"inconsistent-forced", A::take_alone, {}};
+  if (may) {
+    reached("forced-inconsistent");
+    return {"inconsistent-forced", A::take_alone, {}};
+  }
   return {"inconsistent", facts.force ? A::confirm : A::refuse,
           "this copy is half-synced: it is a mixture of old and new blocks"};
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/mark.h"
 #include "base/mutant.h"
 
 namespace baton::replication {
@@ -45,15 +46,18 @@ bool bitmap_fits(const CopyFacts& source, const CopyFacts& target) {
 Verdict sync_verdict(const CopyFacts& source, const CopyFacts& target, std::string_view row,
                      Action action) {
   if (!source.complete) {
+    reached("source-incomplete");
     return {"source-incomplete", Action::refuse, Direction::none,
             "the newer copy is itself incomplete; bring back the node it was syncing from, or "
             "promote one side with --force"};
   }
   if (target.role == Role::primary) {
+    reached("primary-made-target");
     return {"primary-made-target", Action::refuse, Direction::none,
             "the side with the older data is Primary; demote it before it can be overwritten"};
   }
   if (target.adopted && !target.discard_my_data) {
+    reached("adopted-never-target");
     return {"adopted-never-target", Action::refuse, Direction::none,
             "the side to be overwritten holds data that was not written through Baton; run "
             "connect --discard-my-data there if it may be lost"};
@@ -97,13 +101,17 @@ Verdict fast_forward(const CopyFacts& self, const CopyFacts& peer) {
   if (bitmap_fits(self, peer)) {
     return sync_verdict(self, peer, "fast-forward-by-bitmap", Action::by_bitmap);
   }
+  reached("fast-forward-everything");
   return sync_verdict(self, peer, "fast-forward-everything", Action::everything);
 }
 
 Verdict first_sync(const CopyFacts& self, const CopyFacts& peer) {
   const bool interrupted =
       (!peer.towards.empty() && bitmap_fits(self, peer)) || mutant("left-over-bitmap-is-believed");
-  if (interrupted) return sync_verdict(self, peer, "first-sync-resumed", Action::by_bitmap);
+  if (interrupted) {
+    reached("first-sync-resumed");
+    return sync_verdict(self, peer, "first-sync-resumed", Action::by_bitmap);
+  }
   return sync_verdict(self, peer, "first-sync", Action::everything);
 }
 
@@ -121,6 +129,7 @@ Verdict discard(const CopyFacts& self, const CopyFacts& peer, std::string_view r
   if (!self_yields && !peer_yields && !mutant("loser-asked-again")) {
     self_yields = given_up(self, peer);
     peer_yields = given_up(peer, self);
+    if (self_yields != peer_yields) reached("half-overwritten-is-no-history");
   }
   if (self_yields == peer_yields) return {};
   if (peer_yields) return sync_verdict(self, peer, row, Action::everything);
@@ -137,6 +146,7 @@ Verdict forked(const CopyFacts& self, const CopyFacts& peer) {
 Verdict unrelated(const CopyFacts& self, const CopyFacts& peer) {
   const Verdict decided = discard(self, peer, "unrelated-discarded");
   if (!decided.row.empty()) return decided;
+  reached("unrelated-data");
   return {"unrelated-data", Action::refuse, Direction::none,
           "the two copies have no history in common; run connect --discard-my-data on the node "
           "whose copy may be overwritten"};
@@ -145,7 +155,10 @@ Verdict unrelated(const CopyFacts& self, const CopyFacts& peer) {
 // `past` is an older copy of itself, by what `other` remembers. What its lineage has beyond the
 // other's was made on top of data that lacks acknowledged writes: two histories.
 Verdict from_the_past(const CopyFacts& past, const CopyFacts& other, bool past_is_newer) {
-  if (past_is_newer) return forked(other, past);
+  if (past_is_newer) {
+    reached("past-made-a-history");
+    return forked(other, past);
+  }
   return sync_verdict(other, past, "copy-from-the-past", Action::everything);
 }
 
@@ -154,6 +167,7 @@ Verdict settle_past(const CopyFacts& self, const CopyFacts& peer, Relation relat
   const Verdict decided = discard(self, peer, "copy-from-the-past-discarded");
   if (!decided.row.empty()) return decided;
   if (self.old_session && peer.old_session) {
+    reached("both-from-the-past");
     return {"both-from-the-past", Action::refuse, Direction::none,
             "each node remembers a session that the other's disk does not know, so both disks are "
             "older copies of themselves; run connect --discard-my-data on the node whose copy may "
@@ -193,6 +207,7 @@ void append_generation(Lineage& lineage, GenerationId id, std::size_t max, const
   // Oldest first, but never the root, a base, or the newest two.
   for (auto at = lineage.begin() + 1; at + 2 < lineage.end(); ++at) {
     if (!contains(keep, *at)) {
+      reached("history-too-long");
       lineage.erase(at);
       return;
     }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/mark.h"
 #include "base/mutant.h"
 #include "replication/engine/engine.h"
 
@@ -73,7 +74,9 @@ Task<> Engine::limit_greeting(Session& session, bool& over) {
   const auto going = [&] { return !over && !session.established_ && !session.dropped_; };
   while (going()) {
     const bool told = co_await session.wake_watch_.wait_until(env_.clock, deadline);
-    if (!told && going()) session.drop("the peer did not get through the handshake in time");
+    if (told || !going()) continue;
+    reached("handshake-too-long");
+    session.drop("the peer did not get through the handshake in time");
   }
 }
 
@@ -85,6 +88,8 @@ Task<bool> Engine::make_room_for(Session& candidate, bool dialled) {
     const bool restarted = current.peer_hello_.instance != candidate.peer_hello_.instance;
     const bool preferred = dialled == (config_.self < peer_name_);
     const bool yields = restarted || (!current.established() && preferred);
+    if (restarted) reached("link-replaced-by-restarted-peer");
+    if (!current.established()) reached("two-links-at-once");
     if (!yields) co_return false;
     current.drop(restarted ? "the peer was restarted" : "another link to the peer is kept");
     while (session_ == &current) co_await session_changed_.wait();
@@ -108,6 +113,7 @@ Task<> Engine::run_link(Link link, bool dialled) {
       settling_ = true;
       update_gate();
       // What is said of the lineage and the baton must not change once it is said.
+      if (making_generation_ || taking_) reached("settling-waits-for-a-generation");
       while (making_generation_ || taking_) co_await gate_changed_.wait();
       const bool settled = co_await session.settle();
       if (settled && !session.dropped_) {
@@ -165,6 +171,7 @@ Task<> Engine::session_ended(Session& session) {
   }
   // A copy that was still to be brought up to date is known to lack something.
   if (took_part && !holding_) {
+    if (to_be_copied_to_) reached("target-lost-its-source");
     unvouched_ = to_be_copied_to_ ? DiskState::outdated : DiskState::consistent;
     outdated_by_ = to_be_copied_to_ ? session.peer_state().lineage : Lineage{};
   }
@@ -181,7 +188,9 @@ Task<> Engine::session_ended(Session& session) {
   peer_offers_ = false;
   // An offer belongs to its session: the peer has forgotten it, and a grant in a later session
   // would come from somebody who does not know what was written in between.
+  if (offering_) reached("offer-lost-with-its-session");
   void_offer("the connection to the other node was lost");
+  if (asking_ && !answer_) reached("asked-and-lost");
   if (!answer_) answer_ = failure("the connection to the other node was lost");
   answered_.notify_all();
   going_alone_ = false;

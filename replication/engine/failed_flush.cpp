@@ -10,6 +10,7 @@
 // What no flush had covered lies in the regions of the activity log (rule 5).
 #include <algorithm>
 
+#include "base/mark.h"
 #include "base/mutant.h"
 #include "replication/engine/engine.h"
 
@@ -35,6 +36,7 @@ Task<> Engine::flush_failed(Volume& volume) {
 
 // While the volume is being attached.
 Task<> Volume::record_failed_flush() {
+  reached("start-flush-failed");
   blockdev::Superblock record = superblock();
   record.doubtful = record.flush_failed = true;
   const IoError error = co_await metadata_->commit(std::move(record));
@@ -45,6 +47,7 @@ Task<> Volume::record_failed_flush() {
 
 // What reads show of the regions in the activity log, written once more.
 Task<IoError> Volume::write_recovered_regions_again() {
+  reached("written-again-after-failed-flush");
   for (const std::uint64_t region : metadata_->recovered_regions()) {
     const std::uint64_t end = std::min((region + 1) * blockdev::region_bytes, size());
     std::uint64_t offset = region * blockdev::region_bytes;

@@ -1,6 +1,7 @@
 // Who may write now, and what held writes wait for (design §4; rules 3 and 11).
 #include <fmt/format.h>
 
+#include "base/mark.h"
 #include "base/mutant.h"
 #include "replication/engine/engine.h"
 
@@ -37,7 +38,10 @@ Task<IoError> Engine::admission(ClientDevice& client, const char** reason) {
       why = "the baton is on its way to the other node";
     } else if (may_write()) {
       why = quiescing_ ? quiesce_reason_ : "the loss of the other node is being recorded";
-      if (offering_) void_offer("a client here wrote first");
+      if (offering_) {
+        reached("offer-voided-by-own-write");
+        void_offer("a client here wrote first");
+      }
       if (admits_) break;
       unblock_submission();
     } else if (peer_offers_) {
@@ -60,6 +64,7 @@ Task<IoError> Engine::admission(ClientDevice& client, const char** reason) {
     changed();
     const bool told = co_await gate_changed_.wait_until(env_.clock, deadline);
     if (!told && !admits_) {
+      reached("write-held-until-its-deadline");
       *reason = why;
       // ENOSPC pauses a QEMU guest under its default policy; EIO would reach its filesystem.
       error = IoError::no_space;
@@ -77,7 +82,10 @@ void Engine::unblock_submission() {
   if (cannot_go_alone()) return;
   // The other node may write by now: a generation here, of nothing, would be a split brain
   // (schedules: grant-read-after-a-long-pause).
-  if (granted_away_) return;
+  if (granted_away_) {
+    reached("no-generation-behind-a-grant");
+    return;
+  }
   making_generation_ = true;
   struct Run {
     static Task<> make(Engine& engine) {
@@ -110,6 +118,7 @@ Task<bool> Engine::make_generation() {
       fmt::format("going on without {}: new generation {:016x}", peer_name_, id));
   const bool durable = mutant("generation-not-persisted") || co_await commit();
   if (!durable) {
+    reached("generation-not-durable");
     // What the disk says is what the peer may have: nothing is done on top of it by this node
     // alone.
     peer_has_tip_ = true;

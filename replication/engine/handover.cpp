@@ -10,6 +10,7 @@
 // session decides (settling.cpp), because D may have taken it.
 #include <fmt/format.h>
 
+#include "base/mark.h"
 #include "base/mutant.h"
 #include "replication/engine/engine.h"
 
@@ -42,6 +43,7 @@ Task<Result<>> Engine::quiesce(bool announce) {
   if (mutant("handover-before-drain")) co_return Result<>{};
   const bool drained = co_await wait_drained(env_.clock.now() + config_.timeout);
   if (!drained) {
+    reached("handover-not-drained");
     co_return failure(
         fmt::format("writes of {} did not finish within the timeout; nothing was "
                     "changed",
@@ -51,6 +53,7 @@ Task<Result<>> Engine::quiesce(bool announce) {
   for (auto& volume : volumes_) {
     const IoError flushed = co_await volume->flush_copies(false);
     if (flushed != IoError::none) {
+      reached("handover-flush-failed");
       co_return failure(fmt::format("volume {} of {} could not be flushed; nothing was changed",
                                     volume->index(), config_.name));
     }
@@ -101,6 +104,7 @@ Task<Result<>> Engine::give_baton(bool primary) {
   stop_quiescing();
   if (gone) co_return Result<>{};
   if (unknown) {
+    reached("grant-unanswered");
     co_return failure(fmt::format(
         "the link to {} was lost while the baton was on its way; writes here are held until the "
         "nodes meet again and know who has it",
@@ -197,7 +201,10 @@ Task<> Engine::take_granted(wire::Header header, Session& session) {
   while (session.received_number() < header.follows && !session.dropped()) {
     co_await session.bulk_received().wait();
   }
-  if (session.dropped()) co_return;
+  if (session.dropped()) {
+    reached("grant-lost-before-its-writes");
+    co_return;
+  }
   for (auto& volume : volumes_) co_await volume->applied_all();
   session.peer_holding = false;
   epoch_ = {header.epoch, config_.self};
@@ -206,6 +213,7 @@ Task<> Engine::take_granted(wire::Header header, Session& session) {
   if (primary) role_ = Role::primary;
   const bool durable = co_await commit();
   if (!durable) {
+    reached("grant-not-durable");
     role_ = before;
     co_return;  // the failed disk has dropped the session; the peer stays what it is
   }
@@ -249,13 +257,17 @@ void Engine::asked_for_baton(const wire::Header& header, Session& session) {
   const bool first_write = (header.flags & flag_first_write) != 0;
   // Asked before our GRANT had arrived there: it is the answer. A refusal would overtake the
   // taking, and the client whose write asked would be told EPERM by a node that is about to hold.
-  if (granted_away_ && header.number == session.id()) return;
+  if (granted_away_ && header.number == session.id()) {
+    reached("asked-for-what-is-granted");
+    return;
+  }
   std::string why;
   if (header.number != session.id() || !replicating_) {
     why = "the request belongs to another session";
   } else if (!holding_) {
     why = fmt::format("{} does not hold the baton", config_.self);
   } else if (first_write && !offering_) {
+    reached("first-write-refused");
     why = fmt::format("{} goes on writing: its own write came first, or nothing was offered",
                       config_.self);
   } else if (quiescing_ && !offering_) {
@@ -334,6 +346,7 @@ Task<Result<>> Engine::offer_now() {
   quiesce_reason_ = "the baton is offered to the other node";
   Result<> quiet = co_await quiesce(true);
   if (!quiet || session_ == nullptr || !replicating_) {
+    reached("offer-not-made");
     if (replicating() != nullptr) session_->tell({}, Type::offer_void);
     stop_quiescing();
     if (!quiet) co_return quiet;

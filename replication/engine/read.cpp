@@ -1,6 +1,7 @@
 // Reads (rule 7): locally only at the holder, and never what is not finished on every copy.
 #include <algorithm>
 
+#include "base/mark.h"
 #include "base/mutant.h"
 #include "replication/engine/engine.h"
 #include "replication/engine/range_guard.h"
@@ -53,6 +54,7 @@ Task<> Volume::serve_client_read(Request& request) {
     error = co_await read_own(request.offset, request.length, request.data);
     // Still the holder? If not, somebody else may have written meanwhile.
     if (error == IoError::none && !engine_.reads_own_copy()) {
+      reached("read-after-the-baton-left");
       error = co_await read_from_holder(request.offset, request.length, request.data, &reason);
     }
   } else {
@@ -91,6 +93,7 @@ Task<IoError> Volume::read_from_holder(std::uint64_t offset, std::uint64_t lengt
     // Lost or refused: the baton may have moved, or the link will come back; until the deadline.
     const bool again = asked.lost || asked.error != IoError::none;
     if (again && engine_.env().clock.now() >= deadline) {
+      reached("read-not-served-by-the-holder");
       *reason = "the node that holds the baton could not serve this block";
       co_return IoError::io;
     }

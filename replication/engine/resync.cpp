@@ -13,6 +13,7 @@
 
 #include <algorithm>
 
+#include "base/mark.h"
 #include "base/mutant.h"
 #include "replication/engine/engine.h"
 #include "replication/engine/range_guard.h"
@@ -51,7 +52,10 @@ struct SyncWindow {
   }
   void answered(Duration took) {
     if (took < answer_quick) bytes_max = std::min(bytes_max * 2, window_idle_max);
-    if (took > answer_slow) bytes_max = std::max(bytes_max / 2, blockdev::block_bytes);
+    if (took > answer_slow) {
+      reached("sync-chunk-shrunk");
+      bytes_max = std::max(bytes_max / 2, blockdev::block_bytes);
+    }
   }
 
   std::uint64_t bytes_max = window_start;
@@ -119,6 +123,8 @@ Task<> Volume::copy_range(blockdev::BlockRange range, Session& session, SyncWind
     const bool zero = co_await known_zero(offset, length);
     // A hole that was written meanwhile is too long for one message: the next round copies it.
     const bool too_long = !zero && range.count > chunk_blocks;
+    if (zero && length > wire::piece_bytes_max) reached("sync-long-hole-told");
+    if (too_long) reached("sync-hole-was-written");
     IoError error = too_long ? IoError::overflow : IoError::none;
     if (!zero && !too_long) {
       data = engine_.env().buffers.take(length);
@@ -134,6 +140,7 @@ Task<> Volume::copy_range(blockdev::BlockRange range, Session& session, SyncWind
         if (error == IoError::io) engine_.disk_failed(*this, "a read for the resync");
       }
     }
+    if (error == IoError::none && session.window_full()) reached("sync-window-full");
     while (error == IoError::none && !session.dropped() &&
            (session.window_full() || unflushed_.full())) {
       if (unflushed_.full()) flush_peer_soon();
@@ -231,7 +238,9 @@ Task<> Engine::sync_everything(Session& session) {
     Request flush;
     flush.op = Op::flush;
     co_await perform(volume->disk(), flush);
-    if (flush.error != IoError::none) co_await flush_failed(*volume);
+    if (flush.error == IoError::none) continue;
+    reached("sync-source-flush-failed");
+    co_await flush_failed(*volume);
   }
   if (session.dropped()) co_return;
   const std::vector<std::byte> lineage = wire::encode_lineage(lineage_);
@@ -243,7 +252,10 @@ Task<> Engine::sync_everything(Session& session) {
   if (session.dropped()) co_return;
   const TimePoint began = env_.clock.now();
   for (auto& volume : volumes_) co_await volume->sync_source(session);
-  if (session.dropped()) co_return;
+  if (session.dropped()) {
+    reached("sync-lost-half-way");
+    co_return;
+  }
   // From the moment it is told, the peer counts as having our tip (schedules: end-of-resync-lost).
   slot_.told_id = lineage_.back();
   peer_has_tip_ = !mutant("told-tip-not-counted");
@@ -255,6 +267,7 @@ Task<> Engine::sync_everything(Session& session) {
   log(Journal::Level::notice,
       fmt::format("everything is copied to {} ({} ms)", peer_name_, took.count()));
   while (slot_.behind && !session.dropped()) co_await session.bulk_received().wait();
+  if (slot_.behind) reached("sync-ended-and-not-finished");
 }
 
 void Engine::sync_is_ready() {
@@ -281,6 +294,7 @@ Task<> Engine::finish_as_source(Session& session) {
   }
   const bool durable = co_await commit();
   if (!durable) {
+    reached("sync-end-not-durable");
     slot_ = before;
     co_return;
   }
@@ -330,6 +344,7 @@ Task<> Engine::finish_as_target(Session& session) {
     flush.op = Op::flush;
     co_await perform(volume->disk(), flush);
     if (flush.error != IoError::none) {
+      reached("sync-target-flush-failed");
       co_await flush_failed(*volume);
       co_return;
     }
@@ -350,6 +365,7 @@ Task<> Engine::finish_as_target(Session& session) {
   slot_.behind = false;
   arrival_ = Arrival::lived_through;
   const bool durable = co_await commit();
+  if (durable && session.dropped()) reached("sync-adopted-and-not-told");
   if (!durable || session.dropped()) co_return;
   for (auto& volume : volumes_) volume->syncing = false;
   to_be_copied_to_ = false;

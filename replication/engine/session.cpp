@@ -4,6 +4,7 @@
 
 #include <cstring>
 
+#include "base/mark.h"
 #include "replication/engine/engine.h"
 
 namespace baton::replication {
@@ -68,6 +69,7 @@ void Session::ask(PeerRequest& request, wire::Header header, Type type) {
 // An older epoch than ours is a node that has not heard that its baton is gone (design §4).
 bool Session::epoch_is_current(const wire::Header& header) {
   if (header.epoch == engine_.epoch().number && peer_holding) return true;
+  reached("write-of-an-old-epoch");
   drop(fmt::format("the peer writes in epoch {} without holding the baton (epoch {} here)",
                    static_cast<std::uint64_t>(header.epoch), engine_.epoch().number));
   return false;
@@ -244,6 +246,7 @@ Task<> Session::watch() {
     if (dropped_) break;
     const TimePoint now = clock.now();
     if (now - due > timeout / 2) {
+      reached("timer-fired-late");
       heard_at_ = now;
       for (SentWrite* write : sent_) {
         if (write != nullptr) write->sent_at = now;
@@ -264,6 +267,7 @@ Task<> Session::watch() {
     const bool write_stuck = oldest != nullptr && now - oldest->sent_at >= timeout;
     const bool request_stuck = !asked_.empty() && now - asked_.front().sent_at >= timeout;
     if (write_stuck || request_stuck) {
+      reached("peer-is-there-and-stuck");
       drop("the peer is there but has not answered a request for longer than the timeout");
       break;
     }

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "base/hash.h"
+#include "base/mark.h"
 #include "base/mutant.h"
 #include "replication/engine/engine.h"
 
@@ -170,6 +171,7 @@ bool resumes(const std::string& name, const wire::State& state, const wire::Stat
 Role role_of(const wire::State& state, const wire::State& other) {
   const bool gave_it_away =
       !state.holding && other.holding && other.epoch.number > state.epoch.number;
+  if (state.primary && gave_it_away) reached("baton-given-away-unheard");
   return state.primary && !gave_it_away ? Role::primary : Role::secondary;
 }
 
@@ -358,6 +360,7 @@ Task<Result<>> Engine::apply_verdicts(Session& session) {
   // A target that died between the adoption of the lineage in one volume and in the next has all
   // blocks and no bits, and still has to be told that it is complete.
   const bool both_complete = own.complete && peer.complete;
+  if (!copying && !both_complete) reached("no-bits-and-not-complete");
   if (verdict.action == Action::settle_bits && !bits_set && both_complete) {
     session.verdict.direction = Direction::none;  // nothing to settle
     slot_.base_id = lineage_.empty() ? 0 : lineage_.back();
@@ -369,6 +372,7 @@ Task<Result<>> Engine::apply_verdicts(Session& session) {
     // tells this copy from a good one, and it is about to be made anew.
     if (verdict.action == Action::everything && !mutant("past-not-recorded") &&
         compare(own.lineage, peer.lineage) == Relation::equal) {
+      reached("past-recorded-while-settling");
       towards_ = peer.lineage;
       inconsistent_.assign(volumes_.size(), true);
     }
@@ -387,7 +391,10 @@ Task<Result<>> Engine::apply_verdicts(Session& session) {
     role_ = Role::secondary;
     fence_clients();
   }
-  if (baton.self_promoted && holding_) role_ = Role::primary;
+  if (baton.self_promoted && holding_) {
+    reached("baton-resumed-with-the-peer");
+    role_ = Role::primary;
+  }
   resume_primary_ = false;
   const bool durable = co_await commit();
   if (!durable) co_return failure("the metadata device failed; see the log");
@@ -409,7 +416,10 @@ Task<bool> Engine::confirm_session(Session& session) {
   // What this copy lacks it lacks until it was copied here.
   if (session.verdict.direction != Direction::peer_to_self) arrival_ = Arrival::lived_through;
   const bool durable = co_await commit();
-  if (!durable) session.refuse("this node's metadata device has failed");
+  if (!durable) {
+    reached("session-refused-for-metadata");
+    session.refuse("this node's metadata device has failed");
+  }
   co_return durable;
 }
 

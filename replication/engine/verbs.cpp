@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/mark.h"
 #include "base/mutant.h"
 #include "replication/engine/engine.h"
 
@@ -51,6 +52,7 @@ Task<Result<>> Engine::attach_all() {
       newest = volume.get();
     }
   }
+  if (newest != volumes_.front().get()) reached("volumes-of-two-lineages");
   const blockdev::Superblock& found = newest->superblock();
   lineage_ = found.lineage;
   towards_ = found.towards;
@@ -128,6 +130,7 @@ Task<Result<>> Engine::start_up() {
   facts.stopped_in_order = found.released;
   facts.doubtful = found.doubtful;
   arrival_ = arrival_after_restart(facts);
+  if (facts.doubtful && facts.same_boot) reached("restart-doubtful");
   // A copy that may lack something is not taken up again while another may have it.
   const bool sound = arrival_ != Arrival::crashed || facts.every_peer_behind;
   resume_primary_ = found.primary && last_holder && same_boot && sound && config_.auto_resume;
@@ -356,6 +359,7 @@ Task<Result<>> Engine::disconnect() {
   if (!ready) co_return ready;
   const bool incomplete_writer = may_write() && !complete();
   if (incomplete_writer) {
+    reached("disconnect-of-incomplete-writer");
     co_return failure(
         fmt::format("{} is Primary on a copy that is not complete without {}; wait for "
                     "the sync",
@@ -371,7 +375,10 @@ Task<Result<>> Engine::disconnect() {
   while (!want_connected_ && (session_ != nullptr || dialling_)) {
     co_await session_changed_.wait();
   }
-  if (want_connected_) co_return failure("a later connect has undone this disconnect");
+  if (want_connected_) {
+    reached("disconnect-undone");
+    co_return failure("a later connect has undone this disconnect");
+  }
   last_error_.clear();
   changed();
   co_return Result<>{};
@@ -432,7 +439,10 @@ Task<Result<>> Engine::down() {
   want_connected_ = false;
   update_gate();
   const bool drained = co_await wait_drained(env_.clock.now() + config_.timeout * 2);
-  if (!drained) log(Journal::Level::error, "writes are still in flight at the stop");
+  if (!drained) {
+    reached("stop-not-drained");
+    log(Journal::Level::error, "writes are still in flight at the stop");
+  }
   if (session_ != nullptr && replicating_) {
     for (auto& volume : volumes_) co_await volume->flush_copies(false);
     if (holding_ && session_ != nullptr && !volumes_.front()->syncing) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/mark.h"
 #include "base/mutant.h"
 #include "replication/engine/engine.h"
 #include "replication/engine/range_guard.h"
@@ -66,6 +67,7 @@ Task<Result<>> Volume::attach() {
   // The requests of a daemon that was killed a moment ago must be over first: its lock says so.
   const TimePoint patience = engine_.env().clock.now() + lock_patience;
   while (!store && store.error().try_again && engine_.env().clock.now() < patience) {
+    reached("disk-locked-at-start");
     co_await sleep_for(engine_.env().clock, std::chrono::milliseconds(50));
     store = engine_.env().disks.open(index_);
   }
@@ -209,6 +211,7 @@ Task<> Volume::serve_write(Request& request, ClientDevice& client) {
 }
 
 Task<> Volume::write_large(Request& request, std::uint64_t piece_max) {
+  reached("large-write-in-pieces");
   Latch latch;
   IoError first_error = IoError::none;
   Scope pieces(engine_.env().loop);
@@ -256,6 +259,7 @@ Task<> Volume::write_piece(Piece piece, Latch* many, IoError* first_error) {
     error = co_await metadata_->acquire(piece.offset, piece.length);
     // Whatever the reason, the metadata takes nothing any more: a full disk, too.
     if (error != IoError::none && error != IoError::invalid) {
+      reached("activity-log-failed");
       engine_.disk_failed(*this, "writing the activity log");
       error = IoError::io;
     }
@@ -276,7 +280,11 @@ Task<> Volume::write_piece(Piece piece, Latch* many, IoError* first_error) {
     session = engine_.replicating();
     const bool wait = session != nullptr && (session->window_full() || unflushed_.full());
     if (!wait || error != IoError::none) break;
-    if (unflushed_.full()) flush_peer_soon();
+    reached("write-waits-for-the-window");
+    if (unflushed_.full()) {
+      reached("unflushed-log-full");
+      flush_peer_soon();
+    }
     co_await session->window_moved().wait();
   }
 
@@ -316,12 +324,16 @@ Task<> Volume::write_piece(Piece piece, Latch* many, IoError* first_error) {
     // 1; schedules: holder-disk-fails).
     const bool here_alone = session == nullptr || sent.peer_lost;
     const bool no_copy = failed_ || engine_.cannot_go_alone();
-    if (error == IoError::none && here_alone && no_copy) error = IoError::io;
+    if (error == IoError::none && here_alone && no_copy) {
+      reached("own-disk-failed-with-the-peer-lost");
+      error = IoError::io;
+    }
     if (error != IoError::none && engine_.has_peer()) {
       bits().set(piece.offset, piece.length);
       // The peer may have what this disk had no room for. The session ends, and the next one copies
       // the range from here (schedules: disk-full).
       if (session != nullptr && engine_.replicating() == session) {
+        reached("disk-full-at-the-holder");
         session->drop("this node's disk could not take a write");
       }
     }
@@ -425,9 +437,13 @@ Task<IoError> Volume::flush_copies(bool own_protocol) {
     co_return IoError::io;
   }
   // Once a disk here has failed, the peer's copy is the one that counts (rule 2).
-  if (asked.lost && engine_.cannot_go_alone()) co_return IoError::io;
+  if (asked.lost && engine_.cannot_go_alone()) {
+    reached("flush-lost-with-both-copies");
+    co_return IoError::io;
+  }
   if (!peer || asked.lost) co_return IoError::none;
   if (asked.error != IoError::none) {
+    reached("peer-flush-failed");
     // Its copy is not to be counted any more: what it has not flushed becomes bits first.
     if (engine_.replicating() == session) session->drop("the peer's disk failed a flush");
     while (engine_.replicating() == session || engine_.going_alone()) {
@@ -481,7 +497,10 @@ Task<> Volume::clean_activity_log() {
     if (mutant("room-asked-for-once")) break;
     // It asks once and then waits: a flush that the loss of the peer has cut short cleaned nothing,
     // and what the peer had not flushed has become bits.
-    if (regions_cleaned_ == before) room_wanted_ = true;
+    if (regions_cleaned_ == before) {
+      reached("room-asked-for-again");
+      room_wanted_ = true;
+    }
   }
   cleaning_ = false;
 }

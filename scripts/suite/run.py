@@ -193,6 +193,10 @@ class Suite:
             lines = done.output.splitlines()
             print(lines[-1] if lines else "it printed nothing")
             self.verdict("mutants", None if done.ok else done.output)
+        with Stage(self, "coverage marks of the simulator", 60) as stage:
+            done = run([program, "--marks", "-j", str(CORES)], stage.left(), ROOT)
+            print("\n".join(done.output.splitlines()[-2:]) or "it printed nothing")
+            self.verdict("coverage marks", None if done.ok else done.output)
 
     # --- all of it
 
@@ -205,8 +209,8 @@ class Suite:
         if chosen:
             return
         if arguments.quick:
-            print("\nleft out by --quick: clang-tidy, sanitizers, mutants, and tests labelled slow, "
-                  "migration, chaos or fuzz")
+            print("\nleft out by --quick: clang-tidy, sanitizers, mutants, coverage marks, and tests "
+                  "labelled slow, migration, chaos or fuzz")
             if not arguments.tidy_all:
                 return
         if built:

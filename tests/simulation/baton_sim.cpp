@@ -7,8 +7,10 @@
 #include <fstream>
 #include <sstream>
 
+#include "base/mark.h"
 #include "base/mutant.h"
 #include "tests/simulation/many.h"
+#include "tests/simulation/marks.h"
 #include "tests/simulation/mutants.h"
 #include "tests/simulation/orders.h"
 #include "tests/simulation/scenarios.h"
@@ -31,6 +33,8 @@ struct Arguments {
   std::uint64_t events_at_most = UINT64_MAX;
   std::uint64_t timing = 0;
   std::uint64_t timings = 1;
+  bool marks = false;
+  MarkLimits mark_limits;
   std::uint64_t mutant_seeds = TrialLimits().seeds;
   int jobs = 1;
   std::uint64_t most_failures = 5;
@@ -172,6 +176,14 @@ int main_of(const Arguments& a) {
   if ((a.every_mutant || !a.mutant.empty()) && !mutants_compiled_in) {
     throw std::invalid_argument("this build has no mutants: use the preset `mutants`");
   }
+  if (a.marks && !marks_compiled_in) {
+    throw std::invalid_argument("this build has no marks: use the preset `mutants`");
+  }
+  if (a.marks) {
+    MarkLimits limits = a.mark_limits;
+    limits.processes = a.jobs;
+    return look_for_marks(limits) == 0 ? 0 : 1;
+  }
   if (a.every_mutant) {
     return try_mutants({.seeds = a.mutant_seeds, .processes = a.jobs}) == 0 ? 0 : 1;
   }
@@ -202,6 +214,21 @@ int main(int argc, char** argv) {
                "try every one-line defect until a rule is broken (preset `mutants`); fails if one "
                "is not noticed");
   app.add_option("--mutant-seeds", a.mutant_seeds, "worlds for each of --mutants at most")
+      ->capture_default_str();
+  app.add_flag("--marks", a.marks,
+               "count how often each rare path is reached (preset `mutants`); fails if one never "
+               "is");
+  app.add_option("--mark-seeds", a.mark_limits.seeds, "worlds by seed for --marks")
+      ->capture_default_str();
+  app.add_option("--mark-more", a.mark_limits.more,
+                 "more worlds by seed for --marks, while a mark is missing")
+      ->capture_default_str();
+  app.add_option("--mark-beyond", a.mark_limits.beyond, "worlds beyond the model for --marks")
+      ->capture_default_str();
+  app.add_option("--mark-events", a.mark_limits.events,
+                 "events of each short script for --marks, with every fault")
+      ->capture_default_str();
+  app.add_option("--mark-orders", a.mark_limits.orders, "orders of the small scope for --marks")
       ->capture_default_str();
   app.add_flag("--every-event", a.every_event,
                "every kind of fault at every event of --script, or of each short script");

@@ -16,6 +16,8 @@ struct ManyOptions {
   int processes = 1;
   std::uint64_t most_failures = 5;  // of each process
   bool shrink = false;
+  // After each world, in the process that ran it.
+  std::function<void(std::uint64_t number)> after_each = {};
 };
 
 struct Tally {

@@ -2,7 +2,6 @@
 // only.
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,6 +19,7 @@
 #include "tests/simulation/mutants.h"
 #include "tests/simulation/run.h"
 #include "tests/simulation/scenarios.h"
+#include "tests/simulation/shared_array.h"
 #include "tests/simulation/single_fault.h"
 #include "tests/simulation/swarm_beyond.h"
 
@@ -45,26 +45,6 @@ struct Trial {
 
   bool crashed() const { return signal == SIGABRT; }
   bool caught() const { return crashed() || (reached && rule[0] != '\0'); }
-};
-
-class SharedTrials {
- public:
-  explicit SharedTrials(std::size_t count) : bytes_(count * sizeof(Trial)), count_(count) {
-    void* const memory =
-        ::mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) throw std::system_error(errno, std::generic_category(), "mmap");
-    trials_ = static_cast<Trial*>(memory);
-    std::uninitialized_default_construct_n(trials_, count);
-  }
-  SharedTrials(const SharedTrials&) = delete;
-  SharedTrials& operator=(const SharedTrials&) = delete;
-  ~SharedTrials() { ::munmap(trials_, bytes_); }
-  std::span<Trial> all() { return {trials_, count_}; }
-
- private:
-  std::size_t bytes_;
-  std::size_t count_;
-  Trial* trials_ = nullptr;
 };
 
 bool breaks_a_rule(const Mutant& mutant, std::uint64_t seed, const Plan& plan, Trial& trial) {
@@ -161,7 +141,7 @@ std::string result_of(const Mutant& mutant, const Trial& trial) {
 std::size_t try_mutants(const TrialLimits& limits) {
   const auto began = std::chrono::steady_clock::now();
   const std::vector<Mutant>& list = mutants();
-  SharedTrials shared(list.size());
+  SharedArray<Trial> shared(list.size());
   const std::span<Trial> trials = shared.all();
   const auto processes = static_cast<std::size_t>(std::max(limits.processes, 1));
   std::size_t begun = 0;

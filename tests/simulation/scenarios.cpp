@@ -549,6 +549,7 @@ const std::vector<Scenario>& scenarios() {
     std::vector<Scenario> every = schedules();
     every.insert(every.end(), others.begin(), others.end());
     every.insert(every.end(), disk_scripts().begin(), disk_scripts().end());
+    every.insert(every.end(), rare_path_scripts().begin(), rare_path_scripts().end());
     every.insert(every.end(), short_scripts().begin(), short_scripts().end());
     return every;
   }();

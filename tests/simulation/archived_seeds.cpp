@@ -1,0 +1,59 @@
+#include "tests/simulation/archived_seeds.h"
+
+namespace baton::sim {
+namespace {
+
+constexpr std::string_view waits_for_the_log =
+    "the data disk failed while a write waited for room in the activity log, and a stop waited too";
+constexpr std::string_view crashed_alike =
+    "power lost here, a process there: both counted as crashed, and the worse copy was the source";
+constexpr std::string_view not_written_down = "broke a rule; which one was not written down";
+
+const std::vector<ArchivedSeed> all = {
+    {2409, "a disconnect that a connect overtook waited for ever", "disconnect-is-undone"},
+    {9238, "primary --force made a second holder between GRANT and TAKEN"},
+    {444, "a generation was made between what the settling says of the lineage and its end"},
+    {1772, "a crashed copy became clean by an orderly stop, and overwrote the better one",
+     "crash-is-not-forgotten"},
+    {2889, "of two equal copies the one that had crashed was the source"},
+    {1897, "a copy that was being filled was promoted by force; two holders of one number",
+     "equal-epochs"},
+    {336, "a flush that the loss of the peer cut short made no room in the log, and none followed",
+     "log-full-while-the-peer-is-lost"},
+    {756, waits_for_the_log, "disk-fails-while-the-log-is-full"},
+    {842, waits_for_the_log, "disk-fails-while-the-log-is-full"},
+    {942, waits_for_the_log, "disk-fails-while-the-log-is-full"},
+    {1400, waits_for_the_log, "disk-fails-while-the-log-is-full"},
+    {2428, waits_for_the_log, "disk-fails-while-the-log-is-full"},
+    {2967, waits_for_the_log, "disk-fails-while-the-log-is-full"},
+    {3136, "the log's next question for room was taken for the first",
+     "room-asked-for-while-cleaning"},
+    {1932, "two links replaced each other for ever"},
+    {1366, "the oracle took a write that had reached both sides as proof of whose history was kept",
+     "forced-while-writes-are-in-flight"},
+    {9550, crashed_alike, "daemon-dies-then-power-fails"},
+    {1002625, crashed_alike, "daemon-dies-then-power-fails"},
+    {1005646, crashed_alike, "daemon-dies-then-power-fails"},
+    {1018828, crashed_alike, "daemon-dies-then-power-fails"},
+    {1026337, crashed_alike, "daemon-dies-then-power-fails"},
+    {1004466, "a half-synced copy was forced, and overwrote the complete one", "forced-half-way"},
+    {1023764, "a half-synced copy was forced, and overwrote the complete one", "forced-half-way"},
+    {1019612, "a client of the Secondary was refused when all was well again"},
+    {661, not_written_down},
+    {958, not_written_down},
+    {1146, not_written_down},
+    {1185, not_written_down},
+    {1648, not_written_down},
+    {1734, not_written_down},
+    {1005419, not_written_down},
+    {1051195, not_written_down},
+    {1054615, not_written_down},
+};
+
+}  // namespace
+
+const std::vector<ArchivedSeed>& archived_seeds() {
+  return all;
+}
+
+}  // namespace baton::sim
