@@ -207,7 +207,8 @@ void Oracle::note_observed(Entry& entry, int node, std::uint32_t volume, std::ui
   record.length = volumes_[volume].cells.bytes_of(cell);
   record.fate = Fate::firm;
   record.acknowledged = now_;
-  record.copies = copies;
+  // In a fork the other copy is another history's, whatever this node still believes.
+  record.copies = forked_ ? bit(node) : copies;
   record.durable = 0;
   record.observed = true;
   if (write.fate == Fate::in_flight) seen_in_flight_.emplace_back(entry.write, writes_.size());

@@ -188,6 +188,7 @@ class Oracle {
   Kept kept(int node, int other, const ReadCopy& read) const;
   const Entry* entry_of(std::uint64_t write, std::uint64_t cell) const;
   bool shows_anywhere(std::uint64_t write, int node) const;
+  bool surely_missing(std::uint64_t write, int node, const ReadCopy& read) const;
   void lose(Write& write, int node);
   void forget(Write& write);
 

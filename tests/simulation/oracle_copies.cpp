@@ -59,7 +59,7 @@ void Oracle::killed_before_writing(int node, const ReadCopy& read) {
     Write& write = writes_[number];
     const bool at_stake = write.fate == Fate::firm && write.node != node &&
                           has(write.copies, node) && !has(write.durable, node);
-    if (at_stake && !present(number, node, read)) lose(write, node);
+    if (at_stake && surely_missing(number, node, read)) lose(write, node);
   }
 }
 
@@ -100,6 +100,30 @@ bool Oracle::present(std::uint64_t number, int node, const ReadCopy& read, bool 
     at += bytes;
   }
   return true;
+}
+
+// Does the copy show, somewhere, what was settled before the write began? When in doubt, no.
+bool Oracle::surely_missing(std::uint64_t number, int node, const ReadCopy& read) const {
+  const Write& write = writes_[number];
+  const Volume& volume = volumes_[write.volume];
+  std::array<std::byte, sector_bytes> buffer;
+  for (std::uint64_t at = write.offset; at < write.offset + write.length;) {
+    const std::uint64_t cell = volume.cells.cell_at(at);
+    const std::span content = std::span(buffer).first(volume.cells.bytes_of(cell));
+    read(node, write.volume, at, content);
+    at += content.size();
+    const auto value = volume.cells.decode(cell, content);
+    const std::vector<Entry>* history = find_history(volume, cell);
+    if (!value || history == nullptr || entry_of(number, cell) == nullptr) continue;
+    const bool known = std::ranges::any_of(*history, [&](const Entry& entry) {
+      const bool same = *value == 0 ? writes_[entry.write].zero : entry.value == *value;
+      return same && (known_by(entry) == never || known_by(entry) >= write.invoked);
+    });
+    // Not in the history any more: what took its place is durable on every copy.
+    const bool later = *value < writes_.size() && writes_[*value].invoked >= write.invoked;
+    if (!known && !later) return true;
+  }
+  return false;
 }
 
 // Is any part of it what a reader on `node` must see?
