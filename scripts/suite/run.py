@@ -168,12 +168,30 @@ class Suite:
         with Stage(self, "AddressSanitizer, UndefinedBehaviorSanitizer", 300) as stage:
             if self.build("asan", stage):
                 self.ctest("asan", stage, "-L", "^sanitized$", suffix=" [asan]")
+                self.same_hashes("release", "asan", stage)
         if self.has_tests("release", "^threads$"):
             with Stage(self, "ThreadSanitizer", 90) as stage:
                 if self.build("tsan", stage):
                     self.ctest("tsan", stage, "-L", "^threads$", suffix=" [tsan]")
         else:
             print("\nThreadSanitizer: no test program is labelled threads")
+
+    def same_hashes(self, one, other, stage):
+        """A seed is a whole world: what a build or an address changes in it is a bug."""
+        for worlds in (["--seeds", "1..60"], ["--beyond", "--seeds", "1..30"]):
+            name = f"simulator: the same hashes in {one} and {other}, {' '.join(worlds)}"
+            outputs = []
+            for preset in (one, other):
+                program = os.path.join(ROOT, "build", preset, "baton-sim")
+                command = [program, *worlds, "--hashes", "-j", str(CORES)]
+                done = run(command, stage.left(), ROOT, environment=SANITIZERS)
+                if not done.ok:
+                    self.verdict(name, f"{' '.join(command)} ended with {done.status}\n{done.output}")
+                    break
+                outputs.append(done.output.splitlines())
+            else:
+                differ = [f"{one}: {a}; {other}: {b}" for a, b in zip(*outputs) if a != b]
+                self.verdict(name, "\n".join(differ))
 
     def fuzz(self):
         folder = os.path.join(ROOT, "tests", "fuzz")

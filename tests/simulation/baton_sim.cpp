@@ -14,11 +14,14 @@
 #include "tests/simulation/mutants.h"
 #include "tests/simulation/orders.h"
 #include "tests/simulation/scenarios.h"
+#include "tests/simulation/shared_array.h"
 #include "tests/simulation/single_fault.h"
 #include "tests/simulation/swarm_beyond.h"
 
 namespace baton::sim {
 namespace {
+
+using MakeCase = std::function<Case(std::uint64_t)>;
 
 struct Arguments {
   std::string seed, seeds, replay, script, script_file, mutant, fault, order;
@@ -33,6 +36,7 @@ struct Arguments {
   std::uint64_t events_at_most = UINT64_MAX;
   std::uint64_t timing = 0;
   std::uint64_t timings = 1;
+  bool hashes = false;
   bool marks = false;
   MarkLimits mark_limits;
   std::uint64_t mutant_seeds = TrialLimits().seeds;
@@ -102,8 +106,7 @@ int run_one(const Arguments& a, std::uint64_t seed) {
 }
 
 // Numbers 0 to count-1 as worlds, and one line for all of them.
-int run_all(const Arguments& a, std::uint64_t count, const std::function<Case(std::uint64_t)>& make,
-            bool shrink) {
+int run_all(const Arguments& a, std::uint64_t count, const MakeCase& make, bool shrink) {
   const auto began = std::chrono::steady_clock::now();
   const Tally total = run_many(
       count, make,
@@ -119,14 +122,30 @@ int run_all(const Arguments& a, std::uint64_t count, const std::function<Case(st
   return total.failed > 0 || total.crashed ? 1 : 0;
 }
 
+// A line for each, in the order of the seeds: for comparing two builds.
+int run_hashes(const Arguments& a, std::uint64_t first, std::uint64_t count, const MakeCase& make) {
+  SharedArray<std::uint64_t> hashes(count);
+  const std::span<std::uint64_t> all = hashes.all();
+  ManyOptions options{.processes = a.jobs, .most_failures = a.most_failures};
+  options.after_each = [all](std::uint64_t number, const Outcome& outcome) {
+    all[number] = outcome.hash;
+  };
+  const Tally total = run_many(count, make, options);
+  for (std::uint64_t number = 0; number < count; ++number) {
+    fmt::print("seed {} {:016x}\n", first + number, all[number]);
+  }
+  return total.failed > 0 || total.crashed ? 1 : 0;
+}
+
 int run_seeds(const Arguments& a) {
   const auto dots = a.seeds.find("..");
   if (dots == std::string::npos) throw std::invalid_argument("--seeds FIRST..LAST");
   const std::uint64_t first = std::stoull(a.seeds.substr(0, dots));
   const std::uint64_t last = std::stoull(a.seeds.substr(dots + 2));
   if (last < first) throw std::invalid_argument("--seeds FIRST..LAST");
-  return run_all(
-      a, last - first + 1, [&](std::uint64_t number) { return case_for(a, first + number); }, true);
+  const auto make = [&](std::uint64_t number) { return case_for(a, first + number); };
+  if (a.hashes) return run_hashes(a, first, last - first + 1, make);
+  return run_all(a, last - first + 1, make, true);
 }
 
 // One of the short scripts, or --script.
@@ -204,6 +223,7 @@ int main(int argc, char** argv) {
   baton::sim::Arguments a;
   app.add_option("--seed", a.seed, "run one world");
   app.add_option("--seeds", a.seeds, "run many, FIRST..LAST");
+  app.add_flag("--hashes", a.hashes, "with --seeds: one line `seed N hash` for each, no more");
   app.add_option("--replay", a.replay, "run one world again; does not shrink");
   app.add_option("-j", a.jobs, "processes, for all that runs many worlds");
   app.add_flag("--beyond", a.beyond, "worlds in which disks do what no promise covers");

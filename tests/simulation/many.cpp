@@ -27,7 +27,7 @@ Tally run_share(std::uint64_t first, std::uint64_t stride, std::uint64_t count,
     Outcome outcome;
     ++tally.done;
     if (!run_case(make(number), options.shrink, outcome)) ++tally.failed;
-    if (options.after_each) options.after_each(number);
+    if (options.after_each) options.after_each(number, outcome);
     if (tally.failed >= options.most_failures) break;
   }
   return tally;

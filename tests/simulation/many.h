@@ -17,7 +17,7 @@ struct ManyOptions {
   std::uint64_t most_failures = 5;  // of each process
   bool shrink = false;
   // After each world, in the process that ran it.
-  std::function<void(std::uint64_t number)> after_each = {};
+  std::function<void(std::uint64_t number, const Outcome& outcome)> after_each = {};
 };
 
 struct Tally {

@@ -188,7 +188,9 @@ std::uint64_t look_for_marks(const MarkLimits& limits) {
   std::uint64_t more = 0;
   for (std::uint64_t ring = 0; ring < rings.size(); ++ring) {
     ManyOptions options{.processes = limits.processes};
-    options.after_each = [&sums, ring](std::uint64_t number) { sums.add(ring, number); };
+    options.after_each = [&sums, ring](std::uint64_t number, const Outcome&) {
+      sums.add(ring, number);
+    };
     const Tally total = run_many(rings[ring].worlds, rings[ring].make, options);
     worlds += total.done;
     broken += total.failed + (total.crashed ? 1 : 0);

@@ -115,6 +115,8 @@ TEST(Simulation, gives_the_same_hash_for_the_same_seed_with_the_engine) {
     EngineFactory second;
     const Plan plan = swarm_plan(seed);
     EXPECT_EQ(run(seed, plan, first).hash, run(seed, plan, second).hash) << "seed " << seed;
+    const Plan beyond = beyond_plan(seed);
+    EXPECT_EQ(run(seed, beyond, first).hash, run(seed, beyond, second).hash) << "beyond " << seed;
   }
 }
 
