@@ -141,8 +141,8 @@ class Walk(baton_test.TestCase):
         section = "Failing over by hand"
         verbs = inline(section, "batonctl ")
         self.assertEqual([verb.split()[1] for verb in verbs],
-                         ["handover", "secondary", "primary", "primary", "secondary", "connect"])
-        handover, secondary, primary, force, give_up, discard = verbs
+                         ["handover", "secondary", "primary", "primary", "secondary", "resolve"])
+        handover, secondary, primary, force, give_up, resolve = verbs
         alpha.run(handover)
         self.wait_primary(beta)
         beta.run(secondary)
@@ -173,7 +173,7 @@ class Walk(baton_test.TestCase):
             self.wait_for(lambda: "SPLIT BRAIN" in host.run("batonctl status vm1").stdout,
                           f"split brain on {host.name}", 30)
         alpha.run(give_up)
-        alpha.run(discard)
+        alpha.run(resolve.replace("NODE", "beta"))
         for host in hosts:
             host.run("batonctl wait-sync vm1 --timeout 30")
         read = beta.run("qemu-io -f raw 'nbd+unix:///vm1?socket=/run/baton/vm1.sock' "

@@ -7,6 +7,9 @@ constexpr std::string_view waits_for_the_log =
     "the data disk failed while a write waited for room in the activity log, and a stop waited too";
 constexpr std::string_view crashed_alike =
     "power lost here, a process there: both counted as crashed, and the worse copy was the source";
+constexpr std::string_view full_metadata =
+    "the metadata's disk was full for a moment, and every write got ENOSPC for ever";
+constexpr std::string_view oracle_erred = "nothing was wrong but the oracle";
 constexpr std::string_view not_written_down = "broke a rule; which one was not written down";
 
 const std::vector<ArchivedSeed> all = {
@@ -45,9 +48,28 @@ const std::vector<ArchivedSeed> all = {
     {1185, not_written_down},
     {1648, not_written_down},
     {1734, not_written_down},
-    {1005419, not_written_down},
-    {1051195, not_written_down},
-    {1054615, not_written_down},
+    {1054615, crashed_alike, "daemon-dies-then-power-fails"},
+    {1005419, "a new copy was forced although it was connected to data",
+     "new-copy-is-filled-not-forced"},
+    {1019612, full_metadata, "activity-log-cannot-be-written"},
+    {1051195, full_metadata, "activity-log-cannot-be-written"},
+    {1056696, "a lone write was done after a reader had found that the disk had failed"},
+    {1088703, "under B a FUA write was done when the peer had received it",
+     "fua-outlives-both-under-b"},
+    {1121326, "the end of an offer let the writes go on under a demotion",
+     "demoted-while-offering"},
+    {1131300, "who stopped after its grant started again as the last holder",
+     "stopped-after-its-grant"},
+    {81, "going on alone in the middle of a resync of one generation made no new one"},
+    {1038494, oracle_erred},
+    {1055278, oracle_erred},
+    {1065322, oracle_erred},
+    {1071077, oracle_erred},
+    {1073209, oracle_erred},
+    {1075605, oracle_erred},
+    {1115599, oracle_erred},
+    {1013333, oracle_erred},
+    {1054917, oracle_erred},
 };
 
 }  // namespace

@@ -24,6 +24,7 @@ const std::vector<Mutant> all = {
     // flushes
     {"flush-not-forwarded", "a client's flush reaches the own disk only", "flush-outlives-both"},
     {"flush-overtakes-writes", "the peer flushes before the writes that the flush names"},
+    {"failed-flush-answered", "a flush that the own disk has failed is answered like any other"},
     {"flush-answered-unflushed", "the peer answers a flush and does not flush"},
     // reads
     {"dirty-read", "a read returns what the peer does not have yet"},

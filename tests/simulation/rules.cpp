@@ -90,9 +90,12 @@ NodeSet Rules::up_to_date_copies(int node, std::uint32_t volume) {
   Node& asked = *nodes_[static_cast<std::size_t>(node)];
   asked.fresh_status();
   look_at(asked);
-  const NodeSet said = seen_[static_cast<std::size_t>(node)].copies[volume];
-  // Under A the peer may lack what was acknowledged; nobody promised more.
-  return protocol_ == replication::Protocol::a ? static_cast<NodeSet>(said & bit(node)) : said;
+  const Seen& seen = seen_[static_cast<std::size_t>(node)];
+  const NodeSet said = seen.copies[volume];
+  // Under A the holder's peer may lack what was acknowledged, or was read through it; nobody promised
+  // more.
+  if (protocol_ != replication::Protocol::a) return said;
+  return static_cast<NodeSet>(said & bit(seen.holder < 0 ? node : seen.holder));
 }
 
 NodeSet Rules::others_with(int node, std::uint64_t write) {
