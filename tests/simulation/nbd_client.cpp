@@ -60,7 +60,7 @@ NbdClient::NbdClient(World& world, Node& node, std::uint32_t volume, std::uint64
       volume_(volume),
       number_(number),
       owner_(owner),
-      began_(world.now()),
+      began_(node.process().now()),
       socket_(world, node.process(), *this, number) {
   Prng random = world.stream("nbd client", number);
   structured_ = random.percent(60);
@@ -318,9 +318,9 @@ void NbdClient::connection_lost() {
 }
 
 void NbdClient::session_ended(const std::string& reason) {
-  // A daemon that was paused finds that the handshake has taken too long.
+  // A daemon that was paused, or whose clock leapt, finds that the handshake has taken too long.
   const bool shakes_hands = state_ == State::greeting || state_ == State::options;
-  const bool late = shakes_hands && world_.now() - began_ >= nbd::SessionLimits{}.handshake;
+  const bool late = shakes_hands && node_.process().now() - began_ >= nbd::SessionLimits{}.handshake;
   if (!late && (state_ == State::serving || shakes_hands)) {
     complain("the server closed the connection: " + reason);
   }
