@@ -8,6 +8,7 @@
 //   gate.cpp         who may write now, and what held writes wait for
 //   handover.cpp     the baton moves
 //   split_brain.cpp  two histories, and whose stays
+//   failed_flush.cpp a disk that does not keep its word
 //   resync.cpp       copying what differs
 #pragma once
 

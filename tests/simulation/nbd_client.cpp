@@ -320,7 +320,8 @@ void NbdClient::connection_lost() {
 void NbdClient::session_ended(const std::string& reason) {
   // A daemon that was paused, or whose clock leapt, finds that the handshake has taken too long.
   const bool shakes_hands = state_ == State::greeting || state_ == State::options;
-  const bool late = shakes_hands && node_.process().now() - began_ >= nbd::SessionLimits{}.handshake;
+  const bool late =
+      shakes_hands && node_.process().now() - began_ >= nbd::SessionLimits{}.handshake;
   if (!late && (state_ == State::serving || shakes_hands)) {
     complain("the server closed the connection: " + reason);
   }

@@ -82,7 +82,7 @@ class NbdClient final : public blockdev::BlockDevice, NbdSocket::Client {
   bool structured_;
   State state_ = State::greeting;
   bool leaves_ = false;  // as soon as it serves
-  TimePoint began_;  // in the daemon's time
+  TimePoint began_;      // in the daemon's time
   blockdev::Limits limits_;
   std::uint64_t next_cookie_;
   std::vector<Asked> asked_;

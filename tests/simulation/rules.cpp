@@ -92,8 +92,8 @@ NodeSet Rules::up_to_date_copies(int node, std::uint32_t volume) {
   look_at(asked);
   const Seen& seen = seen_[static_cast<std::size_t>(node)];
   const NodeSet said = seen.copies[volume];
-  // Under A the holder's peer may lack what was acknowledged, or was read through it; nobody promised
-  // more.
+  // Under A the holder's peer may lack what was acknowledged, or was read through it; nobody
+  // promised more.
   if (protocol_ != replication::Protocol::a) return said;
   return static_cast<NodeSet>(said & bit(seen.holder < 0 ? node : seen.holder));
 }

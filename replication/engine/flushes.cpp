@@ -1,0 +1,118 @@
+// Flushes: a client's, the engine's own that make room in the logs, and what each proves (rules 2,
+// 5 and 6).
+#include "base/mark.h"
+#include "base/mutant.h"
+#include "replication/engine/engine.h"
+
+namespace baton::replication {
+
+using blockdev::Op;
+using blockdev::Request;
+
+Task<IoError> Volume::flush_copies(bool own_protocol) {
+  Session* const session = engine_.replicating();
+  const std::uint64_t region_interval = metadata_->begin_interval();
+  const std::uint64_t peer_interval = unflushed_.begin_interval();
+  const bool peer = session != nullptr &&
+                    !(own_protocol &&
+                      (engine_.config().protocol == Protocol::a || mutant("flush-not-forwarded")));
+  Latch both;
+  PeerRequest asked;
+  asked.answered = &both;
+  if (peer) {
+    wire::Header flush;
+    flush.volume = static_cast<std::uint16_t>(index_);
+    flush.follows = session->last_number();
+    session->ask(asked, flush, wire::Type::flush);
+  }
+  Request own;
+  own.op = Op::flush;
+  both.add();
+  OwnShare share{*this, "a flush", both};
+  own.on_complete(&OwnShare::done, &share);
+  disk().submit(own);
+  co_await both;
+  if (own.error != IoError::none) {
+    co_await engine_.flush_failed(*this);
+    co_return IoError::io;
+  }
+  // Once a disk here has failed, the peer's copy is the one that counts (rule 2).
+  if (asked.lost && engine_.cannot_go_alone()) {
+    reached("flush-lost-with-both-copies");
+    co_return IoError::io;
+  }
+  if (!peer || asked.lost) co_return IoError::none;
+  if (asked.error != IoError::none) {
+    reached("peer-flush-failed");
+    // Its copy is not to be counted any more: what it has not flushed becomes bits first.
+    if (engine_.replicating() == session) session->drop("the peer's disk failed a flush");
+    while (engine_.replicating() == session || engine_.going_alone()) {
+      co_await engine_.gate_changed().wait();
+    }
+    co_return IoError::none;
+  }
+  unflushed_.flushed(peer_interval, [this](const UnflushedLog::Entry& entry) {
+    if (entry.resync) bits().clear(entry.offset, entry.length);
+  });
+  // The session may have ended while the own disk was still flushing.
+  if (engine_.replicating() == session) session->window_moved().notify_all();
+  metadata_->mark_clean(region_interval);
+  ++regions_cleaned_;
+  co_return IoError::none;
+}
+
+Task<IoError> Volume::settle_alone() {
+  const std::uint64_t interval = metadata_->begin_interval();
+  Request own;
+  own.op = Op::flush;
+  co_await perform(disk(), own);
+  if (own.error != IoError::none) {
+    co_await engine_.flush_failed(*this);
+    co_return IoError::io;
+  }
+  const IoError written = co_await metadata_->write_bitmap(0);
+  if (written != IoError::none) {
+    engine_.disk_failed(*this, "writing the bitmap");
+    co_return IoError::io;
+  }
+  metadata_->mark_clean(interval);
+  ++regions_cleaned_;
+  co_return IoError::none;
+}
+
+// Schedules: never-flushes. A guest that never flushes is flushed for.
+Task<> Volume::clean_activity_log() {
+  room_wanted_ = true;
+  if (cleaning_) co_return;
+  cleaning_ = true;
+  while (room_wanted_ && !failed_) {
+    // Somebody else's flush may make room meanwhile, not enough of it: then the log asks again.
+    room_wanted_ = false;
+    const std::uint64_t before = regions_cleaned_;
+    if (engine_.replicating() != nullptr) {
+      co_await flush_copies(false);
+    } else {
+      co_await settle_alone();
+    }
+    if (mutant("room-asked-for-once")) break;
+    // It asks once and then waits: a flush that the loss of the peer has cut short cleaned nothing,
+    // and what the peer had not flushed has become bits.
+    if (regions_cleaned_ == before) {
+      reached("room-asked-for-again");
+      room_wanted_ = true;
+    }
+  }
+  cleaning_ = false;
+}
+
+void Volume::flush_peer_soon() {
+  if (std::exchange(barrier_running_, true)) return;
+  engine_.spawn(flush_peer());
+}
+
+Task<> Volume::flush_peer() {
+  co_await flush_copies(false);
+  barrier_running_ = false;
+}
+
+}  // namespace baton::replication

@@ -1,0 +1,167 @@
+#include "tests/simulation/scenarios.h"
+
+namespace baton::sim {
+namespace {
+
+// Whose copy counts when two nodes meet, and who holds the baton. "A" is the holder, "B" its peer.
+const std::vector<Scenario> all = {
+    // Found by the swarm: B has everything that was acknowledged, its daemon was only killed; A,
+    // the last holder, has lost its disk's cache. Both were taken for copies that had crashed.
+    {.name = "daemon-dies-then-power-fails", .script = R"(
+primary A force
+wait-sync
+burst A requests=40 reads=0 flushes=0 fua=0 discards=0 zeroes=0
+cut silence
+kill B
+power A lose
+heal
+start B
+start A
+wait-sync
+promote A
+burst A requests=60 reads=100
+)"},
+    // The same, and A's daemon is killed once more before the two have met: that its host ran on
+    // since then does not make good what it had lost before.
+    {.name = "crash-is-not-forgotten", .script = R"(
+primary A force
+wait-sync
+burst A requests=40 reads=0 flushes=0 fua=0 discards=0 zeroes=0
+cut silence
+kill B
+power A lose
+start A
++1s kill A
++1s stop B
+start A
+start B
+heal
+wait-sync
+promote A
+burst A requests=60 reads=100
+)"},
+    // Found by the swarm: a copy that is only to be brought up to date within one generation was
+    // promoted by force half-way; its history seemed to follow from that of the complete copy.
+    {.name = "forced-half-way",
+     .script = R"(
+primary A force
+wait-sync
+burst A requests=40 reads=0 flushes=0 fua=0 hot=200
+kill A
+start A
+wait-connected
+slow-link A ms=50
++20ms cut silence
++8s promote B force expect=done
+write B at=0
+heal
+wait-split-brain
+)",
+     .seeds = 4},
+    // Found by the swarm: a new copy, connected to the other one's data and about to be filled, was
+    // promoted by force and began a history of its own.
+    {.name = "new-copy-is-filled-not-forced", .script = R"(
+primary A force
+burst A requests=20 reads=0 background
++20ms demote A
+wait-connected
+promote B force expect=refused
+wait-sync
+promote B
+burst B requests=40 reads=100
+)"},
+    // Found by the swarm: the offer's end let the writes go on that the demotion had stopped, and
+    // some were done by a Secondary.
+    {.name = "demoted-while-offering",
+     .script = R"(
+primary A force
+wait-sync
+slow-disk A ms=40 permille=1000
+offer A background
++1ms burst A requests=40 depth=16 reads=0 flushes=0 background
++6ms demote A force background
++2s wait-idle
+promote B expect=done
+burst B requests=20 reads=100
+)",
+     .seeds = 30},
+    // Found by the swarm: A stops before it has heard that its grant was taken, and calls itself
+    // the last holder when it starts again.
+    {.name = "stopped-after-its-grant", .script = R"(
+primary A force
+wait-sync
+burst A requests=20
+slow-disk B meta ms=200 permille=1000
+handover A background
++5ms stop A
++1s cut silence
+burst B requests=20 reads=0
+start A
++1s promote A expect=refused
+heal
+wait-sync
+burst B requests=20 reads=100
+)"},
+    {.name = "peer-of-another-version", .script = R"(
+primary A force
+wait-sync
+version B other
+kill B
+start B
++8s burst A requests=30 reads=0
+is A Primary UpToDate Connecting
+is B Consistent Connecting
+version B same
+stop B
+start B
+wait-sync
+handover A expect=done
+burst B requests=40 reads=100
+)"},
+    {.name = "clocks-leap", .script = R"(
+primary A force
+wait-sync
+burst A requests=400 depth=8 reads=20 think=500 background
++20ms jump A ms=600000
++20ms jump B ms=3000
++20ms jump B ms=3600000
++10s wait-sync
+burst A requests=40 reads=100
+)"},
+    {.name = "resolved-from-either-side", .script = R"(
+primary A force
+wait-sync
+resolve A own expect=refused
+cut silence
++8s burst A requests=20 reads=0
+promote B force expect=done
+burst B requests=20 reads=0
+resolve B own expect=refused
+heal
+wait-split-brain
+resolve B own expect=refused
+demote A force
+resolve B own expect=done
+is A not-split-brain
+wait-sync
+cut silence
++8s burst B requests=20 reads=0
+promote A force expect=done
+burst A requests=20 reads=0
+heal
+wait-split-brain
+resolve A other expect=refused
+demote A force
+resolve A other expect=done
+wait-sync
+burst B requests=40 reads=100
+)"},
+};
+
+}  // namespace
+
+const std::vector<Scenario>& meeting_scripts() {
+  return all;
+}
+
+}  // namespace baton::sim
