@@ -94,7 +94,7 @@ bool Cluster::may_fail(const SimDisk& disk) {
       if (!node->data(volume).sound() || !node->metadata(volume).sound()) return false;
     }
   }
-  return rules_->both_up_to_date();
+  return rules_->others_are_good(disk.node());
 }
 
 void Cluster::submitted(const SimDisk& disk, std::uint64_t offset, std::uint64_t length) {

@@ -208,6 +208,15 @@ bool Rules::both_up_to_date() const {
          });
 }
 
+bool Rules::others_are_good(int node) const {
+  if (!connected() || split_brain()) return false;
+  for (std::size_t i = 0; i < seen_.size(); ++i) {
+    const bool claims = std::ranges::all_of(seen_[i].claims, std::identity{});
+    if (static_cast<int>(i) != node && !claims) return false;
+  }
+  return true;
+}
+
 bool Rules::clients_idle() const {
   return std::ranges::all_of(clients_, [](const SimClient* client) { return client->idle(); });
 }

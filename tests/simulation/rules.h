@@ -45,6 +45,8 @@ class Rules final : public Witness {
   bool connected() const;        // every node says so of every other
   bool both_up_to_date() const;  // besides: every copy counts as UpToDate, nobody resyncs
   bool split_brain() const;      // every node reports it
+  // All are connected, and every other copy than that of `node` counts as UpToDate.
+  bool others_are_good(int node) const;
   // A node that is Primary and running, or -1.
   int primary() const;
   ReadCopy read_copy() const;

@@ -151,9 +151,11 @@ void SimClient::choose_place(Slot& slot, const Burst& burst) {
   const std::uint64_t inside = random.percent(60) ? 0 : random.below(block / sector_bytes);
   request.offset = place * block + inside * sector_bytes;
   const std::uint64_t most = std::min(cells.fine_from() - request.offset, burst.max_bytes);
-  const std::uint64_t wanted = random.percent(50)   ? block
-                               : random.percent(50) ? sector_bytes * random.between(1, 16)
-                                                    : sector_bytes * random.between(1, 128);
+  const std::uint64_t long_sectors = std::max<std::uint64_t>(128, burst.max_bytes / sector_bytes);
+  const std::uint64_t wanted = random.percent(50) ? block
+                               : random.percent(50)
+                                   ? sector_bytes * random.between(1, 16)
+                                   : sector_bytes * random.between(1, long_sectors);
   request.length = std::max(sector_bytes, std::min(wanted, most) / sector_bytes * sector_bytes);
 }
 

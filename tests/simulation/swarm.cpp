@@ -57,6 +57,7 @@ class SwarmAuthor : Author {
         oddities_(oddities),
         clocks_jump_(oddities_.percent(20)),
         versions_differ_(oddities_.percent(8)),
+        large_requests_(oddities_.percent(8)),
         volumes_(volumes) {}
 
   void write() {
@@ -78,7 +79,9 @@ class SwarmAuthor : Author {
   void work() {
     const std::uint64_t bursts = random_.between(0, 2);
     for (std::uint64_t i = 0; i < bursts; ++i) {
-      burst(mostly_primary()).background = random_.percent(85);
+      Step& step = burst(mostly_primary());
+      step.background = random_.percent(85);
+      if (large_requests_ && oddities_.percent(30)) enlarge(step);
     }
   }
 
@@ -313,6 +316,14 @@ class SwarmAuthor : Author {
     start(node);
   }
 
+  // Some of the requests are cut into pieces.
+  void enlarge(Step& burst) {
+    for (auto& [name, value] : burst.numbers) {
+      if (name == "max") value = oddities_.between(1, 4) << 20U;
+      if (name == "requests") value = std::min<std::uint64_t>(value, 20);
+    }
+  }
+
   // By less than a timeout, or by the minutes for which a virtual machine was away.
   void jump() {
     const std::uint64_t most = oddities_.percent(50) ? 5'000 : 600'000;
@@ -361,6 +372,7 @@ class SwarmAuthor : Author {
   Prng oddities_;
   bool clocks_jump_;
   bool versions_differ_;
+  bool large_requests_;
   std::size_t volumes_;
   int primary_ = 0;
   bool cut_ = false;
