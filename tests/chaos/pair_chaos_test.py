@@ -115,8 +115,10 @@ class Chaos(PairCase):
         self.client_goes_on()
 
     def fail_over_across_a_cut(self):
-        """The old Primary is dead, and the link with it; it comes back before the link does."""
+        """The old Primary is dead, and the link with it; it comes back before the link does. What it
+        answers after the link has gone silent and before that is noticed would be lost."""
         self.network.silence("alpha", "beta")
+        self.client.wait_answered(1000, patience=0.5)
         self.end_by_sigkill(self.primary)
         old = self.primary
         self.wait_disconnected(self.secondary())
