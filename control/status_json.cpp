@@ -129,9 +129,13 @@ StatusEntry entry_from(const json::object& object) {
   status.role = state_of(object.at("role"), roles);
   for (const json::value& value : object.at("devices").as_array()) {
     const json::object& device = value.as_object();
+    const json::object& log = device.at("activity-log").as_object();
     status.devices.push_back({.volume = number<std::uint32_t>(device, "volume"),
                               .disk_state = state_of(device.at("disk-state"), disk_states),
-                              .size = number<std::uint64_t>(device, "size") * 1024});
+                              .size = number<std::uint64_t>(device, "size") * 1024,
+                              .log_hits = number<std::uint64_t>(log, "hits"),
+                              .log_misses = number<std::uint64_t>(log, "misses"),
+                              .log_stalls = number<std::uint64_t>(log, "stalls")});
   }
   for (const json::value& value : object.at("connections").as_array()) {
     status.connections.push_back(connection_from(value.as_object()));
@@ -164,7 +168,11 @@ json::object to_json(const StatusEntry& entry) {
   for (const VolumeStatus& device : status.devices) {
     devices.push_back({{"volume", device.volume},
                        {"disk-state", name_json(name_of(device.disk_state))},
-                       {"size", device.size / 1024}});
+                       {"size", device.size / 1024},
+                       {"activity-log",
+                        {{"hits", device.log_hits},
+                         {"misses", device.log_misses},
+                         {"stalls", device.log_stalls}}}});
   }
   object["devices"] = std::move(devices);
   json::array connections;

@@ -134,7 +134,15 @@ ResourceStatus Engine::status() const {
   status.bytes_replicated =
       bytes_replicated_before_ + (session_ != nullptr ? session_->bytes_sent() : 0);
   for (const auto& volume : volumes_) {
-    status.devices.push_back({volume->index(), disk_state(*volume), volume->size()});
+    VolumeStatus device{
+        .volume = volume->index(), .disk_state = disk_state(*volume), .size = volume->size()};
+    if (volume->attached()) {
+      const auto& counters = volume->metadata().activity_counters();
+      device.log_hits = counters.hits;
+      device.log_misses = counters.misses;
+      device.log_stalls = counters.stalls;
+    }
+    status.devices.push_back(device);
     for (const ClientDevice& client : volume->clients()) status.clients.push_back(client.name());
   }
   if (!has_peer()) return status;

@@ -29,13 +29,23 @@ class Serving(NodeCase):
         self.assertEqual(status["name"], "vm1")
         self.assertEqual(status["role"], "Primary")
         self.assertEqual(status["devices"],
-                         [{"volume": 0, "disk-state": "UpToDate", "size": 64 * 1024}])
+                         [{"volume": 0, "disk-state": "UpToDate", "size": 64 * 1024,
+                           "activity-log": {"hits": 0, "misses": 0, "stalls": 0}}])
         self.assertEqual(status["connections"], [])
         self.assertEqual(status["baton"]["holder"], "solo")
         self.assertEqual(status["held-writes"]["count"], 0)
         text = self.node.ctl("status").stdout
         self.assertRegex(text, r"^vm1  Primary  \(baton: solo, epoch \d+\)\n"
                                r"  volume 0  UpToDate      64 MiB\n$")
+
+    @baton_test.requires_programs("qemu-io")
+    def test_status_counts_what_the_activity_log_was_asked_for(self):
+        self.node.start()
+        # Two regions of 4 MiB, the first one three times.
+        baton_test.run(["qemu-io", "-f", "raw", self.uri("vm1"), "-c", "write 0 4k", "-c",
+                        "write 8k 4k", "-c", "write 1M 4k", "-c", "write 8M 4k"])
+        self.assertEqual(self.node.status()["devices"][0]["activity-log"],
+                         {"hits": 2, "misses": 2, "stalls": 0})
 
     @baton_test.requires_programs("nbdinfo")
     def test_nbdinfo_shows_the_export_under_its_name_and_as_the_default(self):

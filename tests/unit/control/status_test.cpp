@@ -22,7 +22,12 @@ StatusEntry syncing() {
   status.name = "vm1";
   status.up = true;
   status.role = Role::primary;
-  status.devices = {{.volume = 0, .disk_state = DiskState::up_to_date, .size = 8ULL << 30U},
+  status.devices = {{.volume = 0,
+                     .disk_state = DiskState::up_to_date,
+                     .size = 8ULL << 30U,
+                     .log_hits = 70,
+                     .log_misses = 3,
+                     .log_stalls = 1},
                     {.volume = 1, .disk_state = DiskState::up_to_date, .size = 3ULL << 29U}};
   ConnectionStatus beta{
       .name = "beta", .connection_state = ConnectionState::connected, .peer_role = Role::secondary};
@@ -66,8 +71,10 @@ StatusEntry in_trouble() {
 TEST(Status, json_has_the_keys_of_drbdsetup_and_ours) {
   EXPECT_EQ(json::value(to_json(syncing())), json::parse(R"({
     "name": "vm1", "role": "Primary",
-    "devices": [{"volume": 0, "disk-state": "UpToDate", "size": 8388608},
-                {"volume": 1, "disk-state": "UpToDate", "size": 1572864}],
+    "devices": [{"volume": 0, "disk-state": "UpToDate", "size": 8388608,
+                 "activity-log": {"hits": 70, "misses": 3, "stalls": 1}},
+                {"volume": 1, "disk-state": "UpToDate", "size": 1572864,
+                 "activity-log": {"hits": 0, "misses": 0, "stalls": 0}}],
     "connections": [{"name": "beta", "connection-state": "Connected", "peer-role": "Secondary",
       "peer_devices": [
         {"volume": 0, "replication-state": "SyncSource", "peer-disk-state": "Inconsistent",
