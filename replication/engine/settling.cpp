@@ -414,7 +414,8 @@ Task<bool> Engine::confirm_session(Session& session) {
   if (action == Action::split_brain || action == Action::wait) co_return true;
   slot_.confirmed = session.stamp_;
   // What this copy lacks it lacks until it was copied here.
-  if (session.verdict.direction != Direction::peer_to_self) arrival_ = Arrival::lived_through;
+  const bool target = session.verdict.direction == Direction::peer_to_self;
+  if (!target || mutant("target-has-lived-through")) arrival_ = Arrival::lived_through;
   const bool durable = co_await commit();
   if (!durable) {
     reached("session-refused-for-metadata");

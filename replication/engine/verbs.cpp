@@ -247,7 +247,8 @@ Task<Result<>> Engine::start_fresh() {
 
 Task<Result<>> Engine::promote_now(PromoteOptions options) {
   Result<> ready = co_await not_settling();
-  if (ready && unmet_ && (want_connected_ || starting_)) co_await hear_peer();
+  const bool can_ask = want_connected_ || starting_;
+  if (ready && unmet_ && can_ask && !mutant("promotes-before-it-hears")) co_await hear_peer();
   if (ready) ready = co_await not_settling();
   if (!ready) co_return ready;
   if (!every_volume_usable()) {

@@ -269,6 +269,28 @@ wait-sync
 )"},
     // The node that was lost is provisioned anew while the other one has a bitmap for it, and once
     // more in the middle of its first sync.
+    // The same by an operator, who asks sooner than the other node can be heard.
+    {.name = "promoted-on-a-record-from-the-past", .script = R"(
+primary A force
+wait-sync
+kill B
++8s burst A requests=20 reads=0
+stop A
+snapshot A
+start A
+start B
+wait-sync
+handover A expect=done
+burst B requests=20 reads=0
+kill A
+restore A
+slow-link B ms=200
+start A
++20ms promote A expect=refused
+heal
+wait-sync
+burst B requests=20 reads=100
+)"},
     {.name = "left-over-bitmap", .script = R"(
 primary A force
 wait-sync

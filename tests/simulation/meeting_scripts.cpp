@@ -40,6 +40,29 @@ wait-sync
 promote A
 burst A requests=60 reads=100
 )"},
+    // B lost its cache, has met A and is to be copied to; that A was heard makes it no better.
+    {.name = "met-and-not-copied-yet",
+     .script = R"(
+primary A force
+wait-sync
+burst A requests=40 reads=0 flushes=0 fua=0 discards=0 zeroes=0 hot=200
+kill A
+power B lose
+slow-disk A ms=3000 permille=1000
+start A
+start B
+wait-connected
+cut silence
+slow-disk A ms=1 permille=1
++8s kill A
+start A
+heal
+wait-sync
+promote A
+burst A requests=60 reads=100 hot=200
+)",
+     .auto_resume = false,
+     .seeds = 20},
     // Found by the swarm: a copy that is only to be brought up to date within one generation was
     // promoted by force half-way; its history seemed to follow from that of the complete copy.
     {.name = "forced-half-way",

@@ -51,6 +51,8 @@ const std::vector<Mutant> all = {
      "short-split-brain", "kill-B"},
     {"loser-asked-again", "a half overwritten copy counts as one side of a split brain",
      "resolve-interrupted"},
+    {"target-has-lived-through", "a copy counts as good when it is about to be copied to",
+     "met-and-not-copied-yet"},
     {"doubt-forgotten", "a copy that crashed counts as good once its daemon was restarted",
      "crash-is-not-forgotten"},
     {"failed-flush-not-recorded", "a restart makes a disk that failed a flush a good one",
@@ -68,6 +70,8 @@ const std::vector<Mutant> all = {
      "a holder that stops while its grant is under way may go on alone after its next start",
      "stopped-after-its-grant"},
     {"reconnects-without-a-pause", "a dial that failed is repeated at once"},
+    {"promotes-before-it-hears", "a record that nobody else can have written is believed at once",
+     "promoted-on-a-record-from-the-past"},
     {"resumes-without-asking", "a restarted holder takes the baton before it has met its peer",
      "stale-behind-mark"},
     // bytes
