@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
-#include <chrono>
 #include <cstdio>
 #include <fstream>
 #include <sstream>
@@ -13,6 +12,7 @@
 #include "tests/simulation/marks.h"
 #include "tests/simulation/mutants.h"
 #include "tests/simulation/orders.h"
+#include "tests/simulation/progress.h"
 #include "tests/simulation/scenarios.h"
 #include "tests/simulation/shared_array.h"
 #include "tests/simulation/single_fault.h"
@@ -107,14 +107,18 @@ int run_one(const Arguments& a, std::uint64_t seed) {
 
 // Numbers 0 to count-1 as worlds, and one line for all of them.
 int run_all(const Arguments& a, std::uint64_t count, const MakeCase& make, bool shrink) {
-  const auto began = std::chrono::steady_clock::now();
-  const Tally total = run_many(
-      count, make,
-      {.processes = a.jobs, .most_failures = a.most_failures, .shrink = shrink && !a.no_shrink});
-  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
+  Progress progress(count);
+  ManyOptions options{
+      .processes = a.jobs, .most_failures = a.most_failures, .shrink = shrink && !a.no_shrink};
+  options.after_each = [&progress](std::uint64_t /*number*/, const Outcome& outcome) {
+    progress.ran(outcome);
+  };
+  const Tally total = run_many(count, make, options);
+  const double took = progress.seconds();
+  progress.end();
   fmt::print("{} worlds, {} broke a rule{}; {:.1f} s, {:.0f} worlds per second\n", total.done,
-             total.failed, total.crashed ? ", a process crashed" : "", took.count(),
-             static_cast<double>(total.done) / took.count());
+             total.failed, total.crashed ? ", a process crashed" : "", took,
+             static_cast<double>(total.done) / took);
   if (!a.mutant.empty() && a.jobs == 1) {
     fmt::print("mutant {}: {}{}\n", a.mutant, total.failed > 0 ? "caught" : "NOT CAUGHT",
                mutant_was_reached() ? "" : " (its place was never reached)");
