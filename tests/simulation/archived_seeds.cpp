@@ -41,7 +41,6 @@ const std::vector<ArchivedSeed> all = {
     {1026337, crashed_alike, "daemon-dies-then-power-fails"},
     {1004466, "a half-synced copy was forced, and overwrote the complete one", "forced-half-way"},
     {1023764, "a half-synced copy was forced, and overwrote the complete one", "forced-half-way"},
-    {1019612, "a client of the Secondary was refused when all was well again"},
     {661, not_written_down},
     {958, not_written_down},
     {1146, not_written_down},
