@@ -151,6 +151,7 @@ class Engine final : public Resource {
   Task<Result<>> offer_now();
   Task<Result<>> grant_offered_now();
   Task<> hear_peer();
+  Task<Result<>> received_writes_over();
   Task<Result<>> resume_alone();
   Task<Result<>> take_alone(bool force_generation);
   Task<Result<>> start_fresh();

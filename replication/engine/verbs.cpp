@@ -245,11 +245,27 @@ Task<Result<>> Engine::start_fresh() {
   co_return taken;
 }
 
+// What the last session had received lands first: a block does not change by itself under a reader
+// (schedules: promoted-under-received-writes).
+Task<Result<>> Engine::received_writes_over() {
+  const TimePoint patience = env_.clock.now() + config_.timeout * 2;
+  while (session_ != nullptr && session_->dropped() && !mutant("promoted-under-received-writes")) {
+    const bool told = co_await session_changed_.wait_until(env_.clock, patience);
+    if (told || session_ == nullptr || !session_->dropped()) continue;
+    co_return failure(fmt::format(
+        "{} cannot become Primary on {}: its disk is still writing what it had received "
+        "from {}; try again when it is faster",
+        config_.name, config_.self, peer_name_));
+  }
+  co_return co_await not_settling();
+}
+
 Task<Result<>> Engine::promote_now(PromoteOptions options) {
   Result<> ready = co_await not_settling();
   const bool can_ask = want_connected_ || starting_;
   if (ready && unmet_ && can_ask && !mutant("promotes-before-it-hears")) co_await hear_peer();
   if (ready) ready = co_await not_settling();
+  if (ready) ready = co_await received_writes_over();
   if (!ready) co_return ready;
   if (!every_volume_usable()) {
     co_return failure(

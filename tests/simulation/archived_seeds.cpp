@@ -59,6 +59,8 @@ const std::vector<ArchivedSeed> all = {
      "demoted-while-offering"},
     {1131300, "who stopped after its grant started again as the last holder",
      "stopped-after-its-grant"},
+    {1039803, "what a node had received landed when it had become Primary and had been read",
+     "promoted-under-received-writes"},
     {81, "going on alone in the middle of a resync of one generation made no new one"},
     {1038494, oracle_erred},
     {1055278, oracle_erred},

@@ -40,6 +40,22 @@ wait-sync
 promote A
 burst A requests=60 reads=100
 )"},
+    // Found by the swarm: B's disk was slow, and what B had received landed when B had become
+    // Primary
+    // and had been read.
+    {.name = "promoted-under-received-writes",
+     .script = R"(
+primary A force
+wait-sync
+slow-disk B ms=3000 permille=1000
+burst A requests=8 depth=8 reads=0 flushes=0 discards=0 zeroes=0 hot=8 max=4096 background
++1ms cut reset
+promote B force
+slow-disk B ms=1 permille=1
+burst B requests=40 reads=100 hot=8 max=4096
++4s burst B requests=40 reads=100 hot=8 max=4096
+)",
+     .seeds = 20},
     // B lost its cache, has met A and is to be copied to; that A was heard makes it no better.
     {.name = "met-and-not-copied-yet",
      .script = R"(
