@@ -60,8 +60,8 @@ struct VolumeStatus {
   std::uint32_t volume = 0;
   DiskState disk_state = DiskState::diskless;
   std::uint64_t size = 0;
-  // Of the activity log since the start: writes whose regions were in it, regions that had to enter,
-  // and writes that waited for room.
+  // Of the activity log since the start: writes whose regions were in it, regions that had to
+  // enter, and writes that waited for room.
   std::uint64_t log_hits = 0;
   std::uint64_t log_misses = 0;
   std::uint64_t log_stalls = 0;
