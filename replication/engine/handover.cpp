@@ -71,8 +71,10 @@ void Engine::stop_quiescing() {
 // (then granted_away_ says that we wait for the next one).
 Task<> Engine::give_baton_to_peer(bool primary) {
   Session* const session = session_;
+  // Never while this node takes it on its own word: that would undo the grant when it is durable
+  // (archived seed 1058119).
   const bool possible = session != nullptr && replicating_ && holding_ && !granted_away_ &&
-                        !volumes_.front()->syncing && slot_.behind == false;
+                        !taking_ && !volumes_.front()->syncing && slot_.behind == false;
   if (!possible) co_return;
   granted_away_ = true;
   offering_ = false;
@@ -117,6 +119,7 @@ Task<Result<>> Engine::give_baton(bool primary) {
 }
 
 Task<Result<>> Engine::handover_now(std::string to) {
+  while (taking_) co_await gate_changed_.wait();
   Result<> ready = co_await not_settling();
   if (!ready) co_return ready;
   if (!has_peer()) co_return failure(fmt::format("{} has no other node", config_.name));

@@ -61,6 +61,7 @@ const std::vector<ArchivedSeed> all = {
      "stopped-after-its-grant"},
     {1039803, "what a node had received landed when it had become Primary and had been read",
      "promoted-under-received-writes"},
+    {1058119, "a promotion was durable after the grant of a handover had left, and undid it"},
     {81, "going on alone in the middle of a resync of one generation made no new one"},
     {1038494, oracle_erred},
     {1055278, oracle_erred},
