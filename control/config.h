@@ -41,6 +41,7 @@ struct ResourceSpec {
   Duration ping_interval = std::chrono::seconds(2);  // not given: at most a third of `timeout`
   Duration fence_hold = std::chrono::seconds(20);
   bool auto_resume = true;
+  replication::OnIoError on_io_error = replication::OnIoError::detach;
   std::string secret;
   std::string secret_file;  // absolute, or empty
   std::vector<VolumeSpec> volumes;

@@ -43,8 +43,7 @@ struct LaterOption {
   std::string_view key;
   std::string_view only_value;
 };
-constexpr std::array<LaterOption, 5> later_options{{{"on-io-error", "detach"},
-                                                    {"on-peer-lost", "continue"},
+constexpr std::array<LaterOption, 4> later_options{{{"on-peer-lost", "continue"},
                                                     {"after-sb-0pri", "disconnect"},
                                                     {"after-sb-1pri", "disconnect"},
                                                     {"after-sb-2pri", "disconnect"}}};
@@ -81,6 +80,16 @@ replication::Protocol read_protocol(const TomlSection& section) {
   if (written == "C") return replication::Protocol::c;
   section.fail("protocol",
                fmt::format("protocol = \"{}\" is unknown: choose \"A\", \"B\" or \"C\"", written));
+}
+
+replication::OnIoError read_on_io_error(const TomlSection& section) {
+  const std::string written = section.text("on-io-error").value_or("detach");
+  if (written == "detach") return replication::OnIoError::detach;
+  if (written == "pass-on") return replication::OnIoError::pass_on;
+  section.fail("on-io-error",
+               fmt::format("on-io-error = \"{}\" is unknown: choose \"detach\" (the other node "
+                           "serves this one) or \"pass-on\" (clients are told)",
+                           written));
 }
 
 void read_timing(const TomlSection& section, ResourceSpec& spec) {
@@ -121,6 +130,7 @@ void read_resource(const TomlSection& section, const std::string& folder, Resour
   read_timing(section, spec);
   read_secret_options(section, folder, spec);
   spec.auto_resume = section.boolean("auto-resume").value_or(true);
+  spec.on_io_error = read_on_io_error(section);
   read_later_options(section);
 }
 

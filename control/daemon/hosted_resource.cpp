@@ -33,6 +33,7 @@ ResourceConfig engine_config(const ResourceSpec& spec, const NodeSpec& node, std
   config.fence_hold = spec.fence_hold;
   config.boot_id = boot_id;
   config.auto_resume = spec.auto_resume;
+  config.on_io_error = spec.on_io_error;
   return config;
 }
 

@@ -8,6 +8,13 @@
 namespace baton::replication {
 namespace {
 
+// The holder is another: who was Primary by holding the baton is none any more. Who is served by
+// the holder stays, unless that has become Primary itself.
+bool loses_role(const BatonFacts& self, const BatonFacts& holder) {
+  const bool stays = self.served && holder.role != Role::primary;
+  return self.role == Role::primary && !stays;
+}
+
 BatonVerdict keep(std::string_view row, const BatonFacts& holder, const BatonFacts& self,
                   const BatonFacts& other) {
   BatonVerdict verdict{.row = row, .holder = holder.name};
@@ -17,7 +24,7 @@ BatonVerdict keep(std::string_view row, const BatonFacts& holder, const BatonFac
   verdict.epoch = newest && holder.epoch.holder == holder.name
                       ? holder.epoch.number
                       : std::max(holder.epoch.number, other.epoch.number) + 1;
-  verdict.self_demoted = self.role == Role::primary && holder.name != self.name;
+  verdict.self_demoted = holder.name != self.name && loses_role(self, holder);
   verdict.self_promoted =
       holder.name == self.name && self.role != Role::primary && self.resume_primary;
   return verdict;
@@ -83,7 +90,7 @@ BatonVerdict assign_baton(const BatonFacts& self, const BatonFacts& peer, const 
     verdict = {.row = "source-takes",
                .holder = peer.name,
                .epoch = highest + 1,
-               .self_demoted = self.role == Role::primary};
+               .self_demoted = loses_role(self, peer)};
   } else if (copies && peer_is_target && (verdict.holder == peer.name || given_up)) {
     verdict = {.row = "source-takes",
                .holder = self.name,

@@ -23,6 +23,7 @@ struct BatonFacts {
   Epoch epoch;           // highest it has recorded or seen
   bool holding = false;  // admits on its own word now
   Role role = Role::secondary;
+  bool served = false;  // Primary, and its writes go through the holder: not bound to the baton
   bool wrote_alone = false;  // made a generation since the two parted
   bool resume_primary =
       false;  // was Primary in this boot and may take its role again (auto-resume)

@@ -38,6 +38,12 @@ enum class ReplicationState : std::uint8_t {
 // When a write is acknowledged; see design §1.
 enum class Protocol : std::uint8_t { a, b, c };
 
+// What a node does when its disk has failed.
+enum class OnIoError : std::uint8_t {
+  detach,   // it goes on without, served by the peer, where the peer has a copy to go on with
+  pass_on,  // its clients are told
+};
+
 // The names that status, events and logs print: "Primary", "UpToDate", "SyncSource", "C".
 std::string_view name_of(Role role);
 std::string_view name_of(DiskState state);

@@ -68,7 +68,7 @@ Task<> Volume::flush_for_peer(wire::Header flush, Session& session) {
   }
   if (session.dropped()) co_return;
   IoError error = IoError::io;
-  if (!failed_ && engine_.may_write()) {
+  if (!failed_ && engine_.takes_writes()) {
     // A peer that is going down asks the holder: what both have flushed when it leaves need not
     // become bits, so that a clean stop leaves nothing to copy.
     error = co_await flush_copies(false);

@@ -25,7 +25,7 @@ Task<> Engine::keep_connected() {
   dial_at_ = {};
   backoff_ = backoff_min;
   while (up_ && want_connected_) {
-    if (session_ != nullptr) {
+    if (session_ != nullptr || changing_disks_) {
       co_await session_changed_.wait();
       continue;
     }
@@ -35,7 +35,7 @@ Task<> Engine::keep_connected() {
     }
     Result<Link> link = co_await env_.links.dial(peer_name_, env_.clock.now() + config_.timeout);
     out_of_reach_ = !link;
-    if (link && up_ && want_connected_ && session_ == nullptr) {
+    if (link && up_ && want_connected_ && session_ == nullptr && !changing_disks_) {
       Link taken = std::move(*link);
       co_await run_link(std::move(taken), true);
     } else if (!link) {
@@ -61,7 +61,7 @@ void Engine::dial_later() {
 }
 
 void Engine::accept(Link link) {
-  if (!up_ || !want_connected_ || !has_peer()) {
+  if (!up_ || !want_connected_ || !has_peer() || changing_disks_) {
     link->close();
     return;
   }
@@ -94,7 +94,7 @@ Task<bool> Engine::make_room_for(Session& candidate, bool dialled) {
     current.drop(restarted ? "the peer was restarted" : "another link to the peer is kept");
     while (session_ == &current) co_await session_changed_.wait();
   }
-  co_return up_&& want_connected_;
+  co_return up_&& want_connected_ && !changing_disks_;
 }
 
 Task<> Engine::run_link(Link link, bool dialled) {
@@ -184,6 +184,7 @@ Task<> Engine::session_ended(Session& session) {
     if (mutant("done-before-generation")) session.lose_everything();
     co_await make_generation();
   }
+  if (took_part) peer_lacks_ = lacks && config_.protocol == Protocol::a;
   session.lose_everything();
   peer_offers_ = false;
   // An offer belongs to its session: the peer has forgotten it, and a grant in a later session

@@ -83,12 +83,16 @@ void Engine::disk_failed(Volume& volume, const char* what) {
   if (std::exchange(volume.failed_, true)) return;
   log(Journal::Level::error,
       fmt::format("volume {}: {} failed; the disk is not used any more. Repair or replace it, then "
-                  "restart the daemon",
+                  "attach it",
                   volume.index(), what));
   volume.metadata().refuse_acquires();
-  // Without a disk this node must not be taken for a copy: the session ends, the peer goes on
-  // alone.
-  if (session_ != nullptr) session_->drop("this node's disk has failed");
+  // Without a disk this node must not be taken for a copy. Either the peer takes over, or the
+  // session ends, and what follows is settled in the next one.
+  if (config_.on_io_error == OnIoError::detach && peer_can_take_over()) {
+    if (!std::exchange(leaving_disk_, true)) scope_.spawn(leave_disk());
+  } else if (!leaving_disk_ && session_ != nullptr) {
+    session_->drop("this node's disk has failed");
+  }
   update_gate();
   changed();
 }
@@ -166,6 +170,7 @@ ResourceStatus Engine::status() const {
       const auto& disks = session_->peer_disks;
       if (volume->index() < disks.size()) peer.peer_disk_state = disks[volume->index()];
       const bool target = !towards_.empty();
+      if (session_->service) peer.replication_state = ReplicationState::established;
       if (replicating_) {
         peer.replication_state = !volume->syncing ? ReplicationState::established
                                  : target         ? ReplicationState::sync_target
@@ -182,7 +187,7 @@ Result<blockdev::Limits> Engine::limits(std::uint32_t volume) const {
   if (volume >= volumes_.size()) {
     return failure(fmt::format("{} has no volume {}", config_.name, volume));
   }
-  if (!up_ || !volumes_[volume]->attached()) {
+  if (!up_ || volumes_[volume]->size() == 0) {
     return failure(
         fmt::format("{} is not up on this node; run batonctl up {}", config_.name, config_.name));
   }

@@ -2,13 +2,15 @@
 // Declared here for the parts of engine/; control/ sees resource.h only.
 //
 //   engine.cpp       construction, status, the superblock
-//   verbs.cpp        up, down, primary, secondary, connect, disconnect, invalidate …
+//   startup.cpp      up: what the disks say, and whether this node goes on by it
+//   verbs.cpp        down, primary, secondary, connect, disconnect, invalidate …
 //   connection.cpp   dialling, accepting, one session after the other, what its loss means
 //   settling.cpp     the handshake's verdicts made durable
 //   gate.cpp         who may write now, and what held writes wait for
 //   handover.cpp     the baton moves
 //   split_brain.cpp  two histories, and whose stays
 //   failed_flush.cpp a disk that does not keep its word
+//   service.cpp      a node without its disk, and the holder that serves it
 //   resync.cpp       copying what differs
 #pragma once
 
@@ -34,8 +36,8 @@ class Engine final : public Resource {
   Task<Result<>> demote(bool force) override { return using_disks(demote_now(force)); }
   Task<Result<>> connect(bool discard_my_data) override;
   Task<Result<>> disconnect() override;
-  Task<Result<>> attach() override;
-  Task<Result<>> detach() override;
+  Task<Result<>> attach() override { return using_disks(attach_now()); }
+  Task<Result<>> detach() override { return using_disks(detach_now()); }
   Task<Result<>> invalidate() override { return using_disks(invalidate_now()); }
   Task<Result<>> resolve(std::string keep) override { return resolve_now(std::move(keep)); }
   Task<Result<>> handover(std::string to) override {
@@ -67,13 +69,25 @@ class Engine final : public Resource {
   // gate.cpp. A client write first waits for admission; just before it is submitted it looks once
   // more whether the copies it would go to have changed meanwhile.
   bool admits() const { return admits_; }
-  Task<IoError> admission(ClientDevice& client, const char** reason);
+  Task<IoError> admission(ClientDevice& client, TimePoint deadline, const char** reason);
   bool submission_blocked() const { return going_alone_ || settling_ || needs_generation(); }
   // The peer may have everything, it is gone, and a disk of this node's has failed.
   bool cannot_go_alone() const {
     return holding_ && has_peer() && peer_has_tip_ && !replicating_ && !every_volume_usable();
   }
+  bool holding() const { return holding_; }
   bool may_write() const { return holding_ && role_ == Role::primary; }
+  // service.cpp. The peer is Primary and its clients' writes are admitted here.
+  bool serves_peer() const;
+  bool takes_writes() const { return may_write() || (holding_ && serves_peer()); }
+  bool takes_forwarded(const wire::Header& header, const Session& session) const;
+  // This node is Primary, and its clients' writes go to the holder, which can be asked now.
+  bool forwards();
+  // Primary here, by whoever's leave: `role_` outlives the baton while the holder serves this node.
+  bool served() const { return served_; }
+  // The disk here has failed, and the other node's copy may be there to go on with.
+  bool may_be_served() const;
+  bool every_volume_usable() const;
   void unblock_submission();
   Signal& gate_changed() { return gate_changed_; }
   // The session that takes part in writes, or null.
@@ -107,6 +121,7 @@ class Engine final : public Resource {
   void sync_finished(Session& session);
   // engine.cpp
   void disk_failed(Volume& volume, const char* what);
+  Duration fence_hold() const { return config_.fence_hold; }
   // Durable when it ends, so that nobody hears of it before: the disk has failed a flush.
   Task<> flush_failed(Volume& volume);
   void peer_status(Incoming& message, Session& session);
@@ -120,16 +135,16 @@ class Engine final : public Resource {
   struct HeldWrite;
 
   void update_gate();
+  bool takes_lone_writes() const;
   bool needs_generation() const {
     const bool may_be_missed = peer_has_tip_ || unmet_;
-    return holding_ && role_ == Role::primary && has_peer() && may_be_missed && !replicating_;
+    return has_peer() && may_be_missed && !replicating_ && takes_lone_writes();
   }
   Task<bool> make_generation();
   // Writes the superblock of every volume with what this object knows now. False: a disk failed.
   Task<bool> commit();
   blockdev::Superblock compose(const Volume& volume) const;
   bool complete() const;
-  bool every_volume_usable() const;
   Task<Result<>> start_up();
   Task<Result<>> attach_all();
   Task<> turn_log_into_bits();
@@ -160,7 +175,18 @@ class Engine final : public Resource {
   Task<Result<>> quiesce(bool announce);
   void stop_quiescing();
   Task<bool> wait_drained(TimePoint deadline);
-  Task<> give_baton_to_peer(bool primary);
+  Task<> give_baton_to_peer(std::uint32_t flags);
+  // service.cpp
+  Task<Result<>> apply_service(Session& session);
+  bool peer_can_take_over() const;
+  Task<> leave_disk();
+  void baton_follows_role();
+  void is_served_from_now_on(Session& session);
+  Task<Result<>> attach_now();
+  Task<Result<>> detach_now();
+  Task<> close_disks();
+  Task<> part_for_disks();
+  RestartFacts judge_copy();
   Task<> take_granted(wire::Header header, Session& session);
   Task<> take_for_first_write();
   Task<> become_target(Lineage towards, Session& session);
@@ -198,6 +224,11 @@ class Engine final : public Resource {
   Role role_ = Role::secondary;
   bool holding_ = false;         // the baton, on our own word
   bool granted_away_ = false;    // GRANT sent, TAKEN not seen: not ours on our own word any more
+  bool served_ = false;          // Primary without the baton: writes go through the holder
+  bool granted_disk_ = false;    // what was granted away leaves the role here
+  bool leaving_disk_ = false;    // the disk here is given up, and the baton goes to the other node
+  bool changing_disks_ = false;  // they are closed or opened: no session meanwhile
+  bool peer_lacks_ = false;      // A: a client was told of a write that the other may lack
   bool wrote_alone_ = false;     // made a generation since we parted from the peer
   bool resume_primary_ = false;  // was Primary earlier in this boot
   Arrival arrival_ = Arrival::crashed;

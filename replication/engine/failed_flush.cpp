@@ -27,9 +27,10 @@ constexpr std::uint64_t chunk_bytes = 1U << 20U;
 
 Task<> Engine::flush_failed(Volume& volume) {
   disk_failed(volume, "a flush");
-  const bool known = std::exchange(volume.flush_failed_, true) && arrival_ == Arrival::crashed;
-  if (known || mutant("failed-flush-not-recorded")) co_return;
+  if (mutant("failed-flush-not-recorded")) co_return;
+  volume.flush_failed_ = true;
   arrival_ = Arrival::crashed;
+  if (volume.superblock().flush_failed) co_return;
   const bool recorded = co_await commit();
   if (!recorded) log(Journal::Level::error, "that a flush has failed cannot be recorded");
 }

@@ -30,8 +30,10 @@ Task<IoError> Volume::flush_copies(bool own_protocol) {
   both.add();
   OwnShare share{*this, "a flush", both};
   own.on_complete(&OwnShare::done, &share);
+  ++disk_users_;
   disk().submit(own);
   co_await both;
+  leave_disk_alone();
   if (own.error != IoError::none) {
     co_await engine_.flush_failed(*this);
     co_return IoError::io;
@@ -65,7 +67,9 @@ Task<IoError> Volume::settle_alone() {
   const std::uint64_t interval = metadata_->begin_interval();
   Request own;
   own.op = Op::flush;
+  ++disk_users_;
   co_await perform(disk(), own);
+  leave_disk_alone();
   if (own.error != IoError::none) {
     co_await engine_.flush_failed(*this);
     co_return IoError::io;

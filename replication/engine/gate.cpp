@@ -9,7 +9,7 @@ namespace baton::replication {
 
 void Engine::update_gate() {
   const bool open = up_ && !stopping_ && may_write() && !granted_away_ && !quiescing_ &&
-                    !going_alone_ && !settling_ && !needs_generation();
+                    !leaving_disk_ && !going_alone_ && !settling_ && !needs_generation();
   const bool opened = open && !admits_;
   admits_ = open;
   if (opened) gate_changed_.notify_all();
@@ -17,25 +17,33 @@ void Engine::update_gate() {
 
 // A client's write at a node that does not admit it at once. Bounded by one deadline, counted from
 // the request's arrival (rule 11).
-Task<IoError> Engine::admission(ClientDevice& client, const char** reason) {
+Task<IoError> Engine::admission(ClientDevice& client, TimePoint deadline, const char** reason) {
+  if (forwards()) co_return IoError::none;
   const TimePoint arrived = env_.clock.now();
-  const TimePoint deadline = arrived + config_.fence_hold;
   ++held_;
   if (held_ == 1) held_since_ = arrived;
   IoError error = IoError::none;
-  while (!admits_) {
+  while (!admits_ && !forwards()) {
     const char* why = "";
     if (!up_ || stopping_ || (leaving_ && !may_write())) {
       error = IoError::shutdown;
       break;
     }
-    if (may_write() && cannot_go_alone()) {
+    if (may_write() && cannot_go_alone() && !may_be_served()) {
       *reason = "a disk of this node has failed; the other node's copy is the one to go on with";
       error = IoError::io;
       break;
     }
     if (granted_away_) {
       why = "the baton is on its way to the other node";
+    } else if (leaving_disk_) {
+      why = "this node's disk has failed, and the other node takes over";
+    } else if (quiescing_ && served_) {
+      why = quiesce_reason_;
+    } else if (served_) {
+      why = "the other node, which has this node's disk, cannot be reached";
+    } else if (may_write() && cannot_go_alone()) {
+      why = "a disk of this node has failed, and the other node cannot be reached";
     } else if (may_write()) {
       why = quiescing_ ? quiesce_reason_ : "the loss of the other node is being recorded";
       if (offering_) {
@@ -63,7 +71,7 @@ Task<IoError> Engine::admission(ClientDevice& client, const char** reason) {
     held_reason_ = why;
     changed();
     const bool told = co_await gate_changed_.wait_until(env_.clock, deadline);
-    if (!told && !admits_) {
+    if (!told && !admits_ && !forwards()) {
       reached("write-held-until-its-deadline");
       *reason = why;
       // ENOSPC pauses a QEMU guest under its default policy; EIO would reach its filesystem.
@@ -132,14 +140,15 @@ Task<bool> Engine::make_generation() {
 bool Engine::reads_own_copy() const {
   if (mutant("target-serves-local-reads")) return !lineage_.empty();
   if (mutant("secondary-serves-local-reads")) return complete();
-  return holding_ && !granted_away_ && complete();
+  return holding_ && !granted_away_ && complete() && every_volume_usable();
 }
 
 Session* Engine::holder_session() {
   // A node to be copied to must not show what only the holder has before the holder has flushed it
   // and this copy is durably a target: else it could outlive the holder and count as complete.
   const bool early = to_be_copied_to_ && !sync_ready_;
-  const bool usable = session_ != nullptr && replicating_ && session_->peer_holding && !early;
+  const bool usable = session_ != nullptr && session_->established() && session_->peer_holding &&
+                      (replicating_ || session_->service) && !early;
   return usable ? session_ : nullptr;
 }
 

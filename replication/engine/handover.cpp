@@ -13,16 +13,11 @@
 #include "base/mark.h"
 #include "base/mutant.h"
 #include "replication/engine/engine.h"
+#include "replication/engine/grant_flags.h"
 
 namespace baton::replication {
 
 using wire::Type;
-
-namespace {
-// Header::flags of grant and handover_ask; a namespace of their own beside the data flags.
-constexpr std::uint32_t flag_primary = 1U << 16U;      // grant: the receiver becomes Primary
-constexpr std::uint32_t flag_first_write = 1U << 17U;  // ask: a client's write, not an operator
-}  // namespace
 
 Task<bool> Engine::wait_drained(TimePoint deadline) {
   for (auto& volume : volumes_) {
@@ -50,8 +45,14 @@ Task<Result<>> Engine::quiesce(bool announce) {
                     config_.name));
   }
   if (announce && replicating() != nullptr) session_->tell({}, Type::offer);
+  const TimePoint deadline = env_.clock.now() + config_.timeout;
   for (auto& volume : volumes_) {
-    const IoError flushed = co_await volume->flush_copies(false);
+    IoError flushed = IoError::none;
+    if (served_) {
+      flushed = co_await volume->flush_through_holder(deadline);
+    } else {
+      flushed = co_await volume->flush_copies(false);
+    }
     if (flushed != IoError::none) {
       reached("handover-flush-failed");
       co_return failure(fmt::format("volume {} of {} could not be flushed; nothing was changed",
@@ -69,7 +70,7 @@ void Engine::stop_quiescing() {
 
 // Step 3 to 5 for a quiesced resource. Returns when the peer has taken it, or the session has ended
 // (then granted_away_ says that we wait for the next one).
-Task<> Engine::give_baton_to_peer(bool primary) {
+Task<> Engine::give_baton_to_peer(std::uint32_t flags) {
   Session* const session = session_;
   // Never while this node takes it on its own word: that would undo the grant when it is durable
   // (archived seed 1058119).
@@ -83,7 +84,7 @@ Task<> Engine::give_baton_to_peer(bool primary) {
   grant.epoch = epoch_.number + 1;
   grant.number = session->id();
   grant.follows = session->last_number();
-  grant.flags = primary ? flag_primary : 0;
+  grant.flags = flags;
   session->tell(grant, Type::grant);
   while (granted_away_ && session_ == session && replicating_) {
     co_await gate_changed_.wait();
@@ -100,7 +101,8 @@ Task<Result<>> Engine::give_baton(bool primary) {
       co_return quiet;
     }
   }
-  co_await give_baton_to_peer(primary);
+  const std::uint32_t flags = primary ? grant_primary : 0;
+  co_await give_baton_to_peer(flags);
   const bool gone = !holding_;
   const bool unknown = granted_away_;
   stop_quiescing();
@@ -163,7 +165,7 @@ Task<Result<>> Engine::ask_peer_for_baton(bool first_write) {
   wire::Header ask;
   ask.number = session->id();
   ask.epoch = epoch_.number;
-  ask.flags = first_write ? flag_first_write : 0;
+  ask.flags = first_write ? ask_first_write : 0;
   session->tell(ask, Type::handover_ask);
   const TimePoint deadline = env_.clock.now() + config_.timeout * 2;
   while (!answer_) {
@@ -211,7 +213,8 @@ Task<> Engine::take_granted(wire::Header header, Session& session) {
   for (auto& volume : volumes_) co_await volume->applied_all();
   session.peer_holding = false;
   epoch_ = {header.epoch, config_.self};
-  const bool primary = (header.flags & flag_primary) != 0;
+  const bool primary = (header.flags & grant_primary) != 0;
+  const bool serves = (header.flags & grant_leaves_role) != 0;
   const Role before = role_;
   if (primary) role_ = Role::primary;
   const bool durable = co_await commit();
@@ -224,6 +227,11 @@ Task<> Engine::take_granted(wire::Header header, Session& session) {
   holding_ = true;
   peer_offers_ = false;
   peer_has_tip_ = true;
+  served_ = false;
+  if (serves) {
+    replicating_ = false;
+    session.service = true;
+  }
   wire::Header reply;
   reply.epoch = header.epoch;
   reply.number = header.number;
@@ -257,7 +265,7 @@ void Engine::offered(bool open) {
 // --- S's side ------------------------------------------------------------------------------------
 
 void Engine::asked_for_baton(const wire::Header& header, Session& session) {
-  const bool first_write = (header.flags & flag_first_write) != 0;
+  const bool first_write = (header.flags & ask_first_write) != 0;
   // Asked before our GRANT had arrived there: it is the answer. A refusal would overtake the
   // taking, and the client whose write asked would be told EPERM by a node that is about to hold.
   if (granted_away_ && header.number == session.id()) {
@@ -305,8 +313,15 @@ void Engine::taken(const wire::Header& header) {
   epoch_ = {header.epoch, peer_name_};
   holding_ = false;
   granted_away_ = false;
-  role_ = Role::secondary;
   session_->peer_holding = true;
+  if (granted_disk_) {
+    is_served_from_now_on(*session_);
+    update_gate();
+    gate_changed_.notify_all();
+    tell_status();
+    return changed();
+  }
+  role_ = Role::secondary;
   session_->peer_role = Role::primary;  // its status follows
   fence_clients();
   log(Journal::Level::notice,

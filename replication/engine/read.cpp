@@ -31,7 +31,9 @@ Task<IoError> Volume::read_own(std::uint64_t offset, std::uint64_t length, std::
   own.offset = offset;
   own.length = length;
   own.data = data;
+  ++disk_users_;
   co_await perform(disk(), own);
+  leave_disk_alone();
   // What was read may be of a write that the peer does not have yet: were this host to die now, the
   // reader would have seen what never was (schedules: dirty-read). So wait for those writes.
   if (ranges_.written_in(offset, length) && !mutant("dirty-read")) {
@@ -53,8 +55,11 @@ Task<> Volume::serve_client_read(Request& request) {
   } else if (engine_.reads_own_copy()) {
     error = co_await read_own(request.offset, request.length, request.data);
     // Still the holder? If not, somebody else may have written meanwhile.
-    if (error == IoError::none && !engine_.reads_own_copy()) {
-      reached("read-after-the-baton-left");
+    const bool elsewhere = error == IoError::io && engine_.may_be_served();
+    const bool left = error == IoError::none && !engine_.reads_own_copy();
+    if (elsewhere) reached("read-of-a-failed-disk-served");
+    if (left) reached("read-after-the-baton-left");
+    if (elsewhere || left) {
       error = co_await read_from_holder(request.offset, request.length, request.data, &reason);
     }
   } else {
@@ -67,7 +72,10 @@ Task<> Volume::serve_client_read(Request& request) {
 
 Task<IoError> Volume::read_from_holder(std::uint64_t offset, std::uint64_t length, std::byte* data,
                                        const char** reason) {
-  const TimePoint deadline = engine_.env().clock.now() + holder_patience;
+  // A guest that runs here does not see how long it takes; on another node nobody depends on it.
+  const bool patient = engine_.served() || engine_.may_be_served();
+  const TimePoint deadline =
+      engine_.env().clock.now() + (patient ? engine_.fence_hold() : holder_patience);
   std::uint64_t done = 0;
   co_await Yield(engine_.env().loop);
   while (done < length) {

@@ -43,6 +43,7 @@ struct ResourceConfig {
   Duration fence_hold = std::chrono::seconds(20);  // held writes get ENOSPC after this
   std::uint64_t boot_id = 0;                       // of this host; differs after a reboot
   bool auto_resume = true;                         // design §4 "Restart"
+  OnIoError on_io_error = OnIoError::detach;
   // Of the activity log; a small log makes regions leave it early, which is what tests want. Room
   // for every region of the largest request at least.
   std::size_t active_regions = blockdev::active_regions_default;
@@ -141,7 +142,13 @@ class Resource {
   virtual Task<Result<>> demote(bool force) = 0;
   virtual Task<Result<>> connect(bool discard_my_data) = 0;
   virtual Task<Result<>> disconnect() = 0;
+  // Opens the disks of a node that has gone on without, and connects again, so that what they lack
+  // is copied to them. Its clients go on meanwhile. Fails with the disk's own sentence; the node is
+  // then without its disk, as before.
   virtual Task<Result<>> attach() = 0;
+  // Gives this node's disks up: everything acknowledged is on stable storage on both copies, the
+  // peer has the baton, and the disks are closed. The role stays; clients here are served by the
+  // peer. Refused where the peer's copy is not UpToDate; nothing has changed then.
   virtual Task<Result<>> detach() = 0;
   virtual Task<Result<>> invalidate() = 0;
   // In split brain: the copy of node `keep` stays, the other one yields, whichever of the two is

@@ -225,6 +225,10 @@ bool Volume::session_lost() {
   return lacks;
 }
 
+void Volume::forget_unflushed() {
+  unflushed_.drain([](const UnflushedLog::Entry&) {});
+}
+
 // --- the source ----------------------------------------------------------------------------------
 
 Task<> Engine::sync_everything(Session& session) {
@@ -304,6 +308,7 @@ Task<> Engine::finish_as_source(Session& session) {
   tell_status();
   gate_changed_.notify_all();
   changed();
+  baton_follows_role();
 }
 
 // --- the target ----------------------------------------------------------------------------------

@@ -57,6 +57,16 @@ bool Session::window_full() const {
   return next_number_ - oldest_number_ >= window_writes || bytes_in_window_ >= window_bytes;
 }
 
+void Session::forward(PeerRequest& request, OutMessage& message, Type type) {
+  request.number = next_request_++;
+  request.sent_at = engine_.env().clock.now();
+  request.answered->add();
+  asked_.push_back(request);
+  message.header.number = request.number;
+  message.header.epoch = engine_.epoch().number;
+  sender_.bulk(message, type);
+}
+
 void Session::ask(PeerRequest& request, wire::Header header, Type type) {
   request.number = next_request_++;
   request.sent_at = engine_.env().clock.now();
@@ -85,8 +95,9 @@ void Session::dispatch(Incoming& message) {
   auto& volumes = engine_.volumes();
   if (header.volume >= volumes.size()) return drop("the peer named a volume that does not exist");
   Volume& volume = *volumes[header.volume];
-  const bool ranged =
-      message.type() == Type::write || message.type() == Type::zero || message.type() == Type::read;
+  const Type type = message.type();
+  const bool ranged = type == Type::write || type == Type::zero || type == Type::read ||
+                      type == Type::client_write || type == Type::client_zero;
   if (ranged && header.offset + header.length > volume.size()) {
     return drop("the peer named a range past the end of the volume");
   }
@@ -109,7 +120,11 @@ void Session::dispatch(Incoming& message) {
       return volume.serve_read(header, *this);
     case Type::flushed:
     case Type::data:
+    case Type::client_done:
       return request_answered(message);
+    case Type::client_write:
+    case Type::client_zero:
+      return volume.serve_forwarded(std::move(message), *this);
     case Type::ping: {
       wire::Header pong;
       pong.number = header.number;
@@ -198,10 +213,12 @@ void Session::request_answered(Incoming& message) {
   for (PeerRequest& request : asked_) {
     if (request.number != message.header.number) continue;
     asked_.erase(asked_.iterator_to(request));
+    request.again = (message.header.flags & wire::flag_again) != 0;
     const bool failed = (message.header.flags & wire::flag_error) != 0;
     const bool sized = message.payload.size() == request.into.size();
     if (failed || !sized) {
-      request.error = IoError::io;
+      request.error =
+          (message.header.flags & wire::flag_full) != 0 ? IoError::no_space : IoError::io;
     } else if (!request.into.empty()) {
       std::memcpy(request.into.data(), message.payload.data(), request.into.size());
     }

@@ -24,7 +24,8 @@ struct PeerRequest
   TimePoint sent_at;
   std::span<std::byte> into;  // of a read
   IoError error = IoError::none;
-  bool lost = false;  // out: the session ended first
+  bool lost = false;   // out: the session ended first
+  bool again = false;  // out: nothing was begun, and may be asked for once more
   Latch* answered = nullptr;
 };
 
@@ -64,6 +65,8 @@ class Session {
   std::uint64_t last_number() const { return next_number_ - 1; }
   // Sends a flush or read and registers it; the caller waits for request.answered.
   void ask(PeerRequest& request, wire::Header header, wire::Type type);
+  // The same for a client's write, whose payload stays as it is until message.on_sent().
+  void forward(PeerRequest& request, OutMessage& message, wire::Type type);
   void tell(wire::Header header, wire::Type type, std::span<const std::byte> payload = {}) {
     sender_.urgent(header, type, payload);
   }
@@ -72,6 +75,8 @@ class Session {
   // --- what the peer last said of itself ---
   Role peer_role = Role::unknown;
   bool peer_holding = false;
+  // One of the two has no usable disk: nothing is replicated, and the holder serves the other.
+  bool service = false;
   std::vector<DiskState> peer_disks;
   Verdict verdict;
   std::uint64_t received_number() const { return received_number_; }

@@ -133,12 +133,14 @@ wire::State Engine::describe(Session& session) const {
   state.epoch = epoch_;
   state.holding = holding_ && !granted_away_;
   state.primary = role_ == Role::primary;
+  state.served = role_ == Role::primary && (served_ || granted_disk_);
   state.wrote_alone = wrote_alone_;
   state.resume_primary = resume_primary_;
   state.complete = complete();
   state.adopted = adopted_;
   state.discard_my_data = discard_my_data_;
   state.writer = holding_;
+  state.peer_lacks = peer_lacks_;
   state.arrival = static_cast<std::uint8_t>(arrival_);
   state.lineage = lineage_;
   state.towards = towards_;
@@ -150,7 +152,7 @@ wire::State Engine::describe(Session& session) const {
   for (const auto& volume : volumes_) {
     state.volumes.push_back({.size = volume->size(),
                              .disk_state = static_cast<std::uint8_t>(disk_state(*volume)),
-                             .bits = volume->bits().blocks_set()});
+                             .bits = volume->metadata_bits_set() / blockdev::block_bytes});
   }
   return state;
 }
@@ -172,7 +174,9 @@ Role role_of(const wire::State& state, const wire::State& other) {
   const bool gave_it_away =
       !state.holding && other.holding && other.epoch.number > state.epoch.number;
   if (state.primary && gave_it_away) reached("baton-given-away-unheard");
-  return state.primary && !gave_it_away ? Role::primary : Role::secondary;
+  // Its copy is not the one that its clients rely on.
+  const bool served = state.served && !state.holding;
+  return state.primary && !gave_it_away && !served ? Role::primary : Role::secondary;
 }
 
 CopyFacts copy_facts(const std::string& name, const wire::State& state, const wire::State& other) {
@@ -200,6 +204,7 @@ BatonFacts baton_facts(const std::string& name, const wire::State& state) {
           .epoch = state.epoch,
           .holding = state.holding,
           .role = state.primary ? Role::primary : Role::secondary,
+          .served = state.served && !state.holding,
           .wrote_alone = state.wrote_alone,
           .resume_primary = state.resume_primary};
 }
@@ -210,6 +215,7 @@ Task<bool> Session::exchange_bits() {
   // Both sides end with the union of both bitmaps (design §5: settled is always the union).
   constexpr std::uint64_t words_per_message = wire::control_bytes_max / 8;
   for (auto& volume : engine_.volumes()) {
+    if (!volume->attached()) continue;
     const blockdev::Bitmap& bits = volume->bits();
     for (std::uint64_t word = 0; word < bits.words(); word += words_per_message) {
       std::vector<le64> chunk;
@@ -246,6 +252,7 @@ Task<bool> Session::exchange_bits() {
       refuse("a bitmap message is malformed");
       co_return false;
     }
+    if (!engine_.volumes()[message.header.volume]->attached()) continue;
     blockdev::Bitmap& bits = engine_.volumes()[message.header.volume]->bits();
     const std::uint64_t first = message.header.number;
     const std::uint64_t count = message.payload.size() / 8;
@@ -309,14 +316,8 @@ Task<Result<>> Engine::apply_verdicts(Session& session) {
           "set `size` in the configuration and run create-md again on the empty side",
           i, config_.name, own.volumes[i].size, config_.self, peer.volumes[i].size, name));
     }
-    if (static_cast<DiskState>(peer.volumes[i].disk_state) <= DiskState::failed ||
-        disk_state(*volumes_[i]) <= DiskState::failed) {
-      co_return failure(
-          fmt::format("volume {} of {} has no usable disk on one side; attach it, or "
-                      "repair the disk and restart",
-                      i, config_.name));
-    }
   }
+  if (!own.has_disks() || !peer.has_disks()) co_return co_await apply_service(session);
   const CopyFacts own_facts = copy_facts(config_.self, own, peer);
   const CopyFacts peer_facts = copy_facts(name, peer, own);
   const Verdict verdict = replication::settle(own_facts, peer_facts, config_.protocol);
@@ -404,6 +405,8 @@ Task<Result<>> Engine::apply_verdicts(Session& session) {
   peer_has_tip_ = !copying || !self_source || same_tip;
   session.peer_holding = baton.holder == name;
   session.peer_role = peer.primary ? Role::primary : Role::secondary;
+  served_ = role_ == Role::primary && !holding_;
+  granted_disk_ = false;
   co_return Result<>{};
 }
 
@@ -430,6 +433,7 @@ void Engine::session_established(Session& session) {
       session.verdict.action != Action::split_brain && session.verdict.action != Action::wait;
   replicating_ = writes;
   sync_ready_ = false;
+  if (session.service) unmet_ = false;
   if (writes) {
     wrote_alone_ = false;
     unmet_ = false;
@@ -442,6 +446,8 @@ void Engine::session_established(Session& session) {
   tell_status();
   if (writes && session.verdict.direction == Direction::self_to_peer) {
     session.scope().spawn(sync_everything(session));
+  } else {
+    baton_follows_role();
   }
   session_changed_.notify_all();
   gate_changed_.notify_all();

@@ -1,5 +1,6 @@
-// What an operator asks for: up, down, primary, secondary, connect, disconnect, attach, detach,
-// invalidate (design §8; DRBD's meanings where DRBD has the verb).
+// What an operator asks for: down, primary, secondary, connect, disconnect, invalidate (design §8;
+// DRBD's meanings where DRBD has the verb).
+// DRBD's meanings where DRBD has the verb).
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -9,14 +10,6 @@
 #include "replication/engine/engine.h"
 
 namespace baton::replication {
-
-namespace {
-
-// A holder that restarts alone listens for the other node so long: a dial within a network takes
-// milliseconds, and a guest's connection bridges seconds.
-constexpr Duration peer_patience = std::chrono::seconds(2);
-
-}  // namespace
 
 // While two nodes compare what they have, nothing may change under that; it takes milliseconds, and
 // is bounded by the handshake's own limit.
@@ -36,163 +29,11 @@ Task<Result<>> Engine::using_disks(Task<Result<>> verb) {
   co_return result;
 }
 
-Task<Result<>> Engine::attach_all() {
-  for (auto& volume : volumes_) {
-    Result<> attached = co_await volume->attach();
-    if (!attached) {
-      for (auto& other : volumes_) other->close();
-      co_return attached;
-    }
-  }
-  // A generation is durable in all volumes before a write completes, so the longest list is the
-  // lineage; a shorter one belongs to a volume that a crash caught before its turn.
-  const Volume* newest = volumes_.front().get();
-  for (auto& volume : volumes_) {
-    if (volume->superblock().lineage.size() > newest->superblock().lineage.size()) {
-      newest = volume.get();
-    }
-  }
-  if (newest != volumes_.front().get()) reached("volumes-of-two-lineages");
-  const blockdev::Superblock& found = newest->superblock();
-  lineage_ = found.lineage;
-  towards_ = found.towards;
-  epoch_ = {};
-  slot_ = found.peers[0];
-  slot_.name = peer_name_;
-  adopted_ = false;
-  clean_ = true;
-  for (auto& volume : volumes_) {
-    const blockdev::Superblock& own = volume->superblock();
-    if (own.epoch > epoch_.number) epoch_ = {own.epoch, own.holder};
-    if (!own.towards.empty()) towards_ = own.towards;
-    adopted_ = adopted_ || own.adopted;
-    clean_ = clean_ && own.clean;
-    slot_.behind = slot_.behind || own.peers[0].behind;
-    inconsistent_[volume->index()] = own.inconsistent;
-  }
-  co_return Result<>{};
-}
-
-// After a crash the regions of the activity log are all that need looking at: they become bits
-// before anybody is met (design §5: every row settles the union).
-Task<> Engine::turn_log_into_bits() {
-  for (auto& volume : volumes_) {
-    blockdev::Metadata& metadata = volume->metadata();
-    const std::vector<std::uint64_t>& regions = metadata.recovered_regions();
-    if (regions.empty()) continue;
-    if (has_peer()) {
-      for (const std::uint64_t region : regions) {
-        const std::uint64_t offset = region * blockdev::region_bytes;
-        const std::uint64_t length = std::min(blockdev::region_bytes, volume->size() - offset);
-        volume->bits().set(offset, length);
-      }
-      const IoError written = co_await metadata.write_bitmap(0);
-      if (written != IoError::none) {
-        disk_failed(*volume, "writing the bitmap");
-        continue;
-      }
-    }
-    // Their bits are durable (or, alone, there is no other copy to compare with): the regions that
-    // the metadata holds as released in its first interval may leave the log.
-    metadata.mark_clean(metadata.begin_interval());
-    const IoError emptied = co_await metadata.empty_activity_log();
-    if (emptied != IoError::none) disk_failed(*volume, "writing the activity log");
-  }
-}
-
-Task<Result<>> Engine::up() {
-  while (starting_) co_await session_changed_.wait();
-  if (up_) co_return Result<>{};
-  starting_ = true;
-  Result<> started = co_await start_up();
-  starting_ = false;
-  session_changed_.notify_all();
-  co_return started;
-}
-
-Task<Result<>> Engine::start_up() {
-  Result<> attached = co_await attach_all();
-  if (!attached) co_return attached;
-  co_await turn_log_into_bits();
-
-  const blockdev::Superblock& found = volumes_.front()->superblock();
-  const bool last_holder = epoch_.holder == config_.self;
-  const bool same_boot = found.boot_id == config_.boot_id;
-  RestartFacts facts;
-  facts.has_lineage = !lineage_.empty();
-  facts.complete = complete();
-  facts.every_peer_behind = slot_.behind && slot_.told_id == 0;
-  facts.single_node = !has_peer();
-  facts.clean = clean_;
-  facts.last_holder = last_holder;
-  unvouched_ = state_after_restart(facts);
-  facts.same_boot = same_boot;
-  facts.stopped_in_order = found.released;
-  facts.doubtful = found.doubtful;
-  arrival_ = arrival_after_restart(facts);
-  if (facts.doubtful && facts.same_boot) reached("restart-doubtful");
-  // A copy that may lack something is not taken up again while another may have it.
-  const bool sound = arrival_ != Arrival::crashed || facts.every_peer_behind;
-  resume_primary_ = found.primary && last_holder && same_boot && sound && config_.auto_resume;
-  const bool had_tip = !lineage_.empty() && slot_.base_id == lineage_.back();
-  peer_has_tip_ = !slot_.behind || slot_.told_id != 0 || had_tip;
-  unmet_ = has_peer();
-  role_ = Role::secondary;
-  holding_ = false;
-  granted_away_ = false;
-  wrote_alone_ = slot_.behind && last_holder;
-  clean_ = false;
-  released_ = false;
-  stopping_ = false;
-  leaving_ = false;
-  out_of_reach_ = false;
-  up_ = true;
-  const bool durable = co_await commit();
-  if (!durable) {
-    up_ = false;
-    for (auto& volume : volumes_) volume->close();
-    co_return failure(
-        fmt::format("the metadata of {} cannot be written; see the log", config_.name));
-  }
-
-  if (!has_peer()) {
-    // Nobody to ask, nobody to tell: a one-node resource takes its baton at start (design §4).
-    if (lineage_.empty()) co_return co_await start_fresh();
-    co_return co_await take_alone(false);
-  }
-  want_connected_ = true;
-  scope_.spawn(keep_connected());
-  changed();
-  // Every other copy is durably known to be behind: nobody else can have gone on.
-  const bool asks = !mutant("resumes-without-asking");
-  if (resume_primary_ && facts.complete && (facts.every_peer_behind || !asks)) {
-    if (asks) co_await hear_peer();
-    Result<> resumed = co_await resume_alone();
-    if (!resumed) co_return resumed;
-  }
-  co_return Result<>{};
-}
-
-// What this disk says of the other copies may be old, for it may be an older copy of itself. The
-// other node would know, so it is heard before this one goes on by its record alone, if it can be
-// reached (rule 3).
-Task<> Engine::hear_peer() {
-  const TimePoint patience = env_.clock.now() + peer_patience;
-  while (session_ == nullptr && !out_of_reach_ && env_.clock.now() < patience) {
-    co_await session_changed_.wait_until(env_.clock, patience);
-  }
-  while (settling_ || going_alone_) co_await session_changed_.wait();
-}
-
-Task<Result<>> Engine::resume_alone() {
-  if (!up_ || holding_ || !resume_primary_) co_return Result<>{};
-  co_return co_await take_alone(false);
-}
-
 Task<Result<>> Engine::take_alone(bool force_generation) {
   // A holder in session with its peer only changes its role. A number that the peer has not been
   // told would make it refuse the next write.
-  const bool held_in_session = holding_ && replicating_ && epoch_.holder == config_.self;
+  const bool told = session_ != nullptr && (replicating_ || session_->service);
+  const bool held_in_session = holding_ && told && epoch_.holder == config_.self;
   // One above the highest that either side has seen, also in a greeting that came to nothing.
   if (!held_in_session) epoch_ = {std::max(epoch_.number, epoch_seen_) + 1, config_.self};
   if (force_generation) {
@@ -219,6 +60,7 @@ Task<Result<>> Engine::take_alone(bool force_generation) {
   }
   holding_ = true;
   granted_away_ = false;
+  served_ = false;
   discard_my_data_ = false;  // an earlier word, about data that is now the disk's
   log(Journal::Level::notice, fmt::format("Primary, epoch {}", epoch_.number));
   for (auto& volume : volumes_) {
@@ -293,6 +135,10 @@ Task<Result<>> Engine::promote_now(PromoteOptions options) {
     case PromotionAction::take_alone: {
       if (facts.force) {
         log(Journal::Level::warning, fmt::format("promoted by force: {}", verdict.row));
+        // The next number may have been granted away and taken, and nobody have told (rule 3).
+        if (!mutant("forced-into-a-granted-epoch")) {
+          epoch_seen_ = std::max(epoch_seen_, epoch_.number + 1);
+        }
       }
       co_return co_await take_alone(facts.disk < DiskState::consistent);
     }
@@ -345,6 +191,8 @@ Task<Result<>> Engine::demote_now(bool force) {
     co_return quiet;
   }
   role_ = Role::secondary;
+  served_ = false;
+  fence_clients();  // everything of theirs is flushed
   const bool durable = co_await commit();
   stop_quiescing();
   tell_status();
@@ -401,19 +249,6 @@ Task<Result<>> Engine::disconnect() {
   co_return Result<>{};
 }
 
-Task<Result<>> Engine::attach() {
-  if (!up_) co_return failure(fmt::format("{} is not up on this node", config_.name));
-  if (every_volume_usable()) co_return Result<>{};
-  co_return failure(
-      fmt::format("a disk of {} has failed on this node; repair it, then run down and "
-                  "up",
-                  config_.name));
-}
-
-Task<Result<>> Engine::detach() {
-  co_return failure(fmt::format("{} cannot run without its disk yet; use down", config_.name));
-}
-
 Task<Result<>> Engine::invalidate_now() {
   Result<> ready = co_await not_settling();
   if (!ready) co_return ready;
@@ -464,7 +299,7 @@ Task<Result<>> Engine::down() {
     for (auto& volume : volumes_) co_await volume->flush_copies(false);
     if (holding_ && session_ != nullptr && !volumes_.front()->syncing) {
       // The one that stays keeps the baton, and with it an UpToDate copy.
-      co_await give_baton_to_peer(false);
+      co_await give_baton_to_peer(0);
     }
   }
   if (session_ != nullptr && session_->established()) {
@@ -484,6 +319,7 @@ Task<Result<>> Engine::down() {
   }
   // A copy that did not stop in order before and has met nobody since may lack what the peer has:
   // that stays so, however orderly it stops now.
+  served_ = false;
   clean_ = clean && !(has_peer() && arrival_ < Arrival::clean);
   released_ = clean;
   role_ = Role::secondary;

@@ -143,6 +143,22 @@ Task<Result<>> Volume::make_readable_durable() {
                                 again ? "written again after a failed flush" : "flushed"));
 }
 
+Task<Result<>> Volume::try_disk() {
+  Request first;
+  first.op = Op::read;
+  first.length = std::min<std::uint64_t>(blockdev::block_bytes, size());
+  const Buffer data = engine_.env().buffers.take(first.length);
+  if (!data) co_return failure("memory is short; try again");
+  first.data = data.data();
+  co_await perform(disk(), first);
+  if (first.error == IoError::none) co_return Result<>{};
+  reached("attached-disk-still-fails");
+  co_return failure(
+      fmt::format("{} still fails: reading its first block gives {}; repair or "
+                  "replace it, then attach it",
+                  disk().name(), name_of(first.error)));
+}
+
 void Volume::close() {
   BATON_ASSERT(writes_in_flight_ == 0 && applying_.empty(), "a volume is closed when it is quiet");
   metadata_.reset();
@@ -162,9 +178,9 @@ void Volume::start(Request& request, ClientDevice& client) {
 
 Task<> Volume::serve(Request& request, ClientDevice& client) {
   request.reason = nullptr;
-  if (!attached() || failed_) {
-    const IoError error = attached() ? IoError::io : IoError::shutdown;
-    return complete_later(engine_.env().loop, request, error,
+  const bool usable = attached() && !failed_;
+  if (!usable && engine_.holding() && !engine_.may_be_served()) {
+    return complete_later(engine_.env().loop, request, IoError::io,
                           "the disk of this node is not usable");
   }
   if (request.offset > size() || request.length > size() - request.offset) {
@@ -188,45 +204,55 @@ Task<> Volume::serve(Request& request, ClientDevice& client) {
 }
 
 Task<> Volume::serve_write(Request& request, ClientDevice& client) {
-  IoError error = IoError::none;
-  const char* reason = nullptr;
-  if (!engine_.admits()) {
-    error = co_await engine_.admission(client, &reason);
+  const TimePoint deadline = engine_.env().clock.now() + engine_.fence_hold();
+  for (;;) {
+    IoError error = IoError::none;
+    const char* reason = nullptr;
+    if (!engine_.admits()) {
+      error = co_await engine_.admission(client, deadline, &reason);
+    }
+    if (error != IoError::none || request.length == 0) {
+      co_await complete_later(engine_.env().loop, request, error, reason);
+      co_return;
+    }
+    client.unflushed_writes = true;
+    const std::uint64_t piece_max =
+        request.op == Op::write ? wire::piece_bytes_max : zero_piece_bytes;
+    Outcome outcome;
+    ++writes_in_flight_;
+    if (!engine_.admits()) {
+      co_await write_through_holder(request, outcome);
+    } else if (request.length <= piece_max) {
+      const Piece whole{&request, request.offset, request.length, request.data};
+      co_await write_piece(whole, outcome);
+    } else {
+      co_await write_large(request, piece_max, outcome);
+    }
+    if (--writes_in_flight_ == 0) drained_.notify_all();
+    if (!outcome.elsewhere) co_return;
+    reached("write-begun-once-more");
+    co_await Yield(engine_.env().loop);
   }
-  if (error != IoError::none || request.length == 0) {
-    co_await complete_later(engine_.env().loop, request, error, reason);
-    co_return;
-  }
-  client.unflushed_writes = true;
-  const std::uint64_t piece_max =
-      request.op == Op::write ? wire::piece_bytes_max : zero_piece_bytes;
-  ++writes_in_flight_;
-  if (request.length <= piece_max) {
-    const Piece whole{&request, request.offset, request.length, request.data};
-    co_await write_piece(whole, nullptr, nullptr);
-  } else {
-    co_await write_large(request, piece_max);
-  }
-  if (--writes_in_flight_ == 0) drained_.notify_all();
 }
 
-Task<> Volume::write_large(Request& request, std::uint64_t piece_max) {
+Task<> Volume::write_large(Request& request, std::uint64_t piece_max, Outcome& outcome) {
   reached("large-write-in-pieces");
-  Latch latch;
-  IoError first_error = IoError::none;
+  Latch answered;
+  outcome.answered = &answered;
   Scope pieces(engine_.env().loop);
-  latch.add();
+  answered.add();
   for (std::uint64_t done = 0; done < request.length; done += piece_max) {
     const std::uint64_t length = std::min(piece_max, request.length - done);
     std::byte* data = request.op == Op::write ? request.data + done : nullptr;
-    latch.add();
-    pieces.spawn(
-        write_piece({&request, request.offset + done, length, data}, &latch, &first_error));
+    answered.add();
+    pieces.spawn(write_piece({&request, request.offset + done, length, data}, outcome));
   }
-  latch.arrive();
-  co_await latch;
-  request.error = first_error;
-  request.complete();
+  answered.arrive();
+  co_await answered;
+  if (!outcome.elsewhere) {
+    request.error = outcome.error;
+    request.complete();
+  }
   // Under A and B the peer may still be writing.
   co_await pieces.join();
 }
@@ -244,11 +270,15 @@ void Volume::OwnShare::done(Operation& operation) {
   if (request.op == Op::flush && mutant("failed-flush-answered")) request.error = IoError::none;
   const IoError error = request.error;
   if (!mutant("disk-failure-noticed-late")) share.volume.disk_error(error, share.what);
+  // Recorded now, and not when the peer has answered, too (schedules: flush-fails-in-silence).
+  if (request.op == Op::flush && error != IoError::none && !mutant("failed-flush-recorded-late")) {
+    share.volume.engine_.spawn(share.volume.engine_.flush_failed(share.volume));
+  }
   share.latch.arrive();
 }
 
 // The life of one write at the holder; docs/replication.md follows these steps.
-Task<> Volume::write_piece(Piece piece, Latch* many, IoError* first_error) {
+Task<> Volume::write_piece(Piece piece, Outcome& outcome) {
   Request& request = *piece.request;
   // 1. One after the other where ranges overlap, the same order on every copy.
   RangeGuard guard(ranges_, piece.offset, piece.length, true);
@@ -271,7 +301,7 @@ Task<> Volume::write_piece(Piece piece, Latch* many, IoError* first_error) {
   // 3. The copies it goes to must be the copies that the metadata speaks of (rules 4, 8).
   Session* session = nullptr;
   while (error == IoError::none) {
-    if (!engine_.may_write() || failed_ || engine_.cannot_go_alone()) {
+    if (!engine_.takes_writes() || failed_ || engine_.cannot_go_alone()) {
       const bool broken = failed_ || engine_.cannot_go_alone();
       error = broken ? IoError::io : IoError::not_permitted;
     } else if (engine_.submission_blocked()) {
@@ -322,6 +352,12 @@ Task<> Volume::write_piece(Piece piece, Latch* many, IoError* first_error) {
     disk().submit(own);
     co_await acknowledged;
     error = disk_error(own.error, "a write");
+    // The peer's copy is the one that counts now, and what is on it is done (service.cpp).
+    if (error == IoError::io && session != nullptr && engine_.may_be_served()) {
+      reached("own-disk-failed-and-the-peer-has-it");
+      co_await finished;
+      if (!sent.peer_lost) error = IoError::none;
+    }
     // Nothing is done that would be on this node alone, once the copy here is none any more (rule
     // 1; schedules: holder-disk-fails).
     const bool here_alone = session == nullptr || sent.peer_lost;
@@ -330,7 +366,7 @@ Task<> Volume::write_piece(Piece piece, Latch* many, IoError* first_error) {
       reached("own-disk-failed-with-the-peer-lost");
       error = IoError::io;
     }
-    if (error != IoError::none && engine_.has_peer()) {
+    if (error != IoError::none && engine_.has_peer() && attached()) {
       bits().set(piece.offset, piece.length);
       // The peer may have what this disk had no room for. The session ends, and the next one copies
       // the range from here (schedules: disk-full).
@@ -343,10 +379,12 @@ Task<> Volume::write_piece(Piece piece, Latch* many, IoError* first_error) {
 
   // 5. Done for the client, before anybody who waited for the range finds that the disk has failed;
   // the peer may still be at it (A, B).
-  if (many != nullptr) {
-    if (error != IoError::none) *first_error = error;
-    many->arrive();
-  } else {
+  if (error == IoError::io && engine_.may_be_served()) outcome.elsewhere = true;
+  if (error == IoError::not_permitted && engine_.served()) outcome.elsewhere = true;
+  if (outcome.error == IoError::none) outcome.error = error;
+  if (outcome.answered != nullptr) {
+    outcome.answered->arrive();
+  } else if (!outcome.elsewhere) {
     request.error = error;
     request.complete();
   }
@@ -374,18 +412,37 @@ void Volume::fill_header(SentWrite& sent, const Request& request, const Piece& p
 
 Task<> Volume::serve_client_flush(Request& request, ClientDevice& client) {
   IoError error = IoError::none;
-  if (engine_.may_write()) {
+  if (engine_.may_write() || engine_.served()) {
     // Noted before: what the client writes while this flush runs is not covered by it.
     client.unflushed_writes = false;
-    error = co_await flush_copies(true);
+    error = co_await flush_for_client();
     if (error != IoError::none) client.unflushed_writes = true;
   } else {
     // Nothing of this client's can be unflushed here: the baton left with everything on stable
-    // storage (handover step 2), and a Secondary admits no write.
+    // storage (handover step 2), and a Secondary admits no write. Unless the role was lost with the
+    // node that served it.
     co_await Yield(engine_.env().loop);
+    if (client.unflushed_writes) error = IoError::io;
   }
   request.error = error;
   request.complete();
+}
+
+Task<IoError> Volume::flush_for_client() {
+  const TimePoint deadline = engine_.env().clock.now() + engine_.fence_hold();
+  IoError error = IoError::io;
+  while (engine_.may_write() || engine_.served()) {
+    const bool here = engine_.may_write() && !failed_ && !engine_.cannot_go_alone();
+    if (here) {
+      error = co_await flush_copies(true);
+    } else {
+      error = co_await flush_through_holder(deadline);
+    }
+    if (error == IoError::none || !here || !engine_.may_be_served()) break;
+    // The disk here has failed under the flush; the copy that goes on is asked.
+    reached("flush-asked-of-the-other-copy");
+  }
+  co_return error;
 }
 
 Task<> Volume::serve_status(Request& request) {
@@ -397,7 +454,9 @@ Task<> Volume::serve_status(Request& request) {
     inner.offset = request.offset;
     inner.length = request.length;
     inner.extents = request.extents;
+    ++disk_users_;
     co_await perform(disk(), inner);
+    leave_disk_alone();
     request.error = inner.error;
   } else {
     // "Allocated data" is always true enough (NBD specification, base:allocation).

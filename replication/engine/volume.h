@@ -85,6 +85,8 @@ class Volume {
 
   // --- the copy ---
   Task<Result<>> attach();
+  // Whether a disk that had failed answers again.
+  Task<Result<>> try_disk();
   // Nothing may be in flight. The disks are closed.
   void close();
   bool attached() const { return metadata_ != nullptr; }
@@ -110,12 +112,17 @@ class Volume {
   // Everything acknowledged before is on stable storage here and, if the peer takes part, there
   // (whatever the protocol, unless `own_protocol` lets A skip the peer).
   Task<IoError> flush_copies(bool own_protocol);
+  // The same, done by the holder for a Primary that it serves.
+  Task<IoError> flush_through_holder(TimePoint deadline);
   // Rule 5 without a peer: flush, write the bitmap, let regions leave the activity log.
   Task<IoError> settle_alone();
+  // Nothing of this node's uses the disks any more, except what a session has begun.
+  bool disk_in_use() const { return writes_in_flight_ > 0 || disk_users_ > 0 || cleaning_; }
 
   // --- the peer's side of it ---
   void apply(Incoming&& message, Session& session);
   void serve_flush(const wire::Header& flush, Session& session);
+  void serve_forwarded(Incoming&& message, Session& session);  // forwarding.cpp
   void serve_read(const wire::Header& read, Session& session);
   bool applying() const { return !applying_.empty(); }
   Task<> applied_all();
@@ -123,6 +130,8 @@ class Volume {
   // Notes in the bitmap what the peer may lack, and forgets the session's part of every write.
   // True if the peer may lack something that a client was told is written.
   bool session_lost();
+  // The peer has what it has not flushed, and this copy is not the one that counts any more.
+  void forget_unflushed();
   UnflushedLog& unflushed() { return unflushed_; }
   RangeLock& ranges() { return ranges_; }
 
@@ -143,6 +152,15 @@ class Volume {
     std::uint64_t length;
     std::byte* data;
   };
+  // What has become of a write, whole or in pieces.
+  struct Outcome {
+    IoError error = IoError::none;  // the first
+    // Not done, or not done where it counts: the disk or the baton has gone meanwhile. The whole
+    // write is to be begun once more.
+    bool elsewhere = false;
+    // Arrives once for each piece that is answered. Null: there is one, which answers the request.
+    Latch* answered = nullptr;
+  };
   // This disk's part of a request that goes to both copies. A failure is known at once, and not
   // when the peer has answered too: what follows from losing the peer depends on it.
   struct OwnShare {
@@ -155,11 +173,17 @@ class Volume {
   Task<> serve(blockdev::Request& request, ClientDevice& client);
   Task<> serve_write(blockdev::Request& request, ClientDevice& client);
   Task<> serve_client_read(blockdev::Request& request);
+  Task<IoError> flush_for_client();
   Task<> serve_client_flush(blockdev::Request& request, ClientDevice& client);
   Task<> serve_status(blockdev::Request& request);
-  Task<> write_large(blockdev::Request& request, std::uint64_t piece_max);
-  // Completes the request, or, as one of many, arrives at `many` and notes an error.
-  Task<> write_piece(Piece piece, Latch* many, IoError* first_error);
+  // These answer the request, unless it is to be done elsewhere.
+  Task<> write_large(blockdev::Request& request, std::uint64_t piece_max, Outcome& outcome);
+  Task<> write_piece(Piece piece, Outcome& outcome);
+  // forwarding.cpp
+  Task<> write_through_holder(blockdev::Request& request, Outcome& outcome);
+  Task<IoError> forward_piece(Piece piece, Outcome& outcome);
+  Task<> write_for_peer(Incoming message, Session& session);
+  static void answer_forwarded(wire::Header reply, const Outcome& outcome, Session& session);
   void fill_header(SentWrite& sent, const blockdev::Request& request, const Piece& piece) const;
   Task<IoError> read_from_holder(std::uint64_t offset, std::uint64_t length, std::byte* data,
                                  const char** reason);
@@ -174,6 +198,9 @@ class Volume {
   void flush_peer_soon();
   Task<> flush_peer();
   IoError disk_error(IoError error, const char* what);
+  void leave_disk_alone() {
+    if (--disk_users_ == 0) drained_.notify_all();
+  }
   Task<Result<>> make_readable_durable();
   // failed_flush.cpp
   Task<> record_failed_flush();
@@ -192,8 +219,10 @@ class Volume {
   bool room_wanted_ = false;           // the log has asked for room and not been served yet
   std::uint64_t regions_cleaned_ = 0;  // how often the log was told that an interval is clean
   bool barrier_running_ = false;
+  std::uint64_t disk_users_ = 0;  // reads, flushes and looks at the disk that are under way
   Clients clients_;
   RangeLock ranges_;
+  RangeLock forwarding_;  // writes on their way to the holder, which may send them back
   UnflushedLog unflushed_;
   std::uint64_t writes_in_flight_ = 0;
   Signal drained_;

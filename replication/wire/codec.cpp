@@ -177,18 +177,26 @@ std::expected<Hello, std::string> decode_hello(std::span<const std::byte> bytes)
   return hello;
 }
 
+bool State::has_disks() const {
+  return std::ranges::all_of(volumes, [](const VolumeState& volume) {
+    return static_cast<DiskState>(volume.disk_state) > DiskState::failed;
+  });
+}
+
 std::vector<std::byte> encode(const State& state) {
   Writer out;
   out.number(state.epoch.number);
   out.text(state.epoch.holder);
   out.flag(state.holding);
   out.flag(state.primary);
+  out.flag(state.served);
   out.flag(state.wrote_alone);
   out.flag(state.resume_primary);
   out.flag(state.complete);
   out.flag(state.adopted);
   out.flag(state.discard_my_data);
   out.flag(state.writer);
+  out.flag(state.peer_lacks);
   out.number(state.arrival);
   out.ids(state.lineage);
   out.ids(state.towards);
@@ -213,12 +221,14 @@ std::expected<State, std::string> decode_state(std::span<const std::byte> bytes)
   state.epoch.holder = in.text();
   state.holding = in.flag();
   state.primary = in.flag();
+  state.served = in.flag();
   state.wrote_alone = in.flag();
   state.resume_primary = in.flag();
   state.complete = in.flag();
   state.adopted = in.flag();
   state.discard_my_data = in.flag();
   state.writer = in.flag();
+  state.peer_lacks = in.flag();
   state.arrival = in.number<std::uint8_t>();
   state.lineage = in.ids();
   state.towards = in.ids();

@@ -51,12 +51,14 @@ struct State {
   Epoch epoch;
   bool holding = false;
   bool primary = false;
+  bool served = false;  // Primary, and its clients' writes go through the holder
   bool wrote_alone = false;
   bool resume_primary = false;
   bool complete = false;
   bool adopted = false;
   bool discard_my_data = false;
   bool writer = false;
+  bool peer_lacks = false;   // a client was told that a write is done which the other may lack
   std::uint8_t arrival = 0;  // Arrival
   Lineage lineage;
   Lineage towards;
@@ -66,6 +68,8 @@ struct State {
   Stamp confirmed;                   // newest that both are known to have stamped
   std::uint64_t new_session_id = 0;  // proposal; the ids of both sides are mixed
   std::vector<VolumeState> volumes;
+
+  bool has_disks() const;  // all of them are usable
 };
 
 std::vector<std::byte> encode(const Hello& hello);

@@ -52,8 +52,11 @@ enum class Type : std::uint16_t {
   tunnel,
   yield,
   yield_refused,
+  client_write,
+  client_zero,
+  client_done,
 };
-inline constexpr std::uint16_t type_max = static_cast<std::uint16_t>(Type::yield_refused);
+inline constexpr std::uint16_t type_max = static_cast<std::uint16_t>(Type::client_done);
 
 // Where in a session a message may come.
 enum class Phase : std::uint8_t { greeting, settling, session };
@@ -102,6 +105,9 @@ inline constexpr std::array<Kind, type_max> kinds = {{
     {Type::tunnel, "tunnel", Phase::session, Lane::urgent, control_bytes_max},
     {Type::yield, "yield", Phase::session, Lane::urgent, 0},
     {Type::yield_refused, "yield-refused", Phase::session, Lane::urgent, 1024},
+    {Type::client_write, "client-write", Phase::session, Lane::bulk, piece_bytes_max},
+    {Type::client_zero, "client-zero", Phase::session, Lane::bulk, 0},
+    {Type::client_done, "client-done", Phase::session, Lane::urgent, 0},
 }};
 
 // Null for a number that is no message.
@@ -113,7 +119,10 @@ inline constexpr std::uint32_t flag_no_hole = 1U << 1U;  // zero: leave the rang
 inline constexpr std::uint32_t flag_resync = 1U
                                              << 2U;  // write, zero: copied, not written by a client
 inline constexpr std::uint32_t flag_ack_received = 1U << 3U;  // write, zero: answer `received` (B)
-inline constexpr std::uint32_t flag_error = 1U << 4U;         // done, flushed, data: it failed
+inline constexpr std::uint32_t flag_error = 1U
+                                            << 4U;    // done, flushed, data, client_done: it failed
+inline constexpr std::uint32_t flag_full = 1U << 5U;  // client_done: it failed for want of space
+inline constexpr std::uint32_t flag_again = 1U << 6U;  // client_done: it was not begun; ask again
 
 // Every message: this header, then `payload_bytes` bytes. Fields that a message does not use are
 // zero: what lay in memory there goes over no wire.

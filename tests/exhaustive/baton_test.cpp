@@ -17,13 +17,16 @@ std::vector<BatonFacts> every_node(const std::string& name) {
     for (const char* holder : {"", "alpha", "beta"}) {
       // Epoch 0 is nobody's; of a later one somebody is the holder.
       if ((number == 0) != (*holder == '\0')) continue;
-      for (unsigned bits = 0; bits < 16; ++bits) {
+      for (unsigned bits = 0; bits < 32; ++bits) {
         const auto bit = [bits](unsigned n) { return (bits >> n & 1U) != 0; };
         BatonFacts facts{.name = name, .epoch = {number, holder}};
         facts.holding = bit(0);
         facts.role = bit(1) ? Role::primary : Role::secondary;
         facts.wrote_alone = bit(2);
         facts.resume_primary = bit(3);
+        facts.served = bit(4);
+        // A Primary, not the holder itself.
+        if (facts.served && (facts.holding || facts.role != Role::primary)) continue;
         // Who holds has recorded an epoch of its own.
         if (facts.holding && facts.epoch.holder != name) continue;
         all.push_back(facts);
@@ -78,11 +81,16 @@ TEST(BatonTable, both_sides_name_the_same_holder_and_no_rule_is_broken) {
         ASSERT_EQ(ours.refuse, theirs.refuse);
         ASSERT_GE(ours.epoch, std::max(alpha.epoch.number, beta.epoch.number));
 
-        // Only a holder writes: a Primary that is none stops, and only a holder is promoted again.
+        // Only a holder writes: a Primary that is none stops, unless the holder serves it and is no
+        // Primary itself. Only a holder is promoted again.
         const bool somebody = !ours.holder.empty();
         if (somebody) {
-          ASSERT_EQ(ours.self_demoted, alpha.role == Role::primary && ours.holder != "alpha");
-          ASSERT_EQ(theirs.self_demoted, beta.role == Role::primary && ours.holder != "beta");
+          const bool alpha_stays = alpha.served && beta.role != Role::primary;
+          const bool beta_stays = beta.served && alpha.role != Role::primary;
+          ASSERT_EQ(ours.self_demoted,
+                    alpha.role == Role::primary && ours.holder != "alpha" && !alpha_stays);
+          ASSERT_EQ(theirs.self_demoted,
+                    beta.role == Role::primary && ours.holder != "beta" && !beta_stays);
         } else {
           ASSERT_FALSE(ours.self_demoted || theirs.self_demoted) << ours.row;
         }

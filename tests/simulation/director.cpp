@@ -169,7 +169,9 @@ void Director::operate(const Step& step) {
   if (step.what == Do::resolve && cluster_.rules().split_brain()) {
     cluster_.rules().discards(step.has_word("own") ? other(step.node) : step.node);
   }
-  if (forced && node.status().role != Role::primary) cluster_.rules().expect_force(step.node);
+  // Who has granted the baton away shows Primary until it hears that it was taken.
+  const bool writes = node.status().role == Role::primary && !node.status().baton_in_flight;
+  if (forced && !writes) cluster_.rules().expect_force(step.node);
   auto verb = node.operate(to_text(step), verb_of(step, peer));
   if (step.background && !forced) return;
   finish(step, verb);
@@ -351,6 +353,7 @@ void Director::state(const Step& step) {
     shown.emplace_back(name_of(connection.connection_state));
     if (connection.split_brain) shown.emplace_back("split-brain");
   }
+  if (cluster_.errors() > 0) shown.emplace_back("errors");  // of any client, so far
   for (const std::string& word : step.words) {
     const bool negated = word.starts_with("not-");
     const std::string name = negated ? word.substr(4) : word;

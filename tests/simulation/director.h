@@ -64,9 +64,10 @@ class Director {
   Cluster& cluster_;
   // By node: so many meetings make its snapshot older than what the other node remembers.
   std::array<std::uint64_t, 8> newer_from_{};
-  int wanted_ = 0;        // the Primary that the operator asked for last
-  int last_written_ = 0;  // the node of the last step that named none
-  bool stated_ = true;    // what the script states is looked at
+  std::array<bool, 8> attached_{};  // nodes whose disks were attached in this make_well()
+  int wanted_ = 0;                  // the Primary that the operator asked for last
+  int last_written_ = 0;            // the node of the last step that named none
+  bool stated_ = true;              // what the script states is looked at
   bool strikes_over_ = false;
   std::uint64_t marked_at_ = 0;
   std::list<Strike> strikes_;

@@ -63,9 +63,16 @@ void Director::connect_and_attach() {
              device.disk_state == replication::DiskState::failed;
     };
     if (std::ranges::any_of(status.devices, lost)) {
-      step.what = Do::stop;
-      stop_cleanly(number, step);
-      node.start();
+      // A disk that cannot be attached wants its daemon started anew: it may be another disk.
+      const bool tried = std::exchange(attached_[static_cast<std::size_t>(number)], true);
+      if (tried) {
+        step.what = Do::stop;
+        stop_cleanly(number, step);
+        node.start();
+      } else {
+        step.what = Do::attach;
+        operate(step);
+      }
       continue;
     }
     if (!status.connections.empty() &&
@@ -183,6 +190,7 @@ void Director::prove_service(std::uint64_t requests) {
 
 // True when everything is well again.
 bool Director::make_well() {
+  attached_.fill(false);
   World& world = cluster_.world();
   world.trace().say(-1, "all faults stop");
   cluster_.net().heal(0, 1);

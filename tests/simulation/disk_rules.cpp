@@ -53,7 +53,10 @@ DiskRules::DiskRules(World& world, std::vector<std::unique_ptr<Node>>& nodes)
 void DiskRules::before_write(const SimDisk& disk, std::uint64_t offset, std::uint64_t length) {
   if (!believed_ || length == 0) return;
   Node& node = *nodes_[static_cast<std::size_t>(disk.node())];
-  if (!node.up() || node.fresh_status().role != Role::primary) return;
+  if (!node.up()) return;
+  const replication::ResourceStatus& status = node.fresh_status();
+  // A Primary that the holder serves gets even its own writes from there.
+  if (status.role != Role::primary || status.baton_holder != node.name()) return;
   const MetadataImage own(node.metadata(disk.volume()).durable(), disk.size());
   // What it had received before it became Primary is in the log of the node that sent it.
   Node& peer = *nodes_[static_cast<std::size_t>(1 - disk.node())];

@@ -110,6 +110,23 @@ const std::vector<Mark> all = {
      "more regions were active than the log has room for"},
     {"commit-behind-a-commit", "asked for while one is being written: the next one covers it"},
     {"metadata-fault-is-final", "after an error nothing is written any more"},
+    {"volumes-disagree-about-the-peer", "a crash between the superblocks of two volumes"},
+    // a node without its disk
+    {"disk-left-in-session", "the Primary's disk fails and the other node takes over"},
+    {"disk-left-and-not-taken-over", "the other node could not take over, or the link went, too"},
+    {"own-disk-failed-and-the-peer-has-it", "a write in flight is done by the other copy alone"},
+    {"read-of-a-failed-disk-served", "a read that the own disk has failed is asked of the other"},
+    {"flush-asked-of-the-other-copy", "the disk failed under a flush"},
+    {"write-begun-once-more", "the disk or the baton went while a write was on its way"},
+    {"forwarded-write-lost", "the link went while the holder had a write"},
+    {"forwarded-write-refused", "the holder was handing the baton over"},
+    {"forwarded-flush-lost", "the link went while the holder had a flush"},
+    {"served-copy-knows-more", "the disk that has failed has what the copy that is left lacks"},
+    {"both-copies-have-failed", "the disk has failed, and the other copy has crashed"},
+    {"served-by-a-crashed-copy", "the copy that serves a Primary has crashed"},
+    {"served-primary-demoted", "a Primary without its disk loses its role"},
+    {"attached-disk-still-fails", "a disk is attached that has not been repaired"},
+    {"baton-follows-role", "the disk of the Primary is filled, and the baton comes back"},
 };
 
 }  // namespace

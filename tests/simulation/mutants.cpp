@@ -22,6 +22,8 @@ const std::vector<Mutant> all = {
     {"trim-not-replicated", "the peer answers a zeroing and does nothing"},
     {"peer-eio-ignored", "the peer answers a write that its disk has failed", "peer-eio"},
     // flushes
+    {"served-flush-not-asked", "a node without its disk answers a flush by itself",
+     "holder-of-the-served-loses-power"},
     {"flush-not-forwarded", "a client's flush reaches the own disk only", "flush-outlives-both"},
     {"flush-overtakes-writes", "the peer flushes before the writes that the flush names"},
     {"failed-flush-answered", "a flush that the own disk has failed is answered like any other"},
@@ -55,8 +57,10 @@ const std::vector<Mutant> all = {
      "met-and-not-copied-yet"},
     {"doubt-forgotten", "a copy that crashed counts as good once its daemon was restarted",
      "crash-is-not-forgotten"},
+    {"failed-flush-recorded-late", "a failed flush is recorded when the peer has answered, too",
+     "flush-fails-in-silence"},
     {"failed-flush-not-recorded", "a restart makes a disk that failed a flush a good one",
-     "flush-fails-at-the-holder"},
+     "flush-fails-in-silence"},
     {"forced-copy-keeps-its-tip",
      "a half-synced copy that is forced follows the generation that it has not whole",
      "forced-half-way"},
@@ -104,6 +108,14 @@ const std::vector<Mutant> all = {
      "superblock-copy-rots"},
     {"cell-checksum-not-verified", "a cell of bits that is where it belongs is believed",
      "bitmap-rots"},
+    // a node without its disk
+    {"no-generation-for-the-served", "what only the holder has is no generation of its own",
+     "served-then-failed-over"},
+    {"serves-what-it-lacks", "a copy serves a node whose disk has failed, whatever it has lost"},
+    {"served-by-a-crashed-copy", "a Primary stays one when the copy that serves it has crashed",
+     "holder-of-the-served-loses-power"},
+    {"forced-into-a-granted-epoch", "a forced holder takes a number that it has granted away",
+     "forced-while-its-grant-is-on-the-way", "one-way-B"},
 };
 
 }  // namespace

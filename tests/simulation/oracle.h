@@ -182,6 +182,7 @@ class Oracle {
   std::vector<Entry>& history_of(Volume& volume, std::uint64_t cell);
   const std::vector<Entry>* find_history(const Volume& volume, std::uint64_t cell) const;
   void end_write(std::uint64_t write, Fate fate);
+  void believe_copy(int node, const ReadCopy& read);
   void roll_back(int loser, const ReadCopy& read);
   bool shown_in_part(std::uint64_t write, int node, const ReadCopy& read) const;
   enum class Kept : std::uint8_t { no, perhaps, surely };

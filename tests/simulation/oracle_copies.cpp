@@ -156,8 +156,32 @@ void Oracle::forked(int node, const ReadCopy& read) {
       write.copies |= bit(node);
     }
   }
+  believe_copy(node, read);
   forked_ = true;
   forked_at_ = now_;
+}
+
+// Whoever is promoted by force goes on from what its copy shows. What was read elsewhere of writes
+// that were never settled with it says nothing of that.
+void Oracle::believe_copy(int node, const ReadCopy& read) {
+  std::array<std::byte, sector_bytes> buffer;
+  for (std::uint32_t number = 0; number < volumes_.size(); ++number) {
+    Volume& volume = volumes_[number];
+    for (std::uint64_t cell = 0; cell < volume.index.size(); ++cell) {
+      if (volume.index[cell] < 0) continue;
+      std::vector<Entry>& history = history_of(volume, cell);
+      const std::span content = std::span(buffer).first(volume.cells.bytes_of(cell));
+      read(node, number, volume.cells.offset_of(cell), content);
+      const auto value = volume.cells.decode(cell, content);
+      for (Entry& entry : history) {
+        const bool shown =
+            value && (*value == 0 ? writes_[entry.write].zero : entry.value == *value);
+        if (shown || entry.seen_by == never || entry.seen_on == node) continue;
+        entry.seen_from = 0;
+        entry.seen_by = never;
+      }
+    }
+  }
 }
 
 std::size_t Oracle::exclusive(int node, int other) const {

@@ -60,6 +60,7 @@ void Rules::look_at(Node& node) {
   if (!node.running()) return;
   const replication::ResourceStatus& status = node.status();
   seen.primary = status.role == Role::primary;
+  seen.in_flight = status.baton_in_flight;
   seen.epoch = status.baton_epoch;
   if (!status.baton_holder.empty()) seen.holder = status.baton_holder[0] - 'A';
   for (const auto& device : status.devices) {
@@ -140,7 +141,9 @@ void Rules::write_acknowledged(int node, std::uint64_t invoked) {
 }
 
 void Rules::check_forced() {
-  if (forcing_ < 0 || !seen_[static_cast<std::size_t>(forcing_)].primary) return;
+  if (forcing_ < 0) return;
+  const Seen& forced = seen_[static_cast<std::size_t>(forcing_)];
+  if (!forced.primary || forced.in_flight) return;
   // Another has been Primary before, holds the baton and so serves reads, or is bound to have what
   // this copy has lost since: there is a history to part from.
   bool another = has(went_back_, forcing_);
@@ -370,7 +373,9 @@ bool Rules::writes_here(int node) const {
 // After a fork a copy that follows a holder is measured by the holder's history.
 int Rules::whose_history(int node) const {
   const Seen& own = seen_[static_cast<std::size_t>(node)];
-  return own.primary || !own.connected || own.holder < 0 ? node : own.holder;
+  // Who is served by the holder shows its history, too.
+  const bool holds = own.primary && (own.holder == node || own.holder < 0);
+  return holds || !own.connected || own.holder < 0 ? node : own.holder;
 }
 
 void Rules::check_claims(bool only_new) {

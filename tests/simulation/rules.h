@@ -66,6 +66,7 @@ class Rules final : public Witness {
   struct Seen {
     bool running = false;
     bool primary = false;
+    bool in_flight = false;  // it has granted the baton away and not heard that it was taken
     bool connected = false;
     bool split_brain = false;
     std::vector<bool> claims;        // UpToDate, by volume

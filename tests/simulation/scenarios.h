@@ -25,6 +25,8 @@ struct Scenario {
 const std::vector<Scenario>& schedules();
 // Disks that fail, lie, or are others than they were (disk_scripts.cpp).
 const std::vector<Scenario>& disk_scripts();
+// A node without its disk, served by the other (diskless_scripts.cpp).
+const std::vector<Scenario>& diskless_scripts();
 // Two nodes meet, after failures and operators' words (meeting_scripts.cpp).
 const std::vector<Scenario>& meeting_scripts();
 // Those without which a rare path would be reached by nothing (rare_path_scripts.cpp).

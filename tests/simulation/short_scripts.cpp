@@ -110,7 +110,19 @@ burst A requests=8 depth=4 reads=20 hot=4 max=4096
 wait-sync
 burst B requests=4 reads=100 hot=4
 )"},
-    // A disk cannot be detached from a resource that runs: its daemon stops, and starts.
+    // Under its clients, at the Primary, and back.
+    {.name = "short-detach-and-attach", .script = R"(
+primary A force
+wait-sync
+burst A requests=4 reads=0 hot=4 max=4096
+mark
+burst A requests=6 depth=2 reads=30 hot=4 max=4096 background
++200us detach A
+burst A requests=4 reads=50 flushes=25 hot=4 max=4096
+attach A
+burst A requests=6 depth=2 reads=30 hot=4 max=4096 background
+wait-idle
+)"},
     {.name = "short-stop-and-start", .script = R"(
 primary A force
 wait-sync

@@ -60,6 +60,8 @@ class SwarmAuthor : Author {
         large_requests_(oddities_.percent(8)),
         volumes_(volumes) {}
 
+  bool detaches() const { return classes_.detaches; }
+
   void write() {
     add(Do::promote, 0, {"force"});
     if (random_.percent(70)) add(Do::wait_sync);
@@ -400,6 +402,28 @@ void drop_clients(Prng random, Script& script) {
   }
 }
 
+// In some worlds disks are given up and taken up again under their clients, those that have failed
+// among them. Written into the finished script, as above.
+void detach_and_attach(Prng random, Script& script) {
+  constexpr std::uint64_t first_id = 2'000'000;
+  // Who waits for a sync waits for both disks.
+  std::size_t first = 1;
+  for (std::size_t i = 0; i < script.size(); ++i) {
+    if (script[i].what == Do::wait_sync) first = i + 1;
+  }
+  const std::uint64_t times = random.between(1, 6);
+  for (std::uint64_t i = 0; i < times; ++i) {
+    Step step;
+    step.what = random.percent(40) ? Do::detach : Do::attach;
+    step.id = first_id + i;
+    step.node = static_cast<int>(random.below(2));
+    step.after = microseconds(random.below(1000) << random.below(10));
+    step.background = true;  // its node may be paused
+    const std::size_t at = random.between(first, script.size());
+    script.insert(script.begin() + static_cast<std::ptrdiff_t>(at), std::move(step));
+  }
+}
+
 }  // namespace
 
 Settings swarm_settings(std::uint64_t seed) {
@@ -439,10 +463,11 @@ Settings swarm_settings(std::uint64_t seed) {
 Plan swarm_plan(std::uint64_t seed) {
   Plan plan;
   plan.settings = swarm_settings(seed);
-  SwarmAuthor(Prng(seed, "script"), Prng(seed, "metadata"), Prng(seed, "oddities"),
-              plan.settings.volume_bytes.size(), plan.script)
-      .write();
+  SwarmAuthor author(Prng(seed, "script"), Prng(seed, "metadata"), Prng(seed, "oddities"),
+                     plan.settings.volume_bytes.size(), plan.script);
+  author.write();
   if (plan.settings.nbd) drop_clients(Prng(seed, "drop clients"), plan.script);
+  if (author.detaches()) detach_and_attach(Prng(seed, "disks"), plan.script);
   return plan;
 }
 

@@ -197,9 +197,17 @@ TEST(Config, timing_is_kept_within_sense) {
               HasSubstr("vm1.toml:3: ping-int = 4 s is too long for timeout = 6 s"));
 }
 
+TEST(Config, an_unknown_way_to_meet_a_failed_disk_is_refused) {
+  EXPECT_THAT(error_with("protocol = \"C\"", "on-io-error = \"panic\""),
+              HasSubstr("vm1.toml:3: on-io-error = \"panic\" is unknown: choose \"detach\""));
+  const auto spec = parse(replaced(pair_text, "protocol = \"C\"", "on-io-error = \"pass-on\""));
+  ASSERT_TRUE(spec);
+  EXPECT_EQ(spec->on_io_error, replication::OnIoError::pass_on);
+}
+
 TEST(Config, options_of_later_versions_say_not_yet) {
-  for (const char* line : {"on-io-error = \"pass_on\"", "on-peer-lost = \"suspend\"",
-                           "after-sb-1pri = \"discard-secondary\"", "allow-two-primaries = true"}) {
+  for (const char* line : {"on-peer-lost = \"suspend\"", "after-sb-1pri = \"discard-secondary\"",
+                           "allow-two-primaries = true"}) {
     const std::string message = error_with("protocol = \"C\"", line);
     EXPECT_THAT(message, StartsWith("vm1.toml:3: ")) << line;
     EXPECT_THAT(message, HasSubstr("not available yet")) << line;

@@ -1,0 +1,70 @@
+#include "replication/core/diskless.h"
+
+#include <algorithm>
+
+#include "base/mark.h"
+#include "base/mutant.h"
+
+namespace baton::replication {
+namespace {
+
+ServiceVerdict refused(std::string_view row, std::string_view sentence) {
+  return {.row = row, .refuse = true, .sentence = sentence};
+}
+
+// The disk's node holds and its record is the newest: it keeps its number; else it takes the next.
+std::uint64_t epoch_of(const ServiceFacts& with, const ServiceFacts& without, bool keeps) {
+  const bool newest = with.epoch.number >= without.epoch.number;
+  return keeps && newest ? with.epoch.number
+                         : std::max(with.epoch.number, without.epoch.number) + 1;
+}
+
+}  // namespace
+
+ServiceVerdict settle_service(const ServiceFacts& with, const ServiceFacts& without) {
+  if (!with.complete) {
+    return refused("no-complete-copy",
+                   "one node has no usable disk and the other's copy is not complete; repair the "
+                   "disk and attach it, or promote the other side with --force");
+  }
+  const Relation relation = compare(with.lineage, without.lineage);
+  const bool follows = relation == Relation::equal || relation == Relation::self_newer ||
+                       relation == Relation::peer_empty;
+  // A copy that was being overwritten has no history of its own to lose.
+  if (!follows && without.complete) {
+    reached("served-copy-knows-more");
+    return refused("lacks-writes",
+                   "the copy that is left lacks writes of the node whose disk has failed; repair "
+                   "that disk and attach it, or promote the other side with --force");
+  }
+  if (with.holding) {
+    const bool stays = without.primary && without.served && !with.primary;
+    return {.row = "served",
+            .epoch = epoch_of(with, without, with.epoch.number >= without.epoch.number),
+            .diskless_stays = stays};
+  }
+  if (without.holding && relation == Relation::equal) {
+    // Its disk has failed and nobody has taken over yet. What it has acknowledged must be there.
+    const bool has_all = with.arrival == Arrival::lived_through && with.same_session;
+    if ((!has_all || without.peer_lacks) && !mutant("serves-what-it-lacks")) {
+      reached("both-copies-have-failed");
+      return refused("both-have-failed",
+                     "one node's disk has failed, and the other's copy may lack what was "
+                     "acknowledged there; repair the disk and attach it, or promote the other side "
+                     "with --force");
+    }
+    return {.row = "takes-over",
+            .epoch = epoch_of(with, without, false),
+            .diskless_stays = without.primary};
+  }
+  // What a crash has taken from the only copy, a client that lived on would miss.
+  const bool has_what_it_wrote = with.arrival != Arrival::crashed && relation == Relation::equal;
+  if (without.served && !has_what_it_wrote) reached("served-by-a-crashed-copy");
+  const bool trusts = has_what_it_wrote || mutant("served-by-a-crashed-copy");
+  return {.row = "disk-takes",
+          .epoch = epoch_of(with, without, false),
+          .diskless_stays = without.primary && without.served && trusts && !with.resume_primary,
+          .holder_promoted = with.resume_primary};
+}
+
+}  // namespace baton::replication

@@ -1,0 +1,158 @@
+// Writes and flushes of a Primary that does not hold the baton: the holder does them, as it does
+// its own clients', and answers (docs/replication.md "A node without its disk").
+//
+// What the link takes with it was answered to nobody. It is begun once more when the nodes meet
+// again, and the old session's part is over by then (connection.cpp), so a write that was carried
+// out twice is the same write twice with nothing in between.
+#include <algorithm>
+
+#include "base/mark.h"
+#include "base/mutant.h"
+#include "replication/engine/engine.h"
+#include "replication/engine/range_guard.h"
+
+namespace baton::replication {
+
+using blockdev::Op;
+using blockdev::Request;
+
+namespace {
+
+// Before the holder is asked again that could not take a write or a flush just now: it is handing
+// the baton over, which takes a round trip and a write of metadata.
+constexpr Duration ask_again_after = std::chrono::milliseconds(10);
+
+struct ForwardedWrite : OutMessage {
+  Latch left;
+  static void sent(OutMessage& message) { static_cast<ForwardedWrite&>(message).left.arrive(); }
+};
+
+}  // namespace
+
+// --- at the node whose client writes -------------------------------------------------------------
+
+Task<> Volume::write_through_holder(Request& request, Outcome& outcome) {
+  // A later write of the same range does not overtake an earlier one that is begun once more. Not
+  // `ranges_`: the holder may replicate this very write to the copy here.
+  RangeGuard guard(forwarding_, request.offset, request.length, true);
+  co_await guard.acquired();
+  for (std::uint64_t done = 0; done < request.length && !outcome.elsewhere;) {
+    const std::uint64_t length =
+        std::min<std::uint64_t>(wire::piece_bytes_max, request.length - done);
+    std::byte* data = request.op == Op::write ? request.data + done : nullptr;
+    const Piece piece{&request, request.offset + done, length, data};
+    const IoError error = co_await forward_piece(piece, outcome);
+    if (outcome.error == IoError::none) outcome.error = error;
+    done += length;
+  }
+  if (!outcome.elsewhere) {
+    request.error = outcome.error;
+    request.complete();
+  }
+  guard.release();
+}
+
+Task<IoError> Volume::forward_piece(Piece piece, Outcome& outcome) {
+  const Request& request = *piece.request;
+  Session* const session = engine_.forwards() ? engine_.holder_session() : nullptr;
+  if (session == nullptr) {
+    outcome.elsewhere = true;
+    co_return IoError::none;
+  }
+  ForwardedWrite message;
+  message.header.volume = static_cast<std::uint16_t>(index_);
+  message.header.offset = piece.offset;
+  message.header.length = piece.length;
+  std::uint32_t flags = 0;
+  if (request.flags.fua) flags |= wire::flag_fua;
+  if (request.flags.no_hole) flags |= wire::flag_no_hole;
+  message.header.flags = flags;
+  const bool data = request.op == Op::write;
+  if (data) message.payload = {piece.data, piece.length};
+  message.on_sent = &ForwardedWrite::sent;
+  message.left.add();
+  Latch answered;
+  PeerRequest asked;
+  asked.answered = &answered;
+  session->forward(asked, message, data ? wire::Type::client_write : wire::Type::client_zero);
+  co_await answered;
+  co_await message.left;
+  if (asked.lost) {
+    reached("forwarded-write-lost");
+    outcome.elsewhere = true;
+  } else if (asked.again) {
+    reached("forwarded-write-refused");
+    outcome.elsewhere = true;
+    co_await sleep_for(engine_.env().clock, ask_again_after);
+  }
+  co_return asked.lost || asked.again ? IoError::none : asked.error;
+}
+
+// Everything acknowledged before, on every node, is on stable storage where it counts.
+Task<IoError> Volume::flush_through_holder(TimePoint deadline) {
+  while (engine_.served() || engine_.may_be_served()) {
+    if (mutant("served-flush-not-asked")) co_return IoError::none;
+    Session* const session = co_await engine_.wait_for_holder_session(deadline);
+    if (session == nullptr) co_return IoError::io;
+    Latch answered;
+    PeerRequest asked;
+    asked.answered = &answered;
+    wire::Header flush;
+    flush.volume = static_cast<std::uint16_t>(index_);
+    session->ask(asked, flush, wire::Type::flush);
+    co_await answered;
+    if (!asked.lost) co_return asked.error;
+    reached("forwarded-flush-lost");
+  }
+  // The baton has come here with everything on stable storage, or the role is lost.
+  co_return engine_.may_write() ? IoError::none : IoError::io;
+}
+
+// --- at the holder -------------------------------------------------------------------------------
+
+void Volume::serve_forwarded(Incoming&& message, Session& session) {
+  session.scope().spawn(write_for_peer(std::move(message), session));
+}
+
+Task<> Volume::write_for_peer(Incoming message, Session& session) {
+  const wire::Header header = message.header;
+  wire::Header reply;
+  reply.volume = header.volume;
+  reply.number = header.number;
+  Outcome outcome;
+  Latch answered;
+  if (engine_.takes_forwarded(header, session) && header.length > 0) {
+    Request request;
+    request.op = message.type() == wire::Type::client_write ? Op::write : Op::write_zeroes;
+    request.flags.fua = (header.flags & wire::flag_fua) != 0;
+    request.flags.no_hole = (header.flags & wire::flag_no_hole) != 0;
+    request.offset = header.offset;
+    request.length = header.length;
+    request.data = message.payload.data();
+    outcome.answered = &answered;
+    answered.add();
+    ++writes_in_flight_;
+    Scope writing(engine_.env().loop);
+    writing.spawn(write_piece({&request, request.offset, request.length, request.data}, outcome));
+    co_await answered;
+    if (!session.dropped()) answer_forwarded(reply, outcome, session);
+    co_await writing.join();
+    if (--writes_in_flight_ == 0) drained_.notify_all();
+    co_return;
+  }
+  outcome.elsewhere = true;
+  if (!session.dropped()) answer_forwarded(reply, outcome, session);
+}
+
+void Volume::answer_forwarded(wire::Header reply, const Outcome& outcome, Session& session) {
+  if (outcome.elsewhere || outcome.error == IoError::not_permitted) {
+    reply.flags = wire::flag_again;
+  } else if (outcome.error == IoError::no_space) {
+    reply.flags = wire::flag_error | wire::flag_full;
+  } else if (outcome.error != IoError::none) {
+    reply.flags = wire::flag_error;
+  }
+  session.tell(reply, wire::Type::client_done);
+}
+
+}  // namespace baton::replication

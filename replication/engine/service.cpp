@@ -1,0 +1,313 @@
+// A node without its disk, and the holder that serves it (docs/replication.md). What is decided
+// when two such nodes meet is in core/diskless.h; the data's way is in forwarding.cpp and read.cpp.
+//
+//   P, whose disk has failed                     D, whose copy is UpToDate
+//   holds its clients' writes; what is in
+//   flight ends with D's answers
+//   GRANT(e+1, last write, "serve me")        ->  has all up to that number, makes e+1 durable
+//                                             <-  TAKEN
+//   Primary as before: writes, flushes and        before the first of them: a generation (rule 8),
+//   reads go to D                             ->  for P's copy, wherever it is, is the older one
+//
+// The role stays with the guest, the baton goes to the copy. When P has a disk again and it is
+// filled, the baton follows the role.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/mark.h"
+#include "base/mutant.h"
+#include "replication/core/diskless.h"
+#include "replication/engine/engine.h"
+#include "replication/engine/grant_flags.h"
+
+namespace baton::replication {
+
+bool Engine::serves_peer() const {
+  return role_ == Role::secondary && session_ != nullptr && session_->established() &&
+         session_->peer_role == Role::primary && !session_->peer_holding;
+}
+
+bool Engine::takes_lone_writes() const {
+  return mutant("no-generation-for-the-served") ? may_write() : takes_writes();
+}
+
+// Whether a write of the peer's client may be begun: this node is the holder that the peer means.
+bool Engine::takes_forwarded(const wire::Header& header, const Session& session) const {
+  const bool open = up_ && !stopping_ && !granted_away_ && !quiescing_ && !taking_;
+  const bool right = holding_ && serves_peer() && session_ == &session;
+  return open && right && header.epoch == epoch_.number && every_volume_usable();
+}
+
+bool Engine::forwards() {
+  const bool open = up_ && !stopping_ && !quiescing_ && !granted_away_;
+  return open && served_ && holder_session() != nullptr;
+}
+
+bool Engine::may_be_served() const {
+  if (served_) return true;
+  const bool lost_here = holding_ && !every_volume_usable() && has_peer();
+  const bool may = config_.on_io_error == OnIoError::detach && lost_here;
+  return may && (leaving_disk_ || granted_away_ || cannot_go_alone());
+}
+
+// --- a disk is given up in the middle of a session -----------------------------------------------
+
+bool Engine::peer_can_take_over() const {
+  if (session_ == nullptr || !session_->established() || !replicating_) return false;
+  if (!holding_ || granted_away_ || slot_.behind || stopping_) return false;
+  const bool syncing =
+      std::ranges::any_of(volumes_, [](const auto& volume) { return volume->syncing; });
+  const bool good = std::ranges::all_of(
+      session_->peer_disks, [](DiskState disk) { return disk == DiskState::up_to_date; });
+  return !syncing && good;
+}
+
+Task<> Engine::leave_disk() {
+  reached("disk-left-in-session");
+  Session* const session = session_;
+  // One request at a time stops the writes.
+  void_offer("this node's disk has failed");
+  while (quiescing_) {
+    co_await gate_changed_.wait();
+    void_offer("this node's disk has failed");
+  }
+  quiesce_reason_ = "this node's disk has failed, and the other node takes over";
+  quiescing_ = true;
+  update_gate();
+  const bool drained = co_await wait_drained(env_.clock.now() + config_.timeout);
+  if (drained && session_ == session && holding_) {
+    granted_disk_ = true;
+    co_await give_baton_to_peer(grant_leaves_role);
+  }
+  leaving_disk_ = false;
+  const bool kept = holding_ && session_ == session && session != nullptr;
+  if (kept) {
+    reached("disk-left-and-not-taken-over");
+    granted_disk_ = granted_away_;
+    session->drop("this node's disk has failed");
+  }
+  stop_quiescing();
+  changed();
+}
+
+// TAKEN has come for a grant that leaves the role here.
+void Engine::is_served_from_now_on(Session& session) {
+  granted_disk_ = false;
+  served_ = role_ == Role::primary;
+  replicating_ = false;
+  session.service = true;
+  session.peer_role = Role::secondary;
+  // The peer has everything; what this disk lacks of it the peer notes from here on.
+  for (auto& volume : volumes_) volume->forget_unflushed();
+  log(Journal::Level::notice,
+      fmt::format("served by {}, which has the baton: epoch {}", peer_name_, epoch_.number));
+}
+
+// --- two nodes meet and one has no disk ----------------------------------------------------------
+
+namespace {
+
+ServiceFacts service_facts(const wire::State& state, const wire::State& other) {
+  ServiceFacts facts;
+  facts.complete = state.complete;
+  facts.lineage = state.lineage;
+  facts.epoch = state.epoch;
+  facts.holding = state.holding;
+  facts.primary = state.primary;
+  facts.served = state.served;
+  facts.resume_primary = state.resume_primary;
+  facts.arrival = static_cast<Arrival>(state.arrival);
+  facts.same_session =
+      state.session.number == other.session.number && state.session.id == other.session.id;
+  facts.peer_lacks = state.peer_lacks;
+  return facts;
+}
+
+}  // namespace
+
+Task<Result<>> Engine::apply_service(Session& session) {
+  const wire::State& own = session.own_state_;
+  const wire::State& peer = session.peer_state_;
+  const bool here = own.has_disks();
+  if (here == peer.has_disks()) {
+    co_return failure(fmt::format("{} has no usable disk on either node; repair one and attach it",
+                                  config_.name));
+  }
+  const ServiceFacts own_facts = service_facts(own, peer);
+  const ServiceFacts peer_facts = service_facts(peer, own);
+  const ServiceVerdict verdict =
+      settle_service(here ? own_facts : peer_facts, here ? peer_facts : own_facts);
+  log(Journal::Level::notice,
+      fmt::format("settling with {}, one node without its disk: {} (holder {}, epoch {})",
+                  session.peer_, verdict.row, here ? config_.self : session.peer_, verdict.epoch));
+  if (verdict.refuse) {
+    co_return failure(fmt::format("{} and {} cannot use {} together: {}", config_.self,
+                                  session.peer_, config_.name, verdict.sentence));
+  }
+  split_brain_.reset();
+  to_be_copied_to_ = false;
+  const bool same = compare(own.lineage, peer.lineage) == Relation::equal;
+  epoch_ = {verdict.epoch, here ? config_.self : session.peer_};
+  holding_ = here;
+  granted_away_ = granted_disk_ = false;
+  session.service = true;
+  session.peer_holding = !here;
+  if (here) {
+    session.peer_role = verdict.diskless_stays ? Role::primary : Role::secondary;
+    if (verdict.holder_promoted) role_ = Role::primary;
+    peer_has_tip_ = peer_has_tip_ || same;
+    resume_primary_ = false;
+    const bool durable = co_await commit();
+    if (!durable) co_return failure("the metadata device failed; see the log");
+    co_return Result<>{};
+  }
+  session.peer_role = peer.primary || verdict.holder_promoted ? Role::primary : Role::secondary;
+  served_ = role_ == Role::primary && verdict.diskless_stays;
+  peer_lacks_ = false;
+  if (role_ == Role::primary && !served_) {
+    // Its clients know writes that the copy which is left may not have.
+    reached("served-primary-demoted");
+    log(Journal::Level::warning,
+        fmt::format("no longer Primary: {} holds the baton", session.peer_));
+    role_ = Role::secondary;
+  }
+  // Nothing is written here: the disk has failed, and what the other records overrules it.
+  co_return Result<>{};
+}
+
+// --- the baton follows the role ------------------------------------------------------------------
+
+// This node holds for a Primary that has a copy of its own again.
+void Engine::baton_follows_role() {
+  const bool wanted = holding_ && serves_peer() && peer_can_take_over() && !quiescing_;
+  if (!wanted) return;
+  struct Follow {
+    static Task<> run(Engine& engine) {
+      const Result<> given = co_await engine.give_baton(true);
+      if (given) co_return;
+      engine.log(Journal::Level::warning, "the baton stays: " + given.error().message);
+    }
+  };
+  reached("baton-follows-role");
+  scope_.spawn(Follow::run(*this));
+}
+
+// --- attach and detach ---------------------------------------------------------------------------
+
+// Ends the session, if there is one, and waits until nothing uses the disks. Until
+// `changing_disks_` is taken back there is no other session.
+Task<> Engine::part_for_disks() {
+  changing_disks_ = true;
+  while (leaving_disk_ || making_generation_ || taking_) co_await gate_changed_.wait();
+  while (session_ != nullptr) {
+    session_->drop("this node's disks are being opened or closed");
+    co_await session_changed_.wait();
+  }
+  for (auto& volume : volumes_) {
+    while (volume->disk_in_use()) co_await volume->drained().wait();
+  }
+}
+
+Task<> Engine::close_disks() {
+  for (auto& volume : volumes_) {
+    if (!volume->attached()) continue;
+    if (!volume->failed()) {
+      IoError error = co_await volume->settle_alone();
+      if (error == IoError::none) error = co_await volume->metadata().empty_activity_log();
+      if (error != IoError::none) log(Journal::Level::warning, "a disk was closed unflushed");
+    }
+  }
+  for (auto& volume : volumes_) {
+    while (volume->disk_in_use()) co_await volume->drained().wait();
+    if (volume->attached()) volume->close();
+  }
+}
+
+Task<Result<>> Engine::attach_now() {
+  Result<> ready = co_await not_settling();
+  if (!ready) co_return ready;
+  if (every_volume_usable()) co_return Result<>{};
+  if (changing_disks_) {
+    co_return failure(
+        fmt::format("the disks of {} are already being opened or closed", config_.name));
+  }
+  if (holding_ && !has_peer()) {
+    co_return failure(
+        fmt::format("{} has no other node to be served by: run down and up", config_.name));
+  }
+  co_await part_for_disks();
+  for (auto& volume : volumes_) {
+    if (volume->attached()) volume->close();
+  }
+  const Epoch known = epoch_;
+  Result<> attached = co_await attach_all();
+  for (auto& volume : volumes_) {
+    if (attached) attached = co_await volume->try_disk();
+  }
+  if (!attached) {
+    for (auto& volume : volumes_) {
+      if (volume->attached()) volume->close();
+    }
+  } else {
+    if (known.number > epoch_.number) epoch_ = known;
+    co_await turn_log_into_bits();
+    // Whoever has held since has gone on without this copy.
+    const bool another = known.holder != config_.self;
+    if (another) slot_.behind = false;
+    judge_copy();
+    if (another) unvouched_ = std::min(unvouched_, DiskState::outdated);
+    holding_ = false;
+    granted_away_ = granted_disk_ = false;
+    unmet_ = true;
+    clean_ = released_ = false;
+    resume_primary_ = false;
+    const bool durable = co_await commit();
+    if (!durable) attached = failure("the metadata cannot be written; see the log");
+  }
+  changing_disks_ = false;
+  if (attached) log(Journal::Level::notice, "the disks are attached");
+  session_changed_.notify_all();
+  gate_changed_.notify_all();
+  changed();
+  co_return attached;
+}
+
+Task<Result<>> Engine::detach_now() {
+  Result<> ready = co_await not_settling();
+  if (!ready) co_return ready;
+  if (!every_volume_usable()) co_return Result<>{};
+  const bool good_peer = session_ != nullptr && session_->established() && replicating_ &&
+                         (holding_ ? peer_can_take_over() : session_->peer_holding);
+  if (!good_peer || quiescing_ || changing_disks_) {
+    co_return failure(
+        fmt::format("{} cannot run without the disk of {}: {} is not connected with an UpToDate "
+                    "copy, or another request is under way",
+                    config_.name, config_.self, has_peer() ? peer_name_ : "no other node"));
+  }
+  if (holding_) {
+    quiesce_reason_ = "this node's disk is being given up";
+    Result<> quiet = co_await quiesce(false);
+    if (quiet && peer_can_take_over()) {
+      granted_disk_ = true;
+      co_await give_baton_to_peer(grant_leaves_role);
+    }
+    stop_quiescing();
+    if (!quiet) co_return quiet;
+    if (holding_) {
+      granted_disk_ = granted_away_;
+      co_return failure(
+          fmt::format("{} has not taken {} over; nothing was given up", peer_name_, config_.name));
+    }
+  }
+  co_await part_for_disks();
+  co_await close_disks();
+  log(Journal::Level::notice, "the disks are detached");
+  changing_disks_ = false;
+  session_changed_.notify_all();
+  gate_changed_.notify_all();
+  changed();
+  co_return Result<>{};
+}
+
+}  // namespace baton::replication

@@ -1,0 +1,173 @@
+#include "tests/simulation/scenarios.h"
+
+namespace baton::sim {
+namespace {
+
+// A node without its disk, served by the other (docs/replication.md). "A" is Primary.
+const std::vector<Scenario> all = {
+    // The guest does not notice: no request of its clients fails, from the failure to the moment
+    // when its own copy is the one that counts again.
+    {.name = "disk-fails-under-the-guest", .script = R"(
+primary A force
+wait-sync
+fail A write
+burst A requests=200 depth=16 reads=30 flushes=10 fua=10 background
+burst B requests=20 reads=100 background
+wait-idle
+is A Primary Failed not-errors
+is B Secondary UpToDate
+burst A requests=100 depth=8 reads=40 flushes=10
+mend A
+attach A expect=done
+burst A requests=100 depth=8 reads=40 background
+wait-sync
++1s is A Primary UpToDate not-errors
+is B Secondary UpToDate not-errors
+handover B expect=done
+burst B requests=60 reads=60
+)"},
+    {.name = "disk-fails-a-read", .script = R"(
+primary A force
+wait-sync
+burst A requests=20 reads=0
+fail A read
+burst A requests=40 depth=8 reads=80
+is A Primary Failed not-errors
+burst A requests=20 reads=50
+)"},
+    {.name = "disk-fails-a-flush", .script = R"(
+primary A force
+wait-sync
+fail A flush
+burst A requests=60 depth=8 reads=20 flushes=30
+is A Primary Failed not-errors
+burst A requests=20 reads=50 flushes=20
+power B lose
+kill A
+mend A
+start B
++1s promote B force
+burst B requests=40 reads=100
+start A
+wait-sync
+)"},
+    // Both have what was acknowledged, whichever of the two is lost next.
+    {.name = "served-then-failed-over", .script = R"(
+primary A force
+wait-sync
+fail A write
+burst A requests=60 depth=8 reads=20 flushes=20
+is A Primary Failed
+kill A
++8s promote B expect=done
+burst B requests=60 reads=80
+mend A
+start A
+wait-sync
+burst A requests=40 reads=100
+)"},
+    // What was flushed through the holder outlives the holder's power; a client that lived on does
+    // not write on top of what it knows and the disk has lost.
+    {.name = "holder-of-the-served-loses-power", .script = R"(
+primary A force
+wait-sync
+fail A write
+burst A requests=80 depth=8 reads=20 flushes=20
+is A Primary Failed
+burst A requests=80 depth=8 reads=0 flushes=10 background
++4ms power B lose
++1s start B
++3s is A Secondary
+wait-idle
+promote B force expect=done
+burst B requests=60 reads=90
+mend A
+attach A
+wait-sync
+)"},
+    // The link is gone for a while: the guest waits, and goes on.
+    {.name = "served-through-a-bad-link", .script = R"(
+primary A force
+wait-sync
+fail A write
+burst A requests=40 depth=8 reads=20
+is A Primary Failed
+burst A requests=100 depth=8 reads=30 flushes=10 background
++2ms cut reset
++3s heal
+wait-idle
+is A Primary Failed not-errors
+)"},
+    // The link goes with the disk: nobody has taken over yet, and the other has everything.
+    {.name = "disk-and-link-fail-together", .script = R"(
+primary A force
+wait-sync
+burst A requests=100 depth=8 reads=30 flushes=10 background
+fail A write sticky
++3ms cut reset
++2s heal
+wait-idle
+wait-connected
+is A Primary Failed not-errors
+burst A requests=30 reads=50
+)"},
+    // While the Primary is served its holder dies for good: nothing is done until an operator says.
+    {.name = "served-and-left-alone", .script = R"(
+primary A force
+wait-sync
+fail A write
+burst A requests=40 depth=8 reads=20
+is A Primary Failed
+kill B
+burst A requests=10 depth=4 reads=0 background
++30s mend A
+start B
+wait-connected
+attach A
+wait-sync
+burst A requests=30 reads=50
+)"},
+    {.name = "detached-and-attached", .script = R"(
+primary A force
+wait-sync
+burst A requests=100 depth=8 reads=20 flushes=5 background
++1ms detach A expect=done
+wait-idle
+is A Primary Diskless not-errors
+burst A requests=60 depth=8 reads=40 flushes=10 background
+burst B requests=20 reads=100
+wait-idle
+attach A expect=done
+burst A requests=60 depth=8 reads=40 flushes=10 background
+wait-sync
++1s is A Primary UpToDate not-errors
+detach B expect=done
+burst A requests=60 depth=8 reads=20
+burst B requests=10 reads=100
+is B Diskless not-errors
+attach B expect=done
+wait-sync
+handover B expect=done
+burst B requests=30 reads=70
+)"},
+    // Refused where it would leave nobody with the data.
+    {.name = "last-copy-is-not-detached", .script = R"(
+primary A force
+wait-sync
+burst A requests=20 reads=0
+cut silence
++8s burst A requests=20 reads=0
+detach A expect=refused
+is A UpToDate
+heal
+wait-sync
+)"},
+};
+
+}  // namespace
+
+const std::vector<Scenario>& diskless_scripts() {
+  return all;
+}
+
+}  // namespace baton::sim
