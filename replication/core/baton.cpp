@@ -110,6 +110,10 @@ PromotionVerdict decide_promotion(const PromotionFacts& facts) {
   if (facts.peer_primary) {
     return {"peer-is-primary", A::refuse, "demote it there first, or use handover"};
   }
+  const bool lacks_copy = facts.disk < DiskState::up_to_date && !facts.fresh;
+  if (facts.peer_holds && lacks_copy && !facts.split_brain) {
+    return {"served-by-the-holder", A::take_role, {}};
+  }
   if (facts.disk <= DiskState::failed) {
     return {"no-disk", A::refuse, "this node's disk is not attached; attach it first"};
   }

@@ -49,6 +49,7 @@ struct PromotionFacts {
   bool already_primary = false;
   bool connected = false;
   bool peer_primary = false;  // connected, and it says so
+  bool peer_holds = false;    // connected, and it can serve this node
   DiskState disk = DiskState::diskless;
   bool fresh = false;          // no generation yet
   bool peer_has_data = false;  // connected, and its copy was adopted or has generations
@@ -60,6 +61,7 @@ struct PromotionFacts {
 enum class PromotionAction : std::uint8_t {
   nothing,         // is Primary already
   take_from_peer,  // ask the connected holder, who is Secondary
+  take_role,       // the connected holder, who is Secondary, keeps the baton and serves this node
   take_alone,      // nobody to ask: next epoch on our own word
   start_fresh,     // first generation of a new resource
   confirm,         // name the risk and ask

@@ -227,6 +227,7 @@ void Engine::peer_status(Incoming& message, Session& session) {
     }
     session.peer_disks[i] = static_cast<DiskState>(text[i + 1]);
   }
+  gate_changed_.notify_all();  // somebody may wait for the other's role
   changed();
 }
 

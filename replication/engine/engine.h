@@ -108,6 +108,7 @@ class Engine final : public Resource {
   void asked_for_baton(const wire::Header& header, Session& session);
   void granted(const wire::Header& header, Session& session);
   void taken(const wire::Header& header);
+  void role_given(const wire::Header& header, Session& session);  // service.cpp
   void handover_refused(std::string reason);
   void offered(bool open);
   void void_offer(std::string_view why);
@@ -181,6 +182,8 @@ class Engine final : public Resource {
   bool peer_can_take_over() const;
   Task<> leave_disk();
   void baton_follows_role();
+  Task<Result<>> give_role();
+  Task<> take_role(Session& session);
   void is_served_from_now_on(Session& session);
   Task<Result<>> attach_now();
   Task<Result<>> detach_now();

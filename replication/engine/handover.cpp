@@ -125,7 +125,8 @@ Task<Result<>> Engine::handover_now(std::string to) {
   Result<> ready = co_await not_settling();
   if (!ready) co_return ready;
   if (!has_peer()) co_return failure(fmt::format("{} has no other node", config_.name));
-  const bool connected = session_ != nullptr && replicating_;
+  const bool connected =
+      session_ != nullptr && session_->established() && (replicating_ || session_->service);
   if (!connected) {
     co_return failure(fmt::format("{} is not connected to {}; handover needs both nodes",
                                   config_.name, peer_name_));
@@ -136,10 +137,12 @@ Task<Result<>> Engine::handover_now(std::string to) {
                                   config_.self, peer_name_));
   }
   if (to == config_.self) {
-    if (may_write()) co_return Result<>{};
+    if (may_write() || served_) co_return Result<>{};
+    if (holding_ && serves_peer()) co_return co_await ask_peer_for_baton(false);
     if (holding_ && !granted_away_) co_return co_await take_alone(false);
     co_return co_await ask_peer_for_baton(false);
   }
+  if (served_) co_return co_await give_role();
   if (!holding_) {
     if (session_->peer_holding) co_return Result<>{};
     co_return failure(fmt::format("{} does not hold the baton of {}", config_.self, config_.name));
@@ -148,6 +151,7 @@ Task<Result<>> Engine::handover_now(std::string to) {
     co_return failure(
         fmt::format("{} is already stopping its writes for another request", config_.name));
   }
+  if (!peer_can_take_over()) co_return co_await give_role();
   co_return co_await give_baton(true);
 }
 
@@ -157,7 +161,8 @@ Task<Result<>> Engine::ask_peer_for_baton(bool first_write) {
   if (asking_)
     co_return failure(fmt::format("the baton of {} was asked for already", config_.name));
   Session* const session = session_;
-  if (session == nullptr || !replicating_) {
+  const bool together = session != nullptr && (replicating_ || session->service);
+  if (!together) {
     co_return failure(fmt::format("{} is not connected to {}", config_.name, peer_name_));
   }
   asking_ = true;
@@ -273,9 +278,10 @@ void Engine::asked_for_baton(const wire::Header& header, Session& session) {
     return;
   }
   std::string why;
-  if (header.number != session.id() || !replicating_) {
+  const bool lacks_copy = session.service || slot_.behind || volumes_.front()->syncing;
+  if (header.number != session.id() || (!replicating_ && !session.service)) {
     why = "the request belongs to another session";
-  } else if (!holding_) {
+  } else if (!holding_ && !served_) {
     why = fmt::format("{} does not hold the baton", config_.self);
   } else if (first_write && !offering_) {
     reached("first-write-refused");
@@ -283,7 +289,7 @@ void Engine::asked_for_baton(const wire::Header& header, Session& session) {
                       config_.self);
   } else if (quiescing_ && !offering_) {
     why = fmt::format("{} is stopping its writes for another request", config_.self);
-  } else if (slot_.behind || volumes_.front()->syncing) {
+  } else if (first_write && lacks_copy) {
     why = fmt::format("the copy on {} is not UpToDate; wait with wait-sync", peer_name_);
   }
   if (!why.empty()) {
@@ -292,11 +298,17 @@ void Engine::asked_for_baton(const wire::Header& header, Session& session) {
   }
   struct Give {
     static Task<> run(Engine& engine, std::uint64_t session_id) {
-      const Result<> given = co_await engine.give_baton(true);
+      const bool whole = engine.holding_ && engine.peer_can_take_over();
+      Result<> given;
+      if (whole) {
+        given = co_await engine.give_baton(true);
+      } else {
+        given = co_await engine.give_role();
+      }
       if (given) co_return;
       engine.log(Journal::Level::warning, "handover: " + given.error().message);
       Session* const now = engine.session_;
-      if (now != nullptr && now->established() && now->id() == session_id && engine.holding_) {
+      if (now != nullptr && now->established() && now->id() == session_id) {
         now->tell({}, Type::handover_refused, std::as_bytes(std::span(given.error().message)));
       }
     }

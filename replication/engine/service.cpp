@@ -193,6 +193,87 @@ void Engine::baton_follows_role() {
   scope_.spawn(Follow::run(*this));
 }
 
+// --- the role moves and the baton stays ----------------------------------------------------------
+
+// To a node whose copy is not there yet, or back from it: the guest moves, and the copy that counts
+// stays the holder's. Everything acknowledged is on stable storage where it counts first, and this
+// node is durably Secondary before the other hears of it, so that there is one writer at most. When
+// the link is lost in between there is none; whoever is to be it says so again.
+Task<Result<>> Engine::give_role() {
+  if (quiescing_) {
+    co_return failure(
+        fmt::format("{} is already stopping its writes for another request", config_.name));
+  }
+  if (role_ != Role::primary && !holding_) {
+    co_return failure(fmt::format("{} is not Primary on {}", config_.name, config_.self));
+  }
+  Session* const session = session_;
+  quiesce_reason_ = "the role is being handed to the other node";
+  Result<> quiet = co_await quiesce(false);
+  const bool same = session_ == session && session != nullptr && session->established();
+  if (!quiet || !same) {
+    stop_quiescing();
+    if (!quiet) co_return quiet;
+    co_return failure(
+        fmt::format("the link to {} was lost; {} stays as it is", peer_name_, config_.name));
+  }
+  reached("role-given");
+  role_ = Role::secondary;
+  served_ = false;
+  fence_clients();
+  if (holding_) co_await commit();
+  stop_quiescing();
+  if (session_ == session && session->established()) {
+    wire::Header header;
+    header.number = session->id();
+    header.epoch = epoch_.number;
+    session->tell(header, wire::Type::role);
+  }
+  log(Journal::Level::notice, fmt::format("{} is Primary now: Secondary here", peer_name_));
+  tell_status();
+  changed();
+  // Heard of by its status, which says Primary.
+  const TimePoint deadline = env_.clock.now() + config_.timeout * 2;
+  while (session_ == session && session->established() && session->peer_role != Role::primary) {
+    const bool told = co_await gate_changed_.wait_until(env_.clock, deadline);
+    if (!told) break;
+  }
+  if (session_ == session && session->peer_role == Role::primary) co_return Result<>{};
+  co_return failure(fmt::format(
+      "the link to {} was lost while the role was on its way; nobody writes to {} until the nodes "
+      "meet again, or primary says who does",
+      peer_name_, config_.name));
+}
+
+void Engine::role_given(const wire::Header& header, Session& session) {
+  const bool usable = header.number == session.id() && header.epoch == epoch_.number &&
+                      role_ != Role::primary && (holding_ || session.peer_holding);
+  if (!usable) return session.drop("the peer gave a role that it cannot give");
+  // What it says of itself follows; it is none any more.
+  session.peer_role = Role::secondary;
+  session.scope().spawn(take_role(session));
+}
+
+Task<> Engine::take_role(Session& session) {
+  Result<> taken;
+  if (holding_) {
+    taken = co_await take_alone(false);
+  } else {
+    role_ = Role::primary;
+    served_ = true;
+    for (auto& volume : volumes_) {
+      for (ClientDevice& client : volume->clients()) client.fenced = true;
+    }
+    log(Journal::Level::notice, fmt::format("Primary, served by {}", peer_name_));
+  }
+  if (session.dropped()) reached("role-taken-and-not-told");
+  answer_ = taken;
+  answered_.notify_all();
+  tell_status();
+  gate_changed_.notify_all();
+  changed();
+}
+
 // --- attach and detach ---------------------------------------------------------------------------
 
 // Ends the session, if there is one, and waits until nothing uses the disks. Until

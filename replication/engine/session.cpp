@@ -150,6 +150,8 @@ void Session::dispatch(Incoming& message) {
       return engine_.granted(header, *this);
     case Type::taken:
       return engine_.taken(header);
+    case Type::role:
+      return engine_.role_given(header, *this);
     case Type::offer:
       return engine_.offered(true);
     case Type::offer_void:

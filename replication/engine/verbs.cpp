@@ -109,15 +109,13 @@ Task<Result<>> Engine::promote_now(PromoteOptions options) {
   if (ready) ready = co_await not_settling();
   if (ready) ready = co_await received_writes_over();
   if (!ready) co_return ready;
-  if (!every_volume_usable()) {
-    co_return failure(
-        fmt::format("a disk of {} has failed on this node; see the log", config_.name));
-  }
   const bool connected = session_ != nullptr && session_->established();
   PromotionFacts facts;
-  facts.already_primary = role_ == Role::primary && holding_ && !granted_away_;
+  facts.already_primary =
+      role_ == Role::primary && ((holding_ && !granted_away_) || (served_ && holder_session()));
   facts.connected = connected && replicating_;
   facts.peer_primary = connected && session_->peer_role == Role::primary;
+  facts.peer_holds = holder_session() != nullptr && !granted_away_;
   facts.disk = DiskState::up_to_date;
   for (const auto& volume : volumes_) facts.disk = std::min(facts.disk, disk_state(*volume));
   facts.fresh = lineage_.empty() && towards_.empty();
@@ -142,6 +140,8 @@ Task<Result<>> Engine::promote_now(PromoteOptions options) {
       }
       co_return co_await take_alone(facts.disk < DiskState::consistent);
     }
+    case PromotionAction::take_role:
+      co_return co_await ask_peer_for_baton(false);
     case PromotionAction::take_from_peer:
       if (holding_ && !granted_away_) co_return co_await take_alone(false);
       co_return co_await ask_peer_for_baton(false);

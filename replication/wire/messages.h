@@ -55,8 +55,9 @@ enum class Type : std::uint16_t {
   client_write,
   client_zero,
   client_done,
+  role,
 };
-inline constexpr std::uint16_t type_max = static_cast<std::uint16_t>(Type::client_done);
+inline constexpr std::uint16_t type_max = static_cast<std::uint16_t>(Type::role);
 
 // Where in a session a message may come.
 enum class Phase : std::uint8_t { greeting, settling, session };
@@ -108,6 +109,7 @@ inline constexpr std::array<Kind, type_max> kinds = {{
     {Type::client_write, "client-write", Phase::session, Lane::bulk, piece_bytes_max},
     {Type::client_zero, "client-zero", Phase::session, Lane::bulk, 0},
     {Type::client_done, "client-done", Phase::session, Lane::urgent, 0},
+    {Type::role, "role", Phase::session, Lane::urgent, 0},
 }};
 
 // Null for a number that is no message.

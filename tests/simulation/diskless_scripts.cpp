@@ -23,7 +23,7 @@ burst A requests=100 depth=8 reads=40 background
 wait-sync
 +1s is A Primary UpToDate not-errors
 is B Secondary UpToDate not-errors
-handover B expect=done
+handover A expect=done
 burst B requests=60 reads=60
 )"},
     {.name = "disk-fails-a-read", .script = R"(
@@ -147,8 +147,82 @@ burst B requests=10 reads=100
 is B Diskless not-errors
 attach B expect=done
 wait-sync
-handover B expect=done
+handover A expect=done
 burst B requests=30 reads=70
+)"},
+    // The guest moves before the copy is there: the role goes, the baton follows when it is filled.
+    {.name = "moved-to-a-copy-that-is-being-filled", .script = R"(
+primary A force
+wait-sync
+stop B
+burst A requests=200 depth=8 reads=0 max=65536
+slow-disk B ms=60 permille=500
+start B
+wait-connected
+handover A expect=done
+is B Primary not-UpToDate not-errors
+is A Secondary UpToDate
+burst B requests=60 depth=8 reads=50 flushes=10
+burst A requests=10 reads=100
+is B not-errors
+slow-disk B permille=0
+wait-sync
++1s is B Primary UpToDate not-errors
+burst B requests=40 reads=50
+handover B expect=done
+burst A requests=20 reads=50
+)"},
+    // And back, while it is still being filled.
+    {.name = "moved-there-and-back", .script = R"(
+primary A force
+wait-sync
+stop B
+burst A requests=200 depth=8 reads=0 max=65536
+slow-disk B ms=60 permille=500
+start B
+wait-connected
+handover A expect=done
+burst B requests=20 depth=8 reads=30
+handover B expect=done
+is A Primary UpToDate
+is B Secondary
+burst A requests=20 reads=30
+handover A expect=done
+demote B expect=done
+promote A expect=done
+burst A requests=20 reads=30
+)"},
+    // The source is lost meanwhile: what it alone had cannot be read, and nothing wrong is.
+    {.name = "moved-and-the-source-is-lost", .script = R"(
+primary A force
+wait-sync
+stop B
+burst A requests=200 depth=8 reads=0 max=65536
+slow-disk B ms=60 permille=500
+start B
+wait-connected
+handover A expect=done
+burst B requests=30 depth=4 reads=30 background
+kill A
++3s start A
+wait-idle
+is B Primary not-errors
+burst B requests=30 depth=4 reads=50
+)"},
+    {.name = "moved-to-a-node-without-a-disk", .script = R"(
+primary A force
+wait-sync
+detach B expect=done
+wait-connected
+handover A expect=done
+is B Primary Diskless
+burst B requests=40 depth=8 reads=40 flushes=10
+is B not-errors
+handover B expect=done
+is A Primary UpToDate
+burst A requests=20 reads=50
+attach B
+wait-sync
 )"},
     // Refused where it would leave nobody with the data.
     {.name = "last-copy-is-not-detached", .script = R"(

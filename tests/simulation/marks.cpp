@@ -125,6 +125,8 @@ const std::vector<Mark> all = {
     {"both-copies-have-failed", "the disk has failed, and the other copy has crashed"},
     {"served-by-a-crashed-copy", "the copy that serves a Primary has crashed"},
     {"served-primary-demoted", "a Primary without its disk loses its role"},
+    {"role-given", "the role moves and the baton stays"},
+    {"role-taken-and-not-told", "the link went when the role had moved"},
     {"attached-disk-still-fails", "a disk is attached that has not been repaired"},
     {"baton-follows-role", "the disk of the Primary is filled, and the baton comes back"},
 };
