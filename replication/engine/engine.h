@@ -10,12 +10,14 @@
 //   split_brain.cpp  two histories, and whose stays
 //   failed_flush.cpp a disk that does not keep its word
 //   resync.cpp       copying what differs
+//   verify.cpp       comparing the copies (sums.cpp: how two ranges are compared)
 #pragma once
 
 #include <optional>
 
 #include "replication/core/baton.h"
 #include "replication/engine/session.h"
+#include "replication/engine/verify.h"
 
 namespace baton::replication {
 
@@ -41,6 +43,7 @@ class Engine final : public Resource {
   Task<Result<>> handover(std::string to) override {
     return using_disks(handover_now(std::move(to)));
   }
+  Task<Result<>> verify(VerifyOptions options) override { return using_disks(verify_now(options)); }
   Task<Result<>> offer() override { return using_disks(offer_now()); }
   Task<Result<>> grant_offered() override { return using_disks(grant_offered_now()); }
   Task<Result<>> withdraw_offer() override;
@@ -105,6 +108,12 @@ class Engine final : public Resource {
   void sync_ends(Session& session);
   void sync_is_ready();
   void sync_finished(Session& session);
+  // verify.cpp
+  void asked_to_verify(const wire::Header& header, Session& session);
+  void verify_told(Incoming& message);
+  void verify_shown(Incoming& message, Session& session);
+  // What is compared is compared at the holder, and counts while it stays the holder.
+  bool holds_in(const Session& session, std::uint64_t epoch) const;
   // engine.cpp
   void disk_failed(Volume& volume, const char* what);
   // Durable when it ends, so that nobody hears of it before: the disk has failed a flush.
@@ -167,6 +176,21 @@ class Engine final : public Resource {
   Task<> finish_as_target(Session& session);
   Task<> finish_as_source(Session& session);
   Task<> sync_everything(Session& session);
+  Task<Result<>> verify_now(VerifyOptions options);
+  Result<> may_verify() const;
+  void begin_verify(VerifyOptions options);
+  Task<Result<>> verify_ended();
+  Task<Result<>> stop_verify();
+  Task<Result<>> ask_peer_to_verify(VerifyOptions options);
+  Task<> verify_for_peer(VerifyOptions options, Session& session);
+  Task<> verify_copies(Session& session);
+  std::string why_verify_ends(const Session& session, std::uint64_t epoch) const;
+  void note_verified(Volume& volume, VerifiedChunk& chunk);
+  Result<> verify_outcome(const std::string& cut) const;
+  void show_verify_to_peer(Session& session);
+  std::optional<VerifyStatus> verify_status() const;
+  std::uint64_t bytes_of_all_volumes() const;
+  Task<> scrub();
   void fence_clients();
   std::string whole_status_line() const;
 
@@ -235,12 +259,16 @@ class Engine final : public Resource {
   bool sync_ready_ = false;  // the source has flushed, the target has recorded that it is one
   std::optional<Result<>> answer_;            // to our handover_ask
   std::optional<std::string> yield_refusal_;  // of the peer, which was asked to
+  VerifyPass verify_;
+  std::optional<Result<>> verify_answer_;  // to our verify_ask
+  bool verify_asked_ = false;
   std::uint64_t held_ = 0;
   TimePoint held_since_;
   const char* held_reason_ = "";
   Signal gate_changed_;
   Signal session_changed_;
   Signal answered_;
+  Signal verify_changed_;
   Scope scope_;
 };
 

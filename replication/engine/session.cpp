@@ -85,8 +85,8 @@ void Session::dispatch(Incoming& message) {
   auto& volumes = engine_.volumes();
   if (header.volume >= volumes.size()) return drop("the peer named a volume that does not exist");
   Volume& volume = *volumes[header.volume];
-  const bool ranged =
-      message.type() == Type::write || message.type() == Type::zero || message.type() == Type::read;
+  const bool ranged = message.type() == Type::write || message.type() == Type::zero ||
+                      message.type() == Type::read || message.type() == Type::sums_ask;
   if (ranged && header.offset + header.length > volume.size()) {
     return drop("the peer named a range past the end of the volume");
   }
@@ -107,8 +107,11 @@ void Session::dispatch(Incoming& message) {
       return volume.serve_flush(header, *this);
     case Type::read:
       return volume.serve_read(header, *this);
+    case Type::sums_ask:
+      return volume.serve_sums(header, *this);
     case Type::flushed:
     case Type::data:
+    case Type::sums:
       return request_answered(message);
     case Type::ping: {
       wire::Header pong;
@@ -149,6 +152,12 @@ void Session::dispatch(Incoming& message) {
       const auto text = message.payload.span();
       return engine_.yield_refused({reinterpret_cast<const char*>(text.data()), text.size()});
     }
+    case Type::verify_ask:
+      return engine_.asked_to_verify(header, *this);
+    case Type::verify_told:
+      return engine_.verify_told(message);
+    case Type::verify_on:
+      return engine_.verify_shown(message, *this);
     case Type::goodbye: {
       const auto text = message.payload.span();
       return drop(std::string(reinterpret_cast<const char*>(text.data()), text.size()));
@@ -198,6 +207,7 @@ void Session::request_answered(Incoming& message) {
   for (PeerRequest& request : asked_) {
     if (request.number != message.header.number) continue;
     asked_.erase(asked_.iterator_to(request));
+    request.flags = message.header.flags;
     const bool failed = (message.header.flags & wire::flag_error) != 0;
     const bool sized = message.payload.size() == request.into.size();
     if (failed || !sized) {

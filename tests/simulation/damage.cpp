@@ -100,6 +100,26 @@ bool Damage::hurt_since(std::uint32_t volume, std::uint64_t cell, std::uint64_t 
   return false;
 }
 
+bool Damage::ever_hurt(std::uint32_t volume, std::uint64_t cell) const {
+  for (int node = 0; node < static_cast<int>(nodes_); ++node) {
+    if (cells_of(node, volume).contains(cell)) return true;
+  }
+  return false;
+}
+
+std::optional<Damage::Place> Damage::first_difference(std::uint64_t time) const {
+  for (int node = 0; node < static_cast<int>(nodes_); ++node) {
+    for (std::uint32_t volume = 0; volume < volumes_; ++volume) {
+      for (const auto& [cell, hurt] : cells_of(node, volume)) {
+        if (hurt.until != UINT64_MAX || hurt.from >= time) continue;
+        if (content_of(node, volume, cell) == content_of(1 - node, volume, cell)) continue;
+        return Place{volume, oracle_.cells(volume).offset_of(cell)};
+      }
+    }
+  }
+  return std::nullopt;
+}
+
 std::size_t Damage::cells_hurt() const {
   std::size_t count = 0;
   for (const Cell& cells : hurt_) {
