@@ -41,6 +41,10 @@ struct ResourceSpec {
   Duration ping_interval = std::chrono::seconds(2);  // not given: at most a third of `timeout`
   Duration fence_hold = std::chrono::seconds(20);
   bool auto_resume = true;
+  bool checksum_based = false;
+  std::uint64_t resync_rate = 0;  // bytes per second; 0: self-tuning
+  std::uint64_t verify_rate = 64U << 20U;
+  Duration verify_interval{};  // 0: never by itself
   std::string secret;
   std::string secret_file;  // absolute, or empty
   std::vector<VolumeSpec> volumes;

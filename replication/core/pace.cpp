@@ -6,6 +6,8 @@ namespace baton::replication {
 namespace {
 
 constexpr int rests_for_each_work = 3;
+// A process that was stopped for an hour in the middle of a chunk does not rest for three.
+constexpr Duration rest_max = std::chrono::seconds(1);
 
 }  // namespace
 
@@ -16,7 +18,8 @@ TimePoint Pace::next(TimePoint began, TimePoint ended, std::uint64_t bytes, bool
     due_ = due_ + Duration(static_cast<std::int64_t>(seconds * 1e9));
   }
   due_ = std::max(due_, ended);
-  if (guest_writes) due_ = std::max(due_, ended + (ended - began) * rests_for_each_work);
+  const Duration rest = std::min<Duration>((ended - began) * rests_for_each_work, rest_max);
+  if (guest_writes) due_ = std::max(due_, ended + rest);
   return due_;
 }
 

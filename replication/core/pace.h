@@ -15,7 +15,7 @@ class Pace {
 
   // `bytes` were handled between `began` and `ended`. When the next may begin: so late that the
   // rate is kept from here on (time that was not used is not made up for), and, while a guest
-  // writes, so late that at most a quarter of the time is spent.
+  // writes, so late that at most a quarter of the time is spent, but a second later at most.
   TimePoint next(TimePoint began, TimePoint ended, std::uint64_t bytes, bool guest_writes);
 
  private:

@@ -150,6 +150,8 @@ Task<bool> Volume::copy_runs(std::uint64_t first_block, const std::vector<BlockR
   std::vector<SentWrite> copies(runs.size());
   Latch finished;
   std::size_t sent = 0;
+  const bool late = mutant("copied-after-its-claim");
+  if (late) guard.release();
   for (const BlockRun& run : runs) {
     while (!session.dropped() && (session.window_full() || unflushed_.full())) {
       if (unflushed_.full()) flush_peer_soon();
@@ -169,7 +171,7 @@ Task<bool> Volume::copy_runs(std::uint64_t first_block, const std::vector<BlockR
     unflushed_.note(copy.header.offset, copy.header.length, true);
     session.send(copy, Type::write);
   }
-  guard.release();
+  if (!late) guard.release();
   co_await finished;
   const auto lost = [](const SentWrite& copy) { return copy.peer_lost; };
   co_return sent == runs.size() && std::ranges::none_of(copies, lost);
@@ -184,6 +186,7 @@ void Volume::note_equal(blockdev::BlockRange range) {
   if (mutant("equal-block-cleared-without-flush")) return bits().clear(offset, length);
   // Without room the bits stay, which is always right.
   if (!unflushed_.full()) unflushed_.note(offset, length, true);
+  if (unflushed_.pressing()) flush_peer_soon();
 }
 
 }  // namespace baton::replication

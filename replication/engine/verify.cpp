@@ -97,7 +97,6 @@ Task<VerifiedChunk> Volume::verify_chunk(std::uint64_t block, bool repair, Sessi
     guard.release();
     co_return chunk;
   }
-  if (mutant("repaired-outside-the-range-lock")) guard.release();
   const bool copied =
       co_await copy_runs(range.first, found.differing, found.data.span(), guard, session);
   for (const blockdev::BlockRange& differs : chunk.differing) {
@@ -109,7 +108,6 @@ Task<VerifiedChunk> Volume::verify_chunk(std::uint64_t block, bool repair, Sessi
 // --- the pass ------------------------------------------------------------------------------------
 
 bool Engine::holds_in(const Session& session, std::uint64_t epoch) const {
-  if (mutant("verify-whoever-writes")) return !session.dropped();
   return &session == session_ && session.established() && replicating_ && holding_ &&
          !granted_away_ && epoch_.number == epoch;
 }

@@ -8,10 +8,10 @@ using replication::Protocol;
 constexpr std::string_view under_writes = R"(
 primary A force
 wait-sync
-burst A requests=3000 depth=16 reads=5 hot=600 max=65536 background
+burst A requests=400 depth=32 reads=5 hot=600 max=65536 background
 verify A from-start expect=done
-verify B from-start expect=done
-verify A from-start repair expect=done
+burst A requests=400 depth=32 reads=5 hot=600 max=65536 background
+verify B from-start repair expect=done
 wait-idle
 )";
 
@@ -69,10 +69,12 @@ start B
 wait-connected
 primary A
 wait-sync
-rot B sectors=3
-verify A from-start expect=refused
-power A lose
+rot B offset=0 length=262144 sectors=3
+slow-disk B ms=40 permille=1000
+verify A from-start background
++1s power A lose
 power B lose
+slow-disk B ms=1 permille=1
 start A
 start B
 wait-connected
@@ -131,17 +133,15 @@ verify A from-start expect=done
      .script = R"(
 primary A force
 wait-sync
-burst A requests=60 reads=0 hot=64 max=4096
-burst A requests=2000 depth=16 reads=10 hot=64 max=8192 background
-rot B offset=0 length=262144 sectors=64
-verify A from-start repair
-rot B offset=0 length=262144 sectors=64
-verify A from-start repair
-rot B offset=0 length=262144 sectors=64
-verify A from-start repair
+burst A requests=100 reads=0 flushes=0 discards=0 zeroes=0 hot=64 max=4096
+slow-disk A ms=2 permille=300
+burst A requests=8000 depth=32 reads=5 flushes=0 discards=0 zeroes=0 hot=64 max=4096 background
+lose-writes B count=300
++10ms verify A from-start repair
+lose-writes B count=300
++10ms verify A from-start repair
 wait-idle
-verify A from-start repair expect=done
-is A not-damaged
+verify A from-start repair
 )",
      .seeds = 20},
     {.name = "verify-wants-two-good-copies", .script = R"(
