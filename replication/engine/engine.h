@@ -177,6 +177,7 @@ class Engine final : public Resource {
   Task<> finish_as_source(Session& session);
   Task<> sync_everything(Session& session);
   Task<Result<>> verify_now(VerifyOptions options);
+  Task<Result<>> verify_here(VerifyOptions options);
   Result<> may_verify() const;
   void begin_verify(VerifyOptions options);
   Task<Result<>> verify_ended();

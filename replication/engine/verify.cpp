@@ -154,6 +154,12 @@ Task<Result<>> Engine::verify_now(VerifyOptions options) {
   const bool elsewhere = connected && !holding_ && session_->peer_holding;
   if (elsewhere) co_return co_await ask_peer_to_verify(options);
   if (options.stop) co_return co_await stop_verify();
+  co_return co_await verify_here(options);
+}
+
+// An operator's comes before a scheduled one.
+Task<Result<>> Engine::verify_here(VerifyOptions options) {
+  if (verify_.running && verify_.scheduled && !verify_.elsewhere) co_await stop_verify();
   const Result<> may = may_verify();
   if (!may) co_return may;
   begin_verify(options);
@@ -161,13 +167,15 @@ Task<Result<>> Engine::verify_now(VerifyOptions options) {
 }
 
 void Engine::begin_verify(VerifyOptions options) {
-  const bool resumed = verify_.resumable() && !options.from_start;
-  if (!resumed) verify_.begin_anew();
   // What was found in an earlier session has been copied when the nodes met.
   if (verify_.session != session_->id()) verify_.repaired_bytes = verify_.found.bytes();
+  // What was found in this one is behind the place where the last one ended.
+  const bool left_behind = options.repair && verify_.repaired_bytes != verify_.found.bytes();
+  const bool resumed = verify_.resumable() && !options.from_start && !left_behind;
+  if (!resumed) verify_.begin_anew();
   verify_.session = session_->id();
   verify_.begun = verify_.running = true;
-  verify_.complete = verify_.elsewhere = verify_.stop_wanted = false;
+  verify_.complete = verify_.elsewhere = verify_.stop_wanted = verify_.scheduled = false;
   verify_.repair = options.repair;
   verify_.estimate.forget();
   ++verify_.number;
@@ -427,11 +435,7 @@ Task<> Engine::verify_for_peer(VerifyOptions options, Session& session) {
     co_return;
   }
   if (holding_) {
-    result = may_verify();
-    if (result) {
-      begin_verify(options);
-      result = co_await verify_ended();
-    }
+    result = co_await verify_here(options);
   } else {
     result = failure(fmt::format("{} does not hold the baton any more", config_.self));
   }
@@ -461,6 +465,7 @@ Task<> Engine::scrub() {
     const bool may = holding_ && !settling_ && !going_alone_ && may_verify().has_value();
     if (!may) continue;
     begin_verify({});
+    verify_.scheduled = true;
     co_await verify_ended();  // its outcome is in the log
   }
 }

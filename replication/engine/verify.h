@@ -19,6 +19,7 @@ struct VerifyPass {
   bool elsewhere = false;
   bool repair = false;
   bool stop_wanted = false;
+  bool scheduled = false;
   std::uint64_t session = 0;  // of the last run
   std::uint64_t number = 0;   // of runs, so that whoever waits for one does not wait for the next
   // Where it is, or, cut off, where the next one goes on.

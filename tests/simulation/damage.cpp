@@ -89,7 +89,9 @@ void Damage::is_source(int node) {
 
 bool Damage::hurt_now(int node, std::uint32_t volume, std::uint64_t cell) const {
   const auto found = cells_of(node, volume).find(cell);
-  return found != cells_of(node, volume).end() && found->second.until == UINT64_MAX;
+  const bool here = found != cells_of(node, volume).end() && found->second.until == UINT64_MAX;
+  // A resync by checksum leaves alone what the target shows as wrongly as the source does.
+  return here || carried_along(node, volume, cell);
 }
 
 bool Damage::hurt_since(std::uint32_t volume, std::uint64_t cell, std::uint64_t invoked) const {

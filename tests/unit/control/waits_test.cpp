@@ -65,7 +65,7 @@ TEST(Waits, a_resync_says_how_long_it_will_take_once_it_is_known) {
   peer.replication_state = ReplicationState::sync_target;
   peer.out_of_sync_bytes = 250;
   peer.seconds_to_go = 90;
-  EXPECT_EQ(sync_progress(status)->text, "vm1: 250 bytes to go, 1.5 min");
+  EXPECT_EQ(sync_progress(status)->text, "vm1: 250 bytes to go, 90 s");
 }
 
 TEST(Waits, copies_that_are_being_compared_are_in_sync) {
