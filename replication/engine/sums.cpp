@@ -183,7 +183,6 @@ void Volume::note_equal(blockdev::BlockRange range) {
   const std::uint64_t offset = range.first * blockdev::block_bytes;
   const std::uint64_t length = bytes_of(range);
   if (!bits().any_in(offset, length)) return;
-  if (mutant("equal-block-cleared-without-flush")) return bits().clear(offset, length);
   // Without room the bits stay, which is always right.
   if (!unflushed_.full()) unflushed_.note(offset, length, true);
   if (unflushed_.pressing()) flush_peer_soon();

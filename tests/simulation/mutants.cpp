@@ -70,8 +70,6 @@ const std::vector<Mutant> all = {
      "found-blocks-are-copied-at-the-next-meeting"},
     {"copied-after-its-claim", "a repair copies what it has read, whoever wrote since",
      "repair-under-writes"},
-    {"equal-block-cleared-without-flush", "a block that is equal in both caches is in sync",
-     "checksum-resync-interrupted"},
     // the baton
     {"promote-without-connection-check", "an UpToDate copy may be promoted, whoever is Primary"},
     {"handover-before-drain", "the baton goes while writes are in flight"},
