@@ -114,6 +114,20 @@ class Verify(VerifyCase):
         self.stop_and_compare()
         self.assertEqual(self.image(self.beta).read_bytes()[first + 123], 0x5a)
 
+    def test_a_short_last_block_is_compared_and_repaired_like_any_other(self):
+        size = 8 * MIB + 512
+        self.write_config(size=str(size))
+        self.begin()
+        self.qemu_io(self.alpha, f"write -P 0x31 {8 * MIB - 512} 1k", "flush")
+        self.assertIn("nothing differs", self.alpha.ctl("verify", "vm1").stdout)
+        self.flip(self.beta, size - 1)
+        self.assertIn(f"512 bytes differ between alpha and beta, in 1 range: volume 0 at {8 * MIB}+512",
+                      self.alpha.refuses("verify", "vm1"))
+        self.assertIn("512 bytes differed and were copied",
+                      self.alpha.ctl("verify", "vm1", "--repair").stdout)
+        self.assertEqual(self.peer_volume(self.alpha)["out-of-sync"], 0)
+        self.stop_and_compare()
+
     def test_what_was_found_is_copied_by_the_next_connect(self):
         self.filled()
         self.flip(self.beta, 7 * MIB, 40 * MIB)  # the second place is a hole
