@@ -123,6 +123,8 @@ class Engine final : public Resource {
   void deliver_tunnel(std::span<const std::byte> bytes);
   DiskState disk_state(const Volume& volume) const;
   Epoch epoch() const { return epoch_; }
+  // This copy may lack what reads of its disk show: a flush of it has failed, or its host has.
+  bool doubtful() const { return arrival_ == Arrival::crashed; }
 
  private:
   friend class Session;

@@ -187,11 +187,16 @@ Task<> Volume::copy_range(blockdev::BlockRange range, Session& session, SyncWind
 Task<> Volume::copy_what_differs(blockdev::BlockRange range, RangeGuard& guard, Session& session,
                                  SyncWindow& window) {
   const TimePoint asked = engine_.env().clock.now();
-  const Comparison found = co_await compare(range, session);
-  if (!found.known()) {
+  Comparison found = co_await compare(range, session);
+  if (session.dropped() || found.error != IoError::none) {
     if (!session.dropped()) window.failed = true;
     guard.release();
     co_return;
+  }
+  if (!found.answered) {
+    // It cannot prove anything by being equal, so it is written whole, and the rest of it, too.
+    compares_first = false;
+    found.differing = {{0, range.count}};
   }
   window.answered(engine_.env().clock.now() - asked);
   for (const BlockRun& run : runs_between(found.differing, range.count)) {

@@ -33,7 +33,7 @@ void Volume::serve_sums(const wire::Header& asked, Session& session) {
   if (asked.length == 0 || !whole_blocks) {
     return session.drop("the peer asked for the sums of no whole blocks");
   }
-  if ((asked.flags & wire::flag_zeroes) == 0) sync_received(asked);
+  if ((asked.flags & wire::flag_zeroes) == 0 && !engine_.doubtful()) sync_received(asked);
   session.scope().spawn(sums_for_peer(asked, session));
 }
 
@@ -51,7 +51,11 @@ Task<> Volume::sums_for_peer(wire::Header asked, Session& session) {
   reply.number = asked.number;
   std::vector<std::byte> sums;
   IoError error = IoError::io;
-  const bool usable = session.peer_holding && !failed_ && !session.dropped();
+  // After a failed flush reads show what no later flush makes durable, so that a target's block is
+  // not in sync by being equal (rule 6): all of it is written anew.
+  const bool proves = !syncing || !engine_.doubtful() || mutant("sums-of-a-doubtful-copy");
+  if (!proves) reached("sums-of-a-doubtful-copy-refused");
+  const bool usable = session.peer_holding && !failed_ && !session.dropped() && proves;
   if (usable && (asked.flags & wire::flag_zeroes) != 0) {
     const bool zero = co_await known_zero(asked.offset, asked.length);
     if (zero) reply.flags = wire::flag_zeroes;

@@ -63,6 +63,8 @@ const std::vector<ArchivedSeed> all = {
      "promoted-under-received-writes"},
     {1058119, "a promotion was durable after the grant of a handover had left, and undid it"},
     {81, "going on alone in the middle of a resync of one generation made no new one"},
+    {103420, "a resync by checksum took for equal what a failed flush had dropped",
+     "flush-fails-before-a-checksum-resync"},
     {1038494, oracle_erred},
     {1055278, oracle_erred},
     {1065322, oracle_erred},

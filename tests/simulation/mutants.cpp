@@ -70,6 +70,8 @@ const std::vector<Mutant> all = {
      "found-blocks-are-copied-at-the-next-meeting"},
     {"copied-after-its-claim", "a repair copies what it has read, whoever wrote since",
      "repair-under-writes"},
+    {"sums-of-a-doubtful-copy", "what reads show after a failed flush counts as equal",
+     "flush-fails-before-a-checksum-resync"},
     // the baton
     {"promote-without-connection-check", "an UpToDate copy may be promoted, whoever is Primary"},
     {"handover-before-drain", "the baton goes while writes are in flight"},

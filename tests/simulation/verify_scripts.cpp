@@ -193,6 +193,28 @@ burst B requests=300 reads=100 hot=3000
 )",
      .checksum_based = true,
      .seeds = 20},
+    // Found by the swarm: B's disk fails a flush, and reads go on to show what it has dropped.
+    // Equal
+    // by its sums, it would lack that after the next power cut.
+    {.name = "flush-fails-before-a-checksum-resync",
+     .script = R"(
+primary A force
+wait-sync
+burst A requests=60 reads=0 flushes=0 fua=0 discards=0 zeroes=0 hot=200
+fail B flush
+flush A
++1s is B Failed
+kill B
+start B
+wait-sync
+power B lose
++8s start B
+wait-sync
+promote B
+burst B requests=60 reads=100 hot=200
+)",
+     .checksum_based = true,
+     .seeds = 20},
     // Nothing is known of what differs but that most does not: compared, and only that copied.
     {.name = "disk-from-the-past-by-checksum", .script = R"(
 primary A force
