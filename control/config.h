@@ -42,6 +42,10 @@ struct ResourceSpec {
   Duration fence_hold = std::chrono::seconds(20);
   bool auto_resume = true;
   replication::OnIoError on_io_error = replication::OnIoError::detach;
+  bool checksum_based = false;
+  std::uint64_t resync_rate = 0;  // bytes per second; 0: self-tuning
+  std::uint64_t verify_rate = 64U << 20U;
+  Duration verify_interval{};  // 0: never by itself
   std::string secret;
   std::string secret_file;  // absolute, or empty
   std::vector<VolumeSpec> volumes;

@@ -17,10 +17,15 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::array<std::string_view, 3> top_keys{"resource", "volume", "node"};
-constexpr std::array<std::string_view, 14> resource_keys{
-    "name",          "protocol",      "timeout",       "ping-int",           "fence-hold",
-    "secret",        "secret-file",   "auto-resume",   "on-io-error",        "on-peer-lost",
-    "after-sb-0pri", "after-sb-1pri", "after-sb-2pri", "allow-two-primaries"};
+constexpr std::array<std::string_view, 18> resource_keys{"name",           "protocol",
+                                                         "timeout",        "ping-int",
+                                                         "fence-hold",     "secret",
+                                                         "secret-file",    "auto-resume",
+                                                         "on-io-error",    "on-peer-lost",
+                                                         "after-sb-0pri",  "after-sb-1pri",
+                                                         "after-sb-2pri",  "allow-two-primaries",
+                                                         "checksum-based", "resync-rate",
+                                                         "verify-rate",    "verify-interval"};
 constexpr std::array<std::string_view, 1> volume_keys{"size"};
 constexpr std::array<std::string_view, 5> node_keys{"address", "nbd", "disks", "meta", "qmp"};
 
@@ -106,6 +111,26 @@ void read_timing(const TomlSection& section, ResourceSpec& spec) {
   spec.fence_hold = bounded(section, "fence-hold", 20s, 1s, 10min);
 }
 
+std::uint64_t read_rate(const TomlSection& section, std::string_view key, std::uint64_t standard,
+                        bool may_be_unlimited) {
+  constexpr std::uint64_t lowest = 64U << 10U;  // slower than this nothing ends in a lifetime
+  const auto rate = section.size(key);
+  if (!rate) return standard;
+  if (*rate >= lowest || (*rate == 0 && may_be_unlimited)) return *rate;
+  section.fail(key, fmt::format("{} = {} is too slow: choose {} a second or more{}", key,
+                                size_literal(*rate), size_literal(lowest),
+                                may_be_unlimited ? ", or 0 for as fast as it goes" : ""));
+}
+
+void read_copying(const TomlSection& section, ResourceSpec& spec) {
+  spec.checksum_based = section.boolean("checksum-based").value_or(false);
+  spec.resync_rate = read_rate(section, "resync-rate", spec.resync_rate, true);
+  spec.verify_rate = read_rate(section, "verify-rate", spec.verify_rate, true);
+  if (section.find("verify-interval") != nullptr) {
+    spec.verify_interval = bounded(section, "verify-interval", 0s, 1s, 366 * 24h);
+  }
+}
+
 void read_secret_options(const TomlSection& section, const std::string& folder,
                          ResourceSpec& spec) {
   spec.secret = section.text("secret").value_or("");
@@ -131,6 +156,7 @@ void read_resource(const TomlSection& section, const std::string& folder, Resour
   read_secret_options(section, folder, spec);
   spec.auto_resume = section.boolean("auto-resume").value_or(true);
   spec.on_io_error = read_on_io_error(section);
+  read_copying(section, spec);
   read_later_options(section);
 }
 

@@ -54,6 +54,9 @@ Result<> take_option(const json::key_value_pair& member, VerbOptions& options) {
   if (key == "no-undo") return take_flag(member, options.no_undo);
   if (key == "allow") return take_flag(member, options.allow);
   if (key == "deny") return take_flag(member, options.deny);
+  if (key == "repair") return take_flag(member, options.repair);
+  if (key == "from-start") return take_flag(member, options.from_start);
+  if (key == "stop") return take_flag(member, options.stop);
   if (key == "to") return take_text(member, options.to);
   if (key == "keep") return take_text(member, options.keep);
   if (key == "uri") return take_text(member, options.uri);
@@ -94,6 +97,9 @@ json::object to_json(const VerbOptions& options) {
   if (!options.keep.empty()) object["keep"] = options.keep;
   if (options.allow) object["allow"] = true;
   if (options.deny) object["deny"] = true;
+  if (options.repair) object["repair"] = true;
+  if (options.from_start) object["from-start"] = true;
+  if (options.stop) object["stop"] = true;
   if (!options.to.empty()) object["to"] = options.to;
   if (!options.uri.empty()) object["uri"] = options.uri;
   if (options.timeout_seconds) object["timeout"] = *options.timeout_seconds;

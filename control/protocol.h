@@ -36,6 +36,9 @@ struct VerbOptions {
   bool no_undo = false;  // resolve
   bool allow = false;
   bool deny = false;
+  bool repair = false;      // verify
+  bool from_start = false;  // verify
+  bool stop = false;        // verify
   std::string to;
   std::string uri;
   std::optional<std::uint32_t> timeout_seconds;  // absent: as long as it takes

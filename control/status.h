@@ -20,11 +20,16 @@ struct StatusEntry {
 // Keys as design §8 fixes them. Sizes are in KiB, as drbdsetup prints them; out-of-sync is rounded
 // up, so that 0 means in sync.
 boost::json::object to_json(const StatusEntry& entry);
+// Of a connection, under "verify"; all of it in bytes.
+boost::json::object to_json(const replication::VerifyStatus& verify);
 // Reads what to_json() wrote.
 Result<StatusEntry> status_from_json(const boost::json::value& value);
 
 // `batonctl status`, a few lines for each resource, ends with a newline.
 std::string status_text(std::span<const StatusEntry> entries);
+
+// "43.1 % of 8 GiB compared, 4 KiB differ: volume 0 at 4096+4096; 12 s to go"
+std::string verify_text(const replication::VerifyStatus& verify);
 
 // One change of state: a line of the log and of `events`, and the object of `events --json`.
 struct Change {

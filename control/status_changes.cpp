@@ -119,6 +119,16 @@ void tell_peer_device(const std::string& resource, const std::string& peer,
   telling.add_to(out);
 }
 
+// How far it is, is no change; that it begins and ends, and what it finds, is.
+std::string state_of(const std::optional<VerifyStatus>& verify) {
+  if (!verify) return "";
+  const char* state = verify->running ? "running" : verify->complete ? "complete" : "cut off";
+  if (verify->found_bytes == 0) return state;
+  return fmt::format("{}, {} differ, {} repaired{}{}", state, size_text(verify->found_bytes),
+                     size_text(verify->repaired_bytes), verify->listed.empty() ? "" : ": ",
+                     text_of(verify->listed, verify->ranges, FoundRanges::listed_max));
+}
+
 std::string reason_of(const std::optional<SplitBrain>& split_brain) {
   return split_brain ? split_brain->reason : "";
 }
@@ -135,6 +145,7 @@ void tell_connection(const std::string& resource, const ConnectionStatus* before
   telling.state("peer-role", "peer role", name_of(was.peer_role), name_of(after.peer_role));
   telling.state("split-brain", "split brain", reason_of(was.split_brain),
                 reason_of(after.split_brain));
+  telling.state("verify", "verify", state_of(was.verify), state_of(after.verify));
   telling.state("last-error", "error", was.last_error, after.last_error);
   telling.add_to(out);
   for (std::size_t i = 0; i < after.peer_devices.size(); ++i) {

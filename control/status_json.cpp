@@ -25,6 +25,7 @@ json::object to_json(const PeerVolumeStatus& peer) {
   object["out-of-sync"] = (peer.out_of_sync_bytes + 1023) / 1024;
   // Two decimals; rounded down, so that 100 means all of it.
   object["percent-in-sync"] = std::floor(peer.percent_in_sync * 100) / 100;
+  if (peer.seconds_to_go) object["seconds-to-go"] = *peer.seconds_to_go;
   return object;
 }
 
@@ -33,6 +34,35 @@ json::object to_json(const SplitBrain& split) {
           {"common-generation", fmt::format("{:016x}", split.common)},
           {"own-changed", (split.own_bytes + 1023) / 1024},
           {"peer-changed", (split.peer_bytes + 1023) / 1024}};
+}
+
+std::optional<std::uint64_t> optional_number(const json::object& object, std::string_view key) {
+  const json::value* value = object.if_contains(key);
+  if (value == nullptr) return std::nullopt;
+  return value->to_number<std::uint64_t>();
+}
+
+VerifyStatus verify_from(const json::object& object) {
+  const auto bytes = [&object](std::string_view key) {
+    return object.at(key).to_number<std::uint64_t>();
+  };
+  VerifyStatus verify;
+  verify.running = object.at("running").as_bool();
+  verify.complete = object.at("complete").as_bool();
+  verify.repair = object.at("repair").as_bool();
+  verify.done_bytes = bytes("done-bytes");
+  verify.total_bytes = bytes("total-bytes");
+  verify.found_bytes = bytes("found-bytes");
+  verify.repaired_bytes = bytes("repaired-bytes");
+  verify.ranges = bytes("ranges");
+  for (const json::value& value : object.at("listed").as_array()) {
+    const json::object& range = value.as_object();
+    verify.listed.push_back({.volume = range.at("volume").to_number<std::uint32_t>(),
+                             .offset = range.at("offset").to_number<std::uint64_t>(),
+                             .length = range.at("length").to_number<std::uint64_t>()});
+  }
+  verify.seconds_to_go = optional_number(object, "seconds-to-go");
+  return verify;
 }
 
 json::object to_json(const ConnectionStatus& connection) {
@@ -44,6 +74,7 @@ json::object to_json(const ConnectionStatus& connection) {
   for (const PeerVolumeStatus& peer : connection.peer_devices) peers.push_back(to_json(peer));
   object["peer_devices"] = std::move(peers);
   if (connection.split_brain) object["split-brain"] = to_json(*connection.split_brain);
+  if (connection.verify) object["verify"] = control::to_json(*connection.verify);
   if (!connection.last_error.empty()) object["last-error"] = connection.last_error;
   return object;
 }
@@ -113,10 +144,14 @@ ConnectionStatus connection_from(const json::object& object) {
          .replication_state = state_of(peer.at("replication-state"), replication_states),
          .peer_disk_state = state_of(peer.at("peer-disk-state"), disk_states),
          .out_of_sync_bytes = number<std::uint64_t>(peer, "out-of-sync") * 1024,
-         .percent_in_sync = number<double>(peer, "percent-in-sync")});
+         .percent_in_sync = number<double>(peer, "percent-in-sync"),
+         .seconds_to_go = optional_number(peer, "seconds-to-go")});
   }
   if (const json::value* split = object.if_contains("split-brain")) {
     connection.split_brain = split_brain_from(split->as_object());
+  }
+  if (const json::value* verify = object.if_contains("verify")) {
+    connection.verify = verify_from(verify->as_object());
   }
   connection.last_error = text_or_empty(object, "last-error");
   return connection;
@@ -158,6 +193,25 @@ StatusEntry entry_from(const json::object& object) {
 }
 
 }  // namespace
+
+json::object to_json(const VerifyStatus& verify) {
+  json::object object{{"running", verify.running},
+                      {"complete", verify.complete},
+                      {"repair", verify.repair},
+                      {"done-bytes", verify.done_bytes},
+                      {"total-bytes", verify.total_bytes},
+                      {"found-bytes", verify.found_bytes},
+                      {"repaired-bytes", verify.repaired_bytes},
+                      {"ranges", verify.ranges}};
+  json::array listed;
+  for (const FoundRange& range : verify.listed) {
+    listed.push_back(
+        {{"volume", range.volume}, {"offset", range.offset}, {"length", range.length}});
+  }
+  object["listed"] = std::move(listed);
+  if (verify.seconds_to_go) object["seconds-to-go"] = *verify.seconds_to_go;
+  return object;
+}
 
 json::object to_json(const StatusEntry& entry) {
   const ResourceStatus& status = entry.status;

@@ -21,15 +21,21 @@ double rounded_down(double percent) {
   return std::floor(percent * 10) / 10;
 }
 
+std::string seconds_text(std::uint64_t seconds) {
+  return duration_text(std::chrono::seconds(seconds));
+}
+
 std::string peer_volume_text(const PeerVolumeStatus& peer) {
   std::string line =
       fmt::format("    volume {}  {:<{}}  {}", peer.volume, name_of(peer.peer_disk_state),
                   disk_width, name_of(peer.replication_state));
   if (peer.out_of_sync_bytes == 0) return line;
-  return fmt::format("    volume {}  {:<{}}  {:<{}}  {:.1f} % in sync, {} to go", peer.volume,
+  line = fmt::format("    volume {}  {:<{}}  {:<{}}  {:.1f} % in sync, {} to go", peer.volume,
                      name_of(peer.peer_disk_state), disk_width, name_of(peer.replication_state),
                      replication_width, rounded_down(peer.percent_in_sync),
                      size_text(peer.out_of_sync_bytes));
+  if (peer.seconds_to_go) line += fmt::format(", {}", seconds_text(*peer.seconds_to_go));
+  return line;
 }
 
 std::string connection_text(const std::string& resource, const ConnectionStatus& connection) {
@@ -42,6 +48,7 @@ std::string connection_text(const std::string& resource, const ConnectionStatus&
   for (const PeerVolumeStatus& peer : connection.peer_devices) {
     text += peer_volume_text(peer) + '\n';
   }
+  if (connection.verify) text += fmt::format("    verify: {}\n", verify_text(*connection.verify));
   if (connection.split_brain) {
     text += fmt::format(
         "    SPLIT BRAIN: {}\n    choose whose data stays: batonctl resolve {} --keep NODE\n",
@@ -85,6 +92,33 @@ std::string entry_text(const StatusEntry& entry) {
 }
 
 }  // namespace
+
+std::string verify_text(const VerifyStatus& verify) {
+  constexpr std::size_t ranges_shown = 8;
+  const double share = verify.total_bytes == 0 ? 1.0
+                                               : static_cast<double>(verify.done_bytes) /
+                                                     static_cast<double>(verify.total_bytes);
+  std::string text = verify.complete
+                         ? fmt::format("{} compared", size_text(verify.total_bytes))
+                         : fmt::format("{:.1f} % of {} compared", rounded_down(share * 100),
+                                       size_text(verify.total_bytes));
+  if (!verify.running && !verify.complete) text += " when it was cut off";
+  if (verify.found_bytes == 0) {
+    text += ", nothing differs";
+  } else {
+    const bool all = verify.repaired_bytes == verify.found_bytes;
+    text += fmt::format(", {} differ{}", size_text(verify.found_bytes),
+                        all ? "ed and were copied from the holder" : "");
+    if (!all && verify.repaired_bytes > 0) {
+      text += fmt::format(" ({} of them copied)", size_text(verify.repaired_bytes));
+    }
+  }
+  if (!verify.listed.empty()) {
+    text += fmt::format(": {}", text_of(verify.listed, verify.ranges, ranges_shown));
+  }
+  if (verify.seconds_to_go) text += fmt::format("; {} to go", seconds_text(*verify.seconds_to_go));
+  return text;
+}
 
 std::string status_text(std::span<const StatusEntry> entries) {
   if (entries.empty()) return "no resource is configured for this node\n";

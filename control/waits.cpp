@@ -41,7 +41,8 @@ std::uint64_t volume_size(const ResourceStatus& status, std::uint32_t volume) {
 struct Amount {
   std::uint64_t total = 0;
   std::uint64_t to_go = 0;
-  bool settled = true;  // every state is what it shall become
+  std::optional<std::uint64_t> seconds;  // of the slowest
+  bool settled = true;                   // every state is what it shall become
 };
 
 Amount amount_of(const ResourceStatus& status) {
@@ -50,8 +51,13 @@ Amount amount_of(const ResourceStatus& status) {
     for (const PeerVolumeStatus& peer : connection.peer_devices) {
       amount.total += volume_size(status, peer.volume);
       amount.to_go += peer.out_of_sync_bytes;
-      amount.settled = amount.settled && peer.replication_state == ReplicationState::established &&
-                       peer.peer_disk_state == DiskState::up_to_date;
+      // What is compared is in sync, and counts.
+      const bool established = peer.replication_state == ReplicationState::established ||
+                               peer.replication_state == ReplicationState::verify_s ||
+                               peer.replication_state == ReplicationState::verify_t;
+      amount.settled =
+          amount.settled && established && peer.peer_disk_state == DiskState::up_to_date;
+      amount.seconds = std::max(amount.seconds, peer.seconds_to_go);
     }
   }
   for (const VolumeStatus& device : status.devices) {
@@ -88,7 +94,11 @@ Result<WaitProgress> sync_progress(const ResourceStatus& status) {
                             fmt::format("{}: waiting for a copy that is UpToDate", status.name)};
   }
   const double in_sync = static_cast<double>(amount.total - std::min(amount.to_go, amount.total));
-  return WaitProgress{.text = fmt::format("{}: {} to go", status.name, size_text(amount.to_go)),
+  std::string text = fmt::format("{}: {} to go", status.name, size_text(amount.to_go));
+  if (amount.seconds) {
+    text += fmt::format(", {}", duration_text(std::chrono::seconds(*amount.seconds)));
+  }
+  return WaitProgress{.text = std::move(text),
                       .fraction = in_sync / static_cast<double>(amount.total)};
 }
 

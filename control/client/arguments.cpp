@@ -25,7 +25,7 @@ constexpr std::array<VerbInfo, 25> all_verbs{{
     {"detach", VerbPlace::daemon, false, "put the disks out of use"},
     {"invalidate", VerbPlace::daemon, false, "give up this node's copy: it is fetched anew"},
     {"invalidate-remote", VerbPlace::later, false, "give up the peer's copy"},
-    {"verify", VerbPlace::later, false, "compare the copies"},
+    {"verify", VerbPlace::daemon, false, "compare the copies while they are in use"},
     {"pause-sync", VerbPlace::later, false, "hold resynchronisation"},
     {"resume-sync", VerbPlace::later, false, "go on with resynchronisation"},
     {"wait-connect", VerbPlace::daemon, false, "wait until the peer is connected"},
@@ -83,6 +83,18 @@ void add_verb_options(CLI::App& verb, Arguments& arguments) {
         "-qmp unix:PATH,server=on,wait=off. Either node's batond may be asked. Ctrl-C cancels "
         "while\n"
         "that is possible; whatever fails, exactly one guest goes on and no write is lost.");
+  }
+  if (is({"verify"})) {
+    auto* repair = verb.add_flag("--repair", options.repair,
+                                 "copy what differs from the node that holds the baton");
+    auto* from_start = verb.add_flag("--from-start", options.from_start,
+                                     "do not go on where the last one was cut off");
+    verb.add_flag("--stop", options.stop, "end the one that is on")
+        ->excludes(repair)
+        ->excludes(from_start);
+    verb.footer(
+        "Either node's batond may be asked. Exit status 0: nothing differs, or all of it was "
+        "repaired;\n1: something differs, and stderr says where. Ctrl-C leaves it running.");
   }
   if (is({"resolve"})) {
     verb.add_option("--keep", options.keep, "whose data stays")->type_name("NODE")->required();

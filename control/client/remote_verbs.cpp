@@ -54,6 +54,14 @@ Result<> print_migration(const json::value& result, bool as_json) {
   return {};
 }
 
+void print_verify(const json::value& result, bool as_json) {
+  const json::object* answer = result.if_object();
+  if (answer == nullptr) return;
+  const json::value* part = answer->if_contains(as_json ? "verify" : "text");
+  if (part == nullptr) return;
+  print_line(part->is_string() ? std::string(part->get_string()) : json::serialize(*part));
+}
+
 // One request and everything that comes back.
 Result<json::value> exchange(DaemonConnection& daemon, const Request& request, bool as_json) {
   if (auto sent = daemon.send(request); !sent) return std::unexpected(sent.error());
@@ -105,6 +113,7 @@ Result<> ask_daemon(const Arguments& arguments) {
   const auto answer = exchange_confirmed(*daemon, std::move(request), arguments.json);
   if (!answer) return std::unexpected(answer.error());
   if (arguments.verb == "status") return print_status(*answer, arguments.json);
+  if (arguments.verb == "verify") print_verify(*answer, arguments.json);
   if (arguments.verb == "migrate") return print_migration(*answer, arguments.json);
   return {};
 }

@@ -117,10 +117,11 @@ Task<Result<json::value>> ControlPlane::resource_verb(const Request& request, Re
 }
 
 Task<Result<json::value>> ControlPlane::perform(const Request& request, ReplySink& sink) {
-  static constexpr std::array<std::pair<std::string_view, Handler>, 5> handlers{
+  static constexpr std::array<std::pair<std::string_view, Handler>, 6> handlers{
       {{"status", &ControlPlane::status},
        {"events", &ControlPlane::events},
        {"migrate", &ControlPlane::migrate},
+       {"verify", &ControlPlane::verify},
        {"wait-connect", &ControlPlane::wait_connect},
        {"wait-sync", &ControlPlane::wait_sync}}};
   if (stopped_) co_return std::unexpected(stopping_error());

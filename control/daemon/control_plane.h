@@ -5,6 +5,7 @@
 #include <boost/json/value.hpp>
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 
@@ -70,6 +71,8 @@ class ControlPlane {
   Task<Result<boost::json::value>> events(const Request& request, ReplySink& sink);
   Task<Result<boost::json::value>> wait_connect(const Request& request, ReplySink& sink);
   Task<Result<boost::json::value>> wait_sync(const Request& request, ReplySink& sink);
+  Task<Result<boost::json::value>> verify(const Request& request, ReplySink& sink);
+  Task<> run_verify(Placed placed, VerbOptions options, std::optional<Result<>>& done);
   Task<Result<boost::json::value>> migrate(const Request& request, ReplySink& sink);
   Task<Result<boost::json::value>> wait_for(const Request& request, ReplySink& sink,
                                             const Waiting& waiting);

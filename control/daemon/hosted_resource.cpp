@@ -34,6 +34,10 @@ ResourceConfig engine_config(const ResourceSpec& spec, const NodeSpec& node, std
   config.boot_id = boot_id;
   config.auto_resume = spec.auto_resume;
   config.on_io_error = spec.on_io_error;
+  config.checksum_based = spec.checksum_based;
+  config.resync_rate = spec.resync_rate;
+  config.verify_rate = spec.verify_rate;
+  config.verify_interval = spec.verify_interval;
   return config;
 }
 
@@ -245,6 +249,15 @@ Task<Result<>> HostedResource::resolve(VerbOptions options) {
                     name(), options.keep));
   }
   co_return co_await engine_->resolve(options.keep);
+}
+
+Task<Result<>> HostedResource::verify(VerbOptions options) {
+  if (auto up = must_be_up(); !up) co_return up;
+  const replication::VerifyOptions verify{
+      .repair = options.repair, .from_start = options.from_start, .stop = options.stop};
+  Result<> done = co_await engine_->verify(verify);
+  publish();  // at once, so that whoever asked for this sees the status before the answer
+  co_return done;
 }
 
 Task<Result<>> HostedResource::handover(VerbOptions options) {

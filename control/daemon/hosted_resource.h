@@ -54,6 +54,7 @@ class HostedResource final : replication::ResourceObserver, Runnable {
   Task<Result<>> invalidate(VerbOptions options);
   Task<Result<>> handover(VerbOptions options);
   Task<Result<>> resolve(VerbOptions options);
+  Task<Result<>> verify(VerbOptions options);
 
   // Its value is a MigrationResult.
   Task<Result<boost::json::value>> migrate(std::shared_ptr<MigrationWish> wish) {

@@ -20,6 +20,7 @@ Task<> Volume::apply_one(Incoming message, Session& session) {
   Applied applied;
   applied.number = header.number;
   applying_.push_back(applied);
+  if ((header.flags & wire::flag_resync) != 0) sync_received(header);
   wire::Header reply;
   reply.volume = header.volume;
   reply.number = header.number;

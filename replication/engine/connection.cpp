@@ -194,6 +194,9 @@ Task<> Engine::session_ended(Session& session) {
   if (asking_ && !answer_) reached("asked-and-lost");
   if (!answer_) answer_ = failure("the connection to the other node was lost");
   answered_.notify_all();
+  verify_changed_.notify_all();
+  // What the other node compares there is nothing that this one knows of.
+  if (verify_.elsewhere) verify_.running = false;
   going_alone_ = false;
   update_gate();
   gate_changed_.notify_all();

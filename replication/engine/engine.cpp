@@ -16,6 +16,7 @@ Engine::Engine(Environment environment, ResourceConfig config)
       gate_changed_(env_.loop),
       session_changed_(env_.loop),
       answered_(env_.loop),
+      verify_changed_(env_.loop),
       scope_(env_.loop) {
   for (const NodeConfig& node : config_.nodes) {
     if (node.name != config_.self) peer_name_ = node.name;
@@ -111,10 +112,15 @@ DiskState Engine::disk_state(const Volume& volume) const {
 
 namespace {
 
-double percent_in_sync(const Volume& volume) {
-  if (volume.size() == 0) return 100.0;
-  const auto out = static_cast<double>(volume.metadata_bits_set());
-  return 100.0 * (1.0 - out / static_cast<double>(volume.size()));
+double percent_in_sync(std::uint64_t size, std::uint64_t out_of_sync) {
+  if (size == 0) return 100.0;
+  return 100.0 * (1.0 - static_cast<double>(out_of_sync) / static_cast<double>(size));
+}
+
+std::optional<std::uint64_t> seconds(std::optional<Duration> time) {
+  if (!time) return std::nullopt;
+  return static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::seconds>(*time).count());
 }
 
 }  // namespace
@@ -161,20 +167,27 @@ ResourceStatus Engine::status() const {
   connection.peer_role = connected ? session_->peer_role : Role::unknown;
   connection.split_brain = connected ? split_brain_ : std::nullopt;
   connection.last_error = connected ? "" : last_error_;
+  connection.verify = verify_status();
   for (const auto& volume : volumes_) {
     PeerVolumeStatus peer;
     peer.volume = volume->index();
     peer.out_of_sync_bytes = volume->metadata_bits_set();
-    peer.percent_in_sync = percent_in_sync(*volume);
+    // Bits go with flushes, at the target in the end: what has been copied is known earlier.
+    if (volume->syncing) {
+      peer.out_of_sync_bytes = std::min(peer.out_of_sync_bytes, volume->sync_to_go());
+      peer.seconds_to_go =
+          seconds(volume->sync_estimate.time_for(volume->sync_to_go(), env_.clock.now()));
+    }
+    peer.percent_in_sync = percent_in_sync(volume->size(), peer.out_of_sync_bytes);
     if (connected) {
       const auto& disks = session_->peer_disks;
       if (volume->index() < disks.size()) peer.peer_disk_state = disks[volume->index()];
       const bool target = !towards_.empty();
       if (session_->service) peer.replication_state = ReplicationState::established;
       if (replicating_) {
-        peer.replication_state = !volume->syncing ? ReplicationState::established
-                                 : target         ? ReplicationState::sync_target
-                                                  : ReplicationState::sync_source;
+        peer.replication_state = volume->syncing ? (target ? ReplicationState::sync_target
+                                                           : ReplicationState::sync_source)
+                                                 : verify_.shown_state(volume->index());
       }
     }
     connection.peer_devices.push_back(peer);

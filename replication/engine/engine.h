@@ -12,12 +12,14 @@
 //   failed_flush.cpp a disk that does not keep its word
 //   service.cpp      a node without its disk, and the holder that serves it
 //   resync.cpp       copying what differs
+//   verify.cpp       comparing the copies (sums.cpp: how two ranges are compared)
 #pragma once
 
 #include <optional>
 
 #include "replication/core/baton.h"
 #include "replication/engine/session.h"
+#include "replication/engine/verify.h"
 
 namespace baton::replication {
 
@@ -43,6 +45,7 @@ class Engine final : public Resource {
   Task<Result<>> handover(std::string to) override {
     return using_disks(handover_now(std::move(to)));
   }
+  Task<Result<>> verify(VerifyOptions options) override { return using_disks(verify_now(options)); }
   Task<Result<>> offer() override { return using_disks(offer_now()); }
   Task<Result<>> grant_offered() override { return using_disks(grant_offered_now()); }
   Task<Result<>> withdraw_offer() override;
@@ -120,6 +123,12 @@ class Engine final : public Resource {
   void sync_ends(Session& session);
   void sync_is_ready();
   void sync_finished(Session& session);
+  // verify.cpp
+  void asked_to_verify(const wire::Header& header, Session& session);
+  void verify_told(Incoming& message);
+  void verify_shown(Incoming& message, Session& session);
+  // What is compared is compared at the holder, and counts while it stays the holder.
+  bool holds_in(const Session& session, std::uint64_t epoch) const;
   // engine.cpp
   void disk_failed(Volume& volume, const char* what);
   Duration fence_hold() const { return config_.fence_hold; }
@@ -130,6 +139,8 @@ class Engine final : public Resource {
   void deliver_tunnel(std::span<const std::byte> bytes);
   DiskState disk_state(const Volume& volume) const;
   Epoch epoch() const { return epoch_; }
+  // This copy may lack what reads of its disk show: a flush of it has failed, or its host has.
+  bool doubtful() const { return arrival_ == Arrival::crashed; }
 
  private:
   friend class Session;
@@ -156,6 +167,7 @@ class Engine final : public Resource {
   Task<> limit_greeting(Session& session, bool& over);
   Task<Result<>> not_settling();
   Task<Result<>> using_disks(Task<Result<>> verb);
+  Task<> hear_of_peers_role();
   Task<Result<>> promote_now(PromoteOptions options);
   Task<Result<>> demote_now(bool force);
   Task<Result<>> invalidate_now();
@@ -196,6 +208,22 @@ class Engine final : public Resource {
   Task<> finish_as_target(Session& session);
   Task<> finish_as_source(Session& session);
   Task<> sync_everything(Session& session);
+  Task<Result<>> verify_now(VerifyOptions options);
+  Task<Result<>> verify_here(VerifyOptions options);
+  Result<> may_verify() const;
+  void begin_verify(VerifyOptions options);
+  Task<Result<>> verify_ended();
+  Task<Result<>> stop_verify();
+  Task<Result<>> ask_peer_to_verify(VerifyOptions options);
+  Task<> verify_for_peer(VerifyOptions options, Session& session);
+  Task<> verify_copies(Session& session);
+  std::string why_verify_ends(const Session& session, std::uint64_t epoch) const;
+  void note_verified(Volume& volume, VerifiedChunk& chunk);
+  Result<> verify_outcome(const std::string& cut) const;
+  void show_verify_to_peer(Session& session);
+  std::optional<VerifyStatus> verify_status() const;
+  std::uint64_t bytes_of_all_volumes() const;
+  Task<> scrub();
   void fence_clients();
   std::string whole_status_line() const;
 
@@ -269,12 +297,16 @@ class Engine final : public Resource {
   bool sync_ready_ = false;  // the source has flushed, the target has recorded that it is one
   std::optional<Result<>> answer_;            // to our handover_ask
   std::optional<std::string> yield_refusal_;  // of the peer, which was asked to
+  VerifyPass verify_;
+  std::optional<Result<>> verify_answer_;  // to our verify_ask
+  bool verify_asked_ = false;
   std::uint64_t held_ = 0;
   TimePoint held_since_;
   const char* held_reason_ = "";
   Signal gate_changed_;
   Signal session_changed_;
   Signal answered_;
+  Signal verify_changed_;
   Scope scope_;
 };
 

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "blockdev/metadata/metadata.h"
+#include "replication/core/found_ranges.h"
 #include "replication/core/states.h"
 #include "replication/engine/environment.h"
 #include "replication/wire/messages.h"
@@ -44,6 +45,10 @@ struct ResourceConfig {
   std::uint64_t boot_id = 0;                       // of this host; differs after a reboot
   bool auto_resume = true;                         // design §4 "Restart"
   OnIoError on_io_error = OnIoError::detach;
+  bool checksum_based = false;             // resync compares before it copies
+  std::uint64_t resync_rate = 0;           // bytes per second; 0: as the link allows
+  std::uint64_t verify_rate = 64U << 20U;  // bytes per second of each copy
+  Duration verify_interval{};              // since the last one has ended; 0: never
   // Of the activity log; a small log makes regions leave it early, which is what tests want. Room
   // for every region of the largest request at least.
   std::size_t active_regions = blockdev::active_regions_default;
@@ -74,6 +79,22 @@ struct PeerVolumeStatus {
   DiskState peer_disk_state = DiskState::unknown;
   std::uint64_t out_of_sync_bytes = 0;
   double percent_in_sync = 100.0;
+  std::optional<std::uint64_t> seconds_to_go;  // of a resync, once there is a basis
+};
+
+// A comparison of the two copies: the one that is on, or the last one.
+struct VerifyStatus {
+  bool running = false;
+  bool complete = false;  // it has come to its end; else, if not running, the next one goes on
+  bool repair = false;
+  std::uint64_t done_bytes = 0;
+  std::uint64_t total_bytes = 0;
+  std::uint64_t found_bytes = 0;  // that differ, in whole blocks
+  std::uint64_t repaired_bytes = 0;
+  std::uint64_t ranges = 0;        // in which they lie
+  std::vector<FoundRange> listed;  // the first of them; only on the node that compares
+  std::optional<std::uint64_t> seconds_to_go;
+  friend bool operator==(const VerifyStatus&, const VerifyStatus&) = default;
 };
 
 // Both sides have generations that the other lacks. Nothing is copied until one side yields.
@@ -91,7 +112,8 @@ struct ConnectionStatus {
   Role peer_role = Role::unknown;
   std::vector<PeerVolumeStatus> peer_devices;
   std::optional<SplitBrain> split_brain;
-  std::string last_error;  // why it is not Connected, or empty
+  std::optional<VerifyStatus> verify;  // absent: there was none since the start
+  std::string last_error;              // why it is not Connected, or empty
 };
 
 struct ResourceStatus {
@@ -121,6 +143,12 @@ class ResourceObserver {
 struct PromoteOptions {
   bool force = false;
   bool confirmed = false;  // the operator has accepted the risk (`--yes` or a terminal answer)
+};
+
+struct VerifyOptions {
+  bool repair = false;      // what differs is copied from the node that holds the baton, at once
+  bool from_start = false;  // do not go on where the last one was cut off
+  bool stop = false;        // end the one that is on
 };
 
 class Resource {
@@ -158,6 +186,13 @@ class Resource {
   virtual Task<Result<>> resolve(std::string keep) = 0;
   // On the holder: gives the baton to the peer. On the other node: takes it. Both stay connected.
   virtual Task<Result<>> handover(std::string to) = 0;
+
+  // Compares the two copies block by block, on the node that holds the baton, whichever is asked.
+  // Done: all of it was compared, and nothing differs (any more, with `repair`). An error: what
+  // differs, in one sentence (those blocks are durably recorded as out of sync, and the next
+  // connect copies them from the holder); or why it could not begin, or was cut off and where: the
+  // next one goes on there. With `stop`: done when none is on any more.
+  virtual Task<Result<>> verify(VerifyOptions options) = 0;
 
   virtual ResourceStatus status() const = 0;
   virtual void observe(ResourceObserver* observer) = 0;

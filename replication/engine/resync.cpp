@@ -15,6 +15,7 @@
 
 #include "base/mark.h"
 #include "base/mutant.h"
+#include "replication/core/pace.h"
 #include "replication/engine/engine.h"
 #include "replication/engine/range_guard.h"
 
@@ -124,6 +125,13 @@ Task<> Volume::copy_range(blockdev::BlockRange range, Session& session, SyncWind
     // A hole that was written meanwhile is too long for one message: the next round copies it.
     const bool too_long = !zero && range.count > chunk_blocks;
     if (zero && length > wire::piece_bytes_max) reached("sync-long-hole-told");
+    if (!zero && range.count <= chunk_blocks && compares_first) {
+      co_await copy_what_differs(range, guard, session, window);
+      sync_progressed(length);
+      window.bytes_in_flight -= length;
+      window.moved.notify_all();
+      co_return;
+    }
     if (too_long) reached("sync-hole-was-written");
     IoError error = too_long ? IoError::overflow : IoError::none;
     if (!zero && !too_long) {
@@ -169,17 +177,89 @@ Task<> Volume::copy_range(blockdev::BlockRange range, Session& session, SyncWind
     co_await finished;
     window.answered(engine_.env().clock.now() - left);
   }
+  if (sent_it) sync_progressed(length);
   window.bytes_in_flight -= length;
   window.copied_bytes += length;
   window.moved.notify_all();
+}
+
+// By checksum: the target is asked for its sums first, under the same claim.
+Task<> Volume::copy_what_differs(blockdev::BlockRange range, RangeGuard& guard, Session& session,
+                                 SyncWindow& window) {
+  const TimePoint asked = engine_.env().clock.now();
+  Comparison found = co_await compare(range, session);
+  if (session.dropped() || found.error != IoError::none) {
+    if (!session.dropped()) window.failed = true;
+    guard.release();
+    co_return;
+  }
+  if (!found.answered) {
+    // It cannot prove anything by being equal, so it is written whole, and the rest of it, too.
+    compares_first = false;
+    found.differing = {{0, range.count}};
+  }
+  window.answered(engine_.env().clock.now() - asked);
+  for (const BlockRun& run : runs_between(found.differing, range.count)) {
+    const blockdev::BlockRange equal{range.first + run.first, run.count};
+    note_equal(equal);
+    sync_saved += bytes_of(equal);
+  }
+  if (found.differing.empty()) {
+    guard.release();
+    co_return;
+  }
+  const TimePoint sent = engine_.env().clock.now();
+  co_await copy_runs(range.first, found.differing, found.data.span(), guard, session);
+  window.answered(engine_.env().clock.now() - sent);
+  for (const BlockRun& run : found.differing) {
+    window.copied_bytes += run.count * blockdev::block_bytes;
+  }
+}
+
+void Volume::begin_sync(bool by_checksum) {
+  syncing = true;
+  compares_first = by_checksum;
+  sync_total = bits().bytes_set();
+  sync_done = sync_saved = 0;
+  sync_estimate.forget();
+}
+
+void Volume::sync_progressed(std::uint64_t bytes) {
+  sync_done += bytes;
+  sync_estimate.note(engine_.env().clock.now(), sync_done);
+}
+
+// As the target sees it. What is compared first is asked about first; then only holes tell of
+// progress besides.
+void Volume::sync_received(const wire::Header& header) {
+  if (!syncing) return;
+  const bool asked = static_cast<Type>(static_cast<std::uint16_t>(header.type)) == Type::sums_ask;
+  compares_first = compares_first || asked;
+  const bool told = static_cast<Type>(static_cast<std::uint16_t>(header.type)) == Type::zero;
+  if (asked || told || !compares_first) sync_progressed(header.length);
+}
+
+std::uint64_t Volume::sync_to_go() const {
+  return sync_total - std::min(sync_total, sync_done);
 }
 
 // One volume, until no bit is set and everything is flushed there; or the session is dropped.
 Task<> Volume::sync_source(Session& session) {
   SyncWindow window(engine_.env().loop);
   Scope copies(engine_.env().loop);
+  const std::uint64_t rate = engine_.config().resync_rate;
+  Pace pace(rate);
+  // With a fixed rate ten chunks a second at least, where blocks are small enough for that.
+  const std::uint64_t chunk_max =
+      rate == 0 ? chunk_blocks
+                : std::clamp<std::uint64_t>(rate / 10 / blockdev::block_bytes, 1, chunk_blocks);
+  TimePoint due = engine_.env().clock.now();
   std::uint64_t block = 0;
   while (!session.dropped() && !failed_) {
+    if (engine_.env().clock.now() < due) {
+      co_await session.bulk_received().wait_until(engine_.env().clock, due);
+      continue;
+    }
     if (!window.has_room(writes_in_flight_ > 0)) {
       co_await window.moved.wait();
       continue;
@@ -195,11 +275,16 @@ Task<> Volume::sync_source(Session& session) {
       co_await sleep_for(engine_.env().clock, std::chrono::milliseconds(10));
     }
     auto range = bits().next_set(block, zero_blocks);
-    if (range && range->count > 1) co_await cut_at_hole(*range, window.chunk_blocks_now());
+    const std::uint64_t data_max = std::min(window.chunk_blocks_now(), chunk_max);
+    if (range && range->count > 1) co_await cut_at_hole(*range, data_max);
     if (range) {
       block = range->first + range->count;
       window.bytes_in_flight += bytes_of(*range);
       copies.spawn(copy_range(*range, session, window));
+      // A hole is told in one message, however long it is.
+      const std::uint64_t paced = range->count <= chunk_max ? bytes_of(*range) : 0;
+      const TimePoint now = engine_.env().clock.now();
+      due = pace.next(now, now, paced, false);
       engine_.changed();
       continue;
     }
@@ -232,10 +317,11 @@ void Volume::forget_unflushed() {
 // --- the source ----------------------------------------------------------------------------------
 
 Task<> Engine::sync_everything(Session& session) {
-  for (auto& volume : volumes_) {
-    volume->syncing = true;
-    volume->sync_total = volume->bits().bytes_set();
-  }
+  // Where nobody knows what differs and the target has most of it, as a rule, only what differs is
+  // sent.
+  const bool has_data = !session.peer_state().lineage.empty();
+  const bool all = session.verdict.action == Action::everything;
+  for (auto& volume : volumes_) volume->begin_sync(config_.checksum_based || (all && has_data));
   // What overwrites another copy must not hang on this disk's cache: a power cut here, half-way,
   // would leave neither copy with what was acknowledged.
   for (auto& volume : volumes_) {
@@ -268,8 +354,11 @@ Task<> Engine::sync_everything(Session& session) {
   OutMessage end;
   session.send_bulk(end, Type::sync_end);
   const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(env_.clock.now() - began);
+  std::uint64_t saved = 0;
+  for (auto& volume : volumes_) saved += volume->sync_saved;
   log(Journal::Level::notice,
-      fmt::format("everything is copied to {} ({} ms)", peer_name_, took.count()));
+      fmt::format("everything is copied to {} ({} ms){}", peer_name_, took.count(),
+                  saved == 0 ? "" : fmt::format("; {} bytes were equal and not sent", saved)));
   while (slot_.behind && !session.dropped()) co_await session.bulk_received().wait();
   if (slot_.behind) reached("sync-ended-and-not-finished");
 }
@@ -329,7 +418,7 @@ Task<> Engine::become_target(Lineage towards, Session& session) {
   const bool durable = mutant("target-not-recorded") || co_await commit();
   if (durable) discard_my_data_ = false;
   if (!durable || session.dropped()) co_return;
-  for (auto& volume : volumes_) volume->syncing = true;
+  for (auto& volume : volumes_) volume->begin_sync(false);
   sync_ready_ = true;
   session.tell({}, Type::sync_ready);
   tell_status();

@@ -97,7 +97,8 @@ void Session::dispatch(Incoming& message) {
   Volume& volume = *volumes[header.volume];
   const Type type = message.type();
   const bool ranged = type == Type::write || type == Type::zero || type == Type::read ||
-                      type == Type::client_write || type == Type::client_zero;
+                      type == Type::client_write || type == Type::client_zero ||
+                      type == Type::sums_ask;
   if (ranged && header.offset + header.length > volume.size()) {
     return drop("the peer named a range past the end of the volume");
   }
@@ -118,9 +119,12 @@ void Session::dispatch(Incoming& message) {
       return volume.serve_flush(header, *this);
     case Type::read:
       return volume.serve_read(header, *this);
+    case Type::sums_ask:
+      return volume.serve_sums(header, *this);
     case Type::flushed:
     case Type::data:
     case Type::client_done:
+    case Type::sums:
       return request_answered(message);
     case Type::client_write:
     case Type::client_zero:
@@ -166,6 +170,12 @@ void Session::dispatch(Incoming& message) {
       const auto text = message.payload.span();
       return engine_.yield_refused({reinterpret_cast<const char*>(text.data()), text.size()});
     }
+    case Type::verify_ask:
+      return engine_.asked_to_verify(header, *this);
+    case Type::verify_told:
+      return engine_.verify_told(message);
+    case Type::verify_on:
+      return engine_.verify_shown(message, *this);
     case Type::goodbye: {
       const auto text = message.payload.span();
       return drop(std::string(reinterpret_cast<const char*>(text.data()), text.size()));
@@ -216,6 +226,7 @@ void Session::request_answered(Incoming& message) {
     if (request.number != message.header.number) continue;
     asked_.erase(asked_.iterator_to(request));
     request.again = (message.header.flags & wire::flag_again) != 0;
+    request.flags = message.header.flags;
     const bool failed = (message.header.flags & wire::flag_error) != 0;
     const bool sized = message.payload.size() == request.into.size();
     if (failed || !sized) {

@@ -17,12 +17,14 @@
 
 namespace baton::replication {
 
-// A flush or a read that the peer has to answer; lives in the waiting coroutine's frame.
+// A flush, a read or a question for sums that the peer has to answer; lives in the waiting
+// coroutine's frame.
 struct PeerRequest
     : boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
   std::uint64_t number = 0;
   TimePoint sent_at;
-  std::span<std::byte> into;  // of a read
+  std::span<std::byte> into;  // of a read, or of sums
+  std::uint32_t flags = 0;    // out: of the answer
   IoError error = IoError::none;
   bool lost = false;   // out: the session ended first
   bool again = false;  // out: nothing was begun, and may be asked for once more

@@ -156,6 +156,8 @@ Task<Result<>> Engine::start_up() {
   }
   want_connected_ = true;
   scope_.spawn(keep_connected());
+  verify_ = {};
+  if (config_.verify_interval > Duration::zero()) scope_.spawn(scrub());
   changed();
   // Every other copy is durably known to be behind: nobody else can have gone on.
   const bool asks = !mutant("resumes-without-asking");

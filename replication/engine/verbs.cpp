@@ -11,6 +11,13 @@
 
 namespace baton::replication {
 
+namespace {
+
+// Design §8 `primary`: before refusing because the peer is Primary.
+constexpr Duration role_patience = std::chrono::milliseconds(500);
+
+}  // namespace
+
 // While two nodes compare what they have, nothing may change under that; it takes milliseconds, and
 // is bounded by the handshake's own limit.
 Task<Result<>> Engine::not_settling() {
@@ -102,6 +109,19 @@ Task<Result<>> Engine::received_writes_over() {
   co_return co_await not_settling();
 }
 
+// The peer may just have become Secondary, or died (design §8 `primary`).
+Task<> Engine::hear_of_peers_role() {
+  const TimePoint deadline = env_.clock.now() + role_patience;
+  const auto primary = [this] {
+    return session_ != nullptr && session_->established() && session_->peer_role == Role::primary;
+  };
+  const bool serves_here = role_ == Role::primary;
+  while (primary() && !serves_here && env_.clock.now() < deadline) {
+    co_await gate_changed_.wait_until(env_.clock, deadline);
+  }
+  while (settling_ || going_alone_) co_await session_changed_.wait();
+}
+
 Task<Result<>> Engine::promote_now(PromoteOptions options) {
   Result<> ready = co_await not_settling();
   const bool can_ask = want_connected_ || starting_;
@@ -109,6 +129,7 @@ Task<Result<>> Engine::promote_now(PromoteOptions options) {
   if (ready) ready = co_await not_settling();
   if (ready) ready = co_await received_writes_over();
   if (!ready) co_return ready;
+  co_await hear_of_peers_role();
   const bool connected = session_ != nullptr && session_->established();
   PromotionFacts facts;
   facts.already_primary =

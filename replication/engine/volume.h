@@ -12,7 +12,9 @@
 #include <vector>
 
 #include "blockdev/metadata/metadata.h"
+#include "replication/core/estimate.h"
 #include "replication/core/range_lock.h"
+#include "replication/core/sums.h"
 #include "replication/core/unflushed.h"
 #include "replication/engine/latch.h"
 #include "replication/engine/receiver.h"
@@ -22,6 +24,7 @@
 namespace baton::replication {
 
 class Engine;
+class RangeGuard;
 class Session;
 class Volume;
 
@@ -74,6 +77,25 @@ struct Applied
 
 struct SyncWindow;  // resync.cpp
 
+// A range as both copies have it, while nobody writes it.
+struct Comparison {
+  IoError error = IoError::none;    // of the own disk, or no_memory
+  bool answered = false;            // else the peer was lost, or could not answer
+  bool holes = false;               // both disks know that all of it reads as zeroes
+  Buffer data;                      // the own copy's; empty for holes
+  std::vector<BlockRun> differing;  // counted from the range's first block
+  bool known() const { return error == IoError::none && answered; }
+};
+
+// What became of one chunk of a verify.
+struct VerifiedChunk {
+  bool counts = false;  // compared, and the baton was here all the time
+  bool holes = false;
+  std::uint64_t blocks = 0;
+  std::vector<blockdev::BlockRange> differing;
+  std::uint64_t repaired_bytes = 0;
+};
+
 class Volume {
  public:
   Volume(Engine& engine, std::uint32_t index, VolumeConfig config);
@@ -124,6 +146,7 @@ class Volume {
   void serve_flush(const wire::Header& flush, Session& session);
   void serve_forwarded(Incoming&& message, Session& session);  // forwarding.cpp
   void serve_read(const wire::Header& read, Session& session);
+  void serve_sums(const wire::Header& asked, Session& session);
   bool applying() const { return !applying_.empty(); }
   Task<> applied_all();
 
@@ -140,8 +163,19 @@ class Volume {
 
   // --- resync; see resync.cpp ---
   Task<> sync_source(Session& session);
+  // --- verify; see verify.cpp and sums.cpp ---
+  // The chunk that begins at `block`. With `repair`, what differs is copied to the peer.
+  Task<VerifiedChunk> verify_chunk(std::uint64_t block, bool repair, Session& session);
   bool syncing = false;          // SyncSource or SyncTarget in the session that is on
   std::uint64_t sync_total = 0;  // bytes to copy when it began
+  std::uint64_t sync_done = 0;   // of them, copied or found equal
+  std::uint64_t sync_saved = 0;  // found equal
+  bool compares_first = false;   // by checksum
+  Estimate sync_estimate;
+  void begin_sync(bool by_checksum);
+  void sync_progressed(std::uint64_t bytes);
+  void sync_received(const wire::Header& header);
+  std::uint64_t sync_to_go() const;
 
  private:
   friend class Engine;
@@ -194,6 +228,14 @@ class Volume {
   Task<bool> known_zero(std::uint64_t offset, std::uint64_t length);
   Task<> cut_at_hole(blockdev::BlockRange& range, std::uint64_t data_blocks_max);
   Task<> copy_range(blockdev::BlockRange range, Session& session, SyncWindow& window);
+  Task<> sums_for_peer(wire::Header asked, Session& session);
+  Task<bool> both_holes(std::uint64_t offset, std::uint64_t length, Session& session);
+  Task<Comparison> compare(blockdev::BlockRange range, Session& session);
+  Task<bool> copy_runs(std::uint64_t first_block, const std::vector<BlockRun>& runs,
+                       std::span<const std::byte> data, RangeGuard& guard, Session& session);
+  void note_equal(blockdev::BlockRange range);
+  Task<> copy_what_differs(blockdev::BlockRange range, RangeGuard& guard, Session& session,
+                           SyncWindow& window);
   Task<> clean_activity_log();
   void flush_peer_soon();
   Task<> flush_peer();

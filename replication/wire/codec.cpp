@@ -135,7 +135,10 @@ const char* header_fault(const Header& header) {
     const bool failed = (header.flags & flag_error) != 0 && header.payload_bytes == 0;
     if (!failed) return "the range and the payload differ in length";
   }
-  if (header.length > piece_bytes_max && kind->type != Type::zero) return "the range is too long";
+  const bool about_holes = kind->type == Type::sums_ask && (header.flags & flag_zeroes) != 0;
+  if (header.length > piece_bytes_max && kind->type != Type::zero && !about_holes) {
+    return "the range is too long";
+  }
   if (header.offset + header.length < header.offset) return "the range wraps around";
   return nullptr;
 }

@@ -19,6 +19,8 @@ inline constexpr std::uint16_t version_max = 1;
 // an acknowledgement or a ping never waits behind more than this in one piece.
 inline constexpr std::uint32_t piece_bytes_max = 1U << 20U;
 inline constexpr std::uint32_t control_bytes_max = 64U << 10U;
+// The XXH3-128 sums of the 4 KiB blocks of the largest range.
+inline constexpr std::uint32_t sums_bytes_max = piece_bytes_max / 4096 * 16;
 
 enum class Type : std::uint16_t {
   hello = 1,
@@ -56,8 +58,13 @@ enum class Type : std::uint16_t {
   client_zero,
   client_done,
   role,
+  sums_ask,
+  sums,
+  verify_ask,
+  verify_told,
+  verify_on,
 };
-inline constexpr std::uint16_t type_max = static_cast<std::uint16_t>(Type::role);
+inline constexpr std::uint16_t type_max = static_cast<std::uint16_t>(Type::verify_on);
 
 // Where in a session a message may come.
 enum class Phase : std::uint8_t { greeting, settling, session };
@@ -110,6 +117,11 @@ inline constexpr std::array<Kind, type_max> kinds = {{
     {Type::client_zero, "client-zero", Phase::session, Lane::bulk, 0},
     {Type::client_done, "client-done", Phase::session, Lane::urgent, 0},
     {Type::role, "role", Phase::session, Lane::urgent, 0},
+    {Type::sums_ask, "sums-ask", Phase::session, Lane::urgent, 0},
+    {Type::sums, "sums", Phase::session, Lane::urgent, sums_bytes_max},
+    {Type::verify_ask, "verify-ask", Phase::session, Lane::urgent, 0},
+    {Type::verify_told, "verify-told", Phase::session, Lane::urgent, 1024},
+    {Type::verify_on, "verify-on", Phase::session, Lane::urgent, 24},
 }};
 
 // Null for a number that is no message.
@@ -123,8 +135,11 @@ inline constexpr std::uint32_t flag_resync = 1U
 inline constexpr std::uint32_t flag_ack_received = 1U << 3U;  // write, zero: answer `received` (B)
 inline constexpr std::uint32_t flag_error = 1U
                                             << 4U;    // done, flushed, data, client_done: it failed
-inline constexpr std::uint32_t flag_full = 1U << 5U;  // client_done: it failed for want of space
-inline constexpr std::uint32_t flag_again = 1U << 6U;  // client_done: it was not begun; ask again
+inline constexpr std::uint32_t flag_full = 1U << 6U;  // client_done: it failed for want of space
+inline constexpr std::uint32_t flag_again = 1U << 7U;  // client_done: it was not begun; ask again
+// sums-ask: the asker's range is a hole, and only that is asked, whatever its length; sums: this
+// side's range is one, too.
+inline constexpr std::uint32_t flag_zeroes = 1U << 5U;
 
 // Every message: this header, then `payload_bytes` bytes. Fields that a message does not use are
 // zero: what lay in memory there goes over no wire.

@@ -68,6 +68,8 @@ const std::vector<ArchivedSeed> all = {
      "a disk was attached whose volumes disagreed about the other copy, and claimed UpToDate"},
     {1184863, oracle_erred},
     {81, "going on alone in the middle of a resync of one generation made no new one"},
+    {103420, "a resync by checksum took for equal what a failed flush had dropped",
+     "flush-fails-before-a-checksum-resync"},
     {1038494, oracle_erred},
     {1055278, oracle_erred},
     {1065322, oracle_erred},

@@ -14,6 +14,8 @@ Cluster::Cluster(std::uint64_t seed, const Settings& settings, Factory& factory)
   config.protocol = settings.protocol;
   config.auto_resume = settings.auto_resume;
   config.active_regions = settings.active_regions;
+  config.checksum_based = settings.checksum_based;
+  config.verify_interval = settings.verify_interval;
   config.secret = "between us";
   for (std::size_t i = 0; i < settings.nodes; ++i) {
     config.nodes.push_back({node_name(static_cast<int>(i))});

@@ -16,6 +16,8 @@ struct Settings {
   bool nbd = false;  // clients speak NBD to the node's session; else they call the engine
   bool auto_resume = true;
   std::size_t active_regions = blockdev::active_regions_default;
+  bool checksum_based = false;
+  Duration verify_interval{};
   NetModel net;
   std::vector<DiskModel> disks = {{}, {}};  // by node
 };

@@ -89,7 +89,9 @@ void Damage::is_source(int node) {
 
 bool Damage::hurt_now(int node, std::uint32_t volume, std::uint64_t cell) const {
   const auto found = cells_of(node, volume).find(cell);
-  return found != cells_of(node, volume).end() && found->second.until == UINT64_MAX;
+  const bool here = found != cells_of(node, volume).end() && found->second.until == UINT64_MAX;
+  // A resync by checksum leaves alone what the target shows as wrongly as the source does.
+  return here || carried_along(node, volume, cell);
 }
 
 bool Damage::hurt_since(std::uint32_t volume, std::uint64_t cell, std::uint64_t invoked) const {
@@ -98,6 +100,26 @@ bool Damage::hurt_since(std::uint32_t volume, std::uint64_t cell, std::uint64_t 
     if (found != cells_of(node, volume).end() && found->second.until >= invoked) return true;
   }
   return false;
+}
+
+bool Damage::ever_hurt(std::uint32_t volume, std::uint64_t cell) const {
+  for (int node = 0; node < static_cast<int>(nodes_); ++node) {
+    if (cells_of(node, volume).contains(cell)) return true;
+  }
+  return false;
+}
+
+std::optional<Damage::Place> Damage::first_difference(std::uint64_t time) const {
+  for (int node = 0; node < static_cast<int>(nodes_); ++node) {
+    for (std::uint32_t volume = 0; volume < volumes_; ++volume) {
+      for (const auto& [cell, hurt] : cells_of(node, volume)) {
+        if (hurt.until != UINT64_MAX || hurt.from >= time) continue;
+        if (content_of(node, volume, cell) == content_of(1 - node, volume, cell)) continue;
+        return Place{volume, oracle_.cells(volume).offset_of(cell)};
+      }
+    }
+  }
+  return std::nullopt;
 }
 
 std::size_t Damage::cells_hurt() const {

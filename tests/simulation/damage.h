@@ -9,6 +9,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <vector>
 
 #include "tests/simulation/oracle.h"
@@ -38,6 +39,14 @@ class Damage {
   // looked at there.
   bool hurt_since(std::uint32_t volume, std::uint64_t cell, std::uint64_t invoked) const;
   std::size_t cells_hurt() const;
+  // At any time until now, on any copy.
+  bool ever_hurt(std::uint32_t volume, std::uint64_t cell) const;
+  // A cell that was damaged before `time` (the oracle's), and still differs between the copies.
+  struct Place {
+    std::uint32_t volume;
+    std::uint64_t offset;
+  };
+  std::optional<Place> first_difference(std::uint64_t time) const;
 
  private:
   struct Hurt {

@@ -38,6 +38,12 @@ Node::MakeVerb verb_of(const Step& step, const std::string& peer) {
       return [](Resource& r) { return r.offer(); };
     case Do::grant:
       return [](Resource& r) { return r.grant_offered(); };
+    case Do::verify:
+      return [options = replication::VerifyOptions{.repair = step.has_word("repair"),
+                                                   .from_start = step.has_word("from-start"),
+                                                   .stop = step.has_word("stop")}](Resource& r) {
+        return r.verify(options);
+      };
     case Do::withdraw:
       return [](Resource& r) { return r.withdraw_offer(); };
     default:
@@ -172,9 +178,12 @@ void Director::operate(const Step& step) {
   // Who has granted the baton away shows Primary until it hears that it was taken.
   const bool writes = node.status().role == Role::primary && !node.status().baton_in_flight;
   if (forced && !writes) cluster_.rules().expect_force(step.node);
+  const std::uint64_t began = cluster_.oracle().tick();
   auto verb = node.operate(to_text(step), verb_of(step, peer));
   if (step.background && !forced) return;
   finish(step, verb);
+  const bool whole = step.what == Do::verify && step.has_word("from-start");
+  if (whole && verb->ended && verb->result) cluster_.rules().verified(began);
   if (forced) cluster_.rules().expect_force(-1);
 }
 
@@ -349,8 +358,12 @@ void Director::state(const Step& step) {
   const auto& status = node.status();
   std::vector<std::string> shown = {std::string(name_of(status.role))};
   for (const auto& device : status.devices) shown.emplace_back(name_of(device.disk_state));
+  if (cluster_.rules().damage().cells_hurt() > 0) shown.emplace_back("damaged");
   for (const auto& connection : status.connections) {
     shown.emplace_back(name_of(connection.connection_state));
+    for (const auto& volume : connection.peer_devices) {
+      shown.emplace_back(name_of(volume.replication_state));
+    }
     if (connection.split_brain) shown.emplace_back("split-brain");
   }
   if (cluster_.errors() > 0) shown.emplace_back("errors");  // of any client, so far

@@ -111,6 +111,9 @@ class FakeResource final : public replication::Resource {
     co_return Result<>();
   }
 
+  Task<Result<>> verify(replication::VerifyOptions /*options*/) override {
+    co_return failure("not in this fake");
+  }
   Task<Result<>> offer() override { co_return failure("not in this fake"); }
   Task<Result<>> grant_offered() override { co_return failure("not in this fake"); }
   Task<Result<>> withdraw_offer() override { co_return failure("not in this fake"); }

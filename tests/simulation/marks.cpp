@@ -80,6 +80,10 @@ const std::vector<Mark> all = {
     {"sync-source-flush-failed", "the source's disk cannot vouch for what it would copy"},
     {"sync-target-flush-failed", "the target's disk failed at the end"},
     {"sync-end-not-durable", "the source cannot remove the mark that the peer is behind"},
+    // the copies are compared
+    {"verify-chunk-does-not-count", "the baton has moved while a chunk was compared"},
+    {"sums-of-a-doubtful-copy-refused", "a target that may lack what it shows is written whole"},
+    {"sums-refused", "the other node cannot say what it has"},
     // a write's and a flush's way
     {"large-write-in-pieces", "a request longer than a message"},
     {"write-waits-for-the-window", "as much is in flight as a session may have"},

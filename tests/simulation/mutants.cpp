@@ -65,6 +65,17 @@ const std::vector<Mutant> all = {
      "a half-synced copy that is forced follows the generation that it has not whole",
      "forced-half-way"},
     {"restarted-copy-is-up-to-date", "a copy that was complete is UpToDate after a restart"},
+    // comparing the copies
+    {"verify-without-range-lock", "a verify compares blocks that are being written",
+     "verify-under-writes"},
+    {"sums-before-applied", "sums are of what is on the disk when they are asked for",
+     "verify-on-a-slow-peer"},
+    {"found-blocks-not-recorded", "what was found to differ is known until the daemon ends",
+     "found-blocks-are-copied-at-the-next-meeting"},
+    {"copied-after-its-claim", "a repair copies what it has read, whoever wrote since",
+     "repair-under-writes"},
+    {"sums-of-a-doubtful-copy", "what reads show after a failed flush counts as equal",
+     "flush-fails-before-a-checksum-resync"},
     // the baton
     {"promote-without-connection-check", "an UpToDate copy may be promoted, whoever is Primary"},
     {"handover-before-drain", "the baton goes while writes are in flight"},

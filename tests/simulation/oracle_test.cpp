@@ -48,7 +48,7 @@ void only_what_the_fake_can(Plan& plan) {
   bool first = true;
   std::erase_if(plan.script, [](const Step& step) {
     static constexpr std::array beyond_it = {Do::kill, Do::power,     Do::slow_disk, Do::fail,
-                                             Do::hang, Do::slow_link, Do::half_open};
+                                             Do::hang, Do::slow_link, Do::half_open, Do::verify};
     return std::ranges::find(beyond_it, step.what) != beyond_it.end();
   });
   for (Step& step : plan.script) {

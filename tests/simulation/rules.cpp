@@ -69,16 +69,21 @@ void Rules::look_at(Node& node) {
   }
   seen.connected = seen.steady = !status.connections.empty();
   for (const auto& connection : status.connections) {
+    if (connection.verify) check_found(node, *connection.verify);
     const int peer = connection.name[0] - 'A';
     const bool connected = connection.connection_state == ConnectionState::connected;
     seen.connected &= connected;
     seen.split_brain |= connection.split_brain.has_value();
     for (const auto& volume : connection.peer_devices) {
-      if (volume.replication_state == ReplicationState::sync_source) {
+      // A repair copies, too.
+      const bool verifies = volume.replication_state == ReplicationState::verify_s;
+      if (volume.replication_state == ReplicationState::sync_source || verifies) {
         damage_.is_source(node.number());
       }
       const bool good = connected && volume.peer_disk_state == DiskState::up_to_date;
-      seen.steady &= good && volume.replication_state == ReplicationState::established;
+      const bool compared = verifies || volume.replication_state == ReplicationState::verify_t;
+      seen.steady &=
+          good && (compared || volume.replication_state == ReplicationState::established);
       seen.target |= volume.replication_state == ReplicationState::sync_target;
       if (good && volume.replication_state != ReplicationState::off)
         seen.copies[volume.volume] |= bit(peer);
@@ -476,6 +481,41 @@ std::optional<std::uint64_t> Rules::first_unexcused_difference(std::uint32_t vol
     at = ours.first_difference(theirs, at);
   }
   return std::nullopt;
+}
+
+// Verify knows nothing of the faults, and may report none but their places.
+void Rules::check_found(const Node& node, const replication::VerifyStatus& verify) {
+  if (oracle_.old_values_excused()) return;
+  for (const replication::FoundRange& range : verify.listed) {
+    const Cells& cells = oracle_.cells(range.volume);
+    const std::uint64_t end = range.offset + range.length;
+    for (std::uint64_t block = range.offset; block < end; block += image_block_bytes) {
+      const std::uint64_t block_end = std::min(block + image_block_bytes, end);
+      bool touched = false;
+      for (std::uint64_t at = block; at < block_end && !touched;) {
+        const std::uint64_t cell = cells.cell_at(at);
+        touched = damage_.ever_hurt(range.volume, cell);
+        at = cells.offset_of(cell) + cells.bytes_of(cell);
+      }
+      if (touched) continue;
+      return world_.violated(
+          "verify reports what no fault has touched",
+          fmt::format("node {}: volume {} at {}", node_name(node.number()), range.volume, block));
+    }
+  }
+}
+
+void Rules::verified(std::uint64_t began) {
+  if (!clients_idle() || !all_arrived() || oracle_.old_values_excused()) return;
+  for (auto& node : nodes_) {
+    if (!node->disks_idle()) return;
+  }
+  const auto missed = damage_.first_difference(began);
+  if (!missed) return;
+  world_.violated("verify misses what differs",
+                  fmt::format("volume {} at {} was damaged before, still differs, and verify says "
+                              "that all is well",
+                              missed->volume, missed->offset));
 }
 
 void Rules::check_answers() {

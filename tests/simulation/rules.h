@@ -8,6 +8,8 @@
 //               one; two histories are reported as split brain and never merged
 //   R4          a copy that claims UpToDate, and whose claim somebody may rely on, holds every
 //               acknowledged write
+//   verify      reports no block that no disk has damaged, and, when it says that nothing differs
+//               (any more), misses none that was damaged before it began
 //   equal       both copies are the same when both are UpToDate, connected and nothing moves
 //   R11         every request of a client is answered within a bound
 #pragma once
@@ -41,6 +43,9 @@ class Rules final : public Witness {
   void went_back(int node);
   // The operator has told `node` to give up its own data.
   void discards(int node) { discarding_ = node; }
+
+  // A verify of everything, begun at `began` (the oracle's time), has ended well.
+  void verified(std::uint64_t began);
 
   bool connected() const;        // every node says so of every other
   bool both_up_to_date() const;  // besides: every copy counts as UpToDate, nobody resyncs
@@ -89,6 +94,7 @@ class Rules final : public Witness {
   void check_equal();
   std::optional<std::uint64_t> first_unexcused_difference(std::uint32_t volume, int other) const;
   void check_answers();
+  void check_found(const Node& node, const replication::VerifyStatus& verify);
   bool claim_counts(int node, std::uint32_t volume) const;
   bool writes_here(int node) const;
   bool clients_idle() const;

@@ -401,6 +401,7 @@ const std::vector<Scenario>& scenarios() {
     every.insert(every.end(), diskless_scripts().begin(), diskless_scripts().end());
     every.insert(every.end(), meeting_scripts().begin(), meeting_scripts().end());
     every.insert(every.end(), rare_path_scripts().begin(), rare_path_scripts().end());
+    every.insert(every.end(), verify_scripts().begin(), verify_scripts().end());
     every.insert(every.end(), short_scripts().begin(), short_scripts().end());
     return every;
   }();
@@ -418,6 +419,8 @@ Plan plan_of(const Scenario& scenario) {
   plan.settings.auto_resume = scenario.auto_resume;
   plan.settings.nbd = scenario.nbd;
   plan.settings.active_regions = scenario.active_regions;
+  plan.settings.checksum_based = scenario.checksum_based;
+  plan.settings.verify_interval = std::chrono::seconds(scenario.verify_seconds);
   // Never-flushes needs more regions than a small volume has.
   plan.settings.volume_bytes.assign(scenario.volumes, 16U << 20U);
   plan.script = parse_script(scenario.script);

@@ -18,7 +18,9 @@ struct Scenario {
   bool auto_resume = true;
   bool nbd = false;  // clients speak NBD
   std::size_t active_regions = blockdev::active_regions_default;
-  std::uint64_t seeds = 10;  // as many as a test needs to meet the interleaving
+  bool checksum_based = false;
+  std::uint64_t verify_seconds = 0;  // the interval of a scheduled verify
+  std::uint64_t seeds = 10;          // as many as a test needs to meet the interleaving
 };
 
 // The numbered ones that break naive designs (schedules.cpp).
@@ -31,6 +33,8 @@ const std::vector<Scenario>& diskless_scripts();
 const std::vector<Scenario>& meeting_scripts();
 // Those without which a rare path would be reached by nothing (rare_path_scripts.cpp).
 const std::vector<Scenario>& rare_path_scripts();
+// The copies are compared while they are in use (verify_scripts.cpp).
+const std::vector<Scenario>& verify_scripts();
 // Those in which every event meets every fault (short_scripts.cpp).
 const std::vector<Scenario>& short_scripts();
 // The schedules, what else was written or found, and the short ones.

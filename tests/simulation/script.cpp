@@ -11,7 +11,7 @@
 namespace baton::sim {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, Do>, 51> words = {{
+constexpr std::array<std::pair<std::string_view, Do>, 52> words = {{
     {"promote", Do::promote},
     {"demote", Do::demote},
     {"handover", Do::handover},
@@ -23,6 +23,7 @@ constexpr std::array<std::pair<std::string_view, Do>, 51> words = {{
     {"offer", Do::offer},
     {"resolve", Do::resolve},
     {"withdraw", Do::withdraw},
+    {"verify", Do::verify},
     {"grant", Do::grant},
     {"stop", Do::stop},
     {"start", Do::start},

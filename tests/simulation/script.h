@@ -42,6 +42,7 @@ enum class Do : std::uint8_t {
   resolve,  // own | other: whose data stays
   offer,
   withdraw,
+  verify,  // [repair] [from-start] [stop]
   grant,
   stop,   // a clean stop of the daemon
   start,  // the host and the daemon
@@ -87,7 +88,8 @@ enum class Do : std::uint8_t {
   get_well,    // all faults stop, and an operator does what it takes: as at the end of every run
   wait,        // nothing but the time
   mark,        // what comes before is preparation: faults at an index begin here
-  // statements about status; a violation if untrue
+  // statements about status, and `damaged`: some block of a copy is not what was written there; a
+  // violation if untrue
   is,  // NODE primary | secondary | UpToDate | Consistent | Inconsistent | Outdated | …
 };
 

@@ -405,7 +405,7 @@ void drop_clients(Prng random, Script& script) {
 // In some worlds disks are given up and taken up again under their clients, those that have failed
 // among them. Written into the finished script, as above.
 void detach_and_attach(Prng random, Script& script) {
-  constexpr std::uint64_t first_id = 2'000'000;
+  constexpr std::uint64_t first_id = 3'000'000;
   // Who waits for a sync waits for both disks.
   std::size_t first = 1;
   for (std::size_t i = 0; i < script.size(); ++i) {
@@ -425,6 +425,27 @@ void detach_and_attach(Prng random, Script& script) {
 }
 
 }  // namespace
+
+// At any moment and on either node.
+// Like the dropped clients, they leave the other steps their times and streams.
+void add_verifies(Prng random, Script& script) {
+  if (!random.percent(25)) return;
+  constexpr std::uint64_t first_id = 2'000'000;
+  const std::uint64_t count = random.between(1, 6);
+  for (std::uint64_t i = 0; i < count; ++i) {
+    Step step;
+    step.what = Do::verify;
+    step.id = first_id + i;
+    step.node = static_cast<int>(random.below(2));
+    step.background = true;  // as long as the slowest disk takes
+    step.after = microseconds(random.below(500) << random.below(8));
+    if (random.percent(40)) step.words.emplace_back("repair");
+    if (random.percent(50)) step.words.emplace_back("from-start");
+    if (random.percent(10)) step.words = {"stop"};
+    const std::size_t at = random.between(2, script.size());
+    script.insert(script.begin() + static_cast<std::ptrdiff_t>(at), std::move(step));
+  }
+}
 
 Settings swarm_settings(std::uint64_t seed) {
   Prng random(seed, "settings");
@@ -455,6 +476,7 @@ Settings swarm_settings(std::uint64_t seed) {
     disk.discard_zeroes = random.percent(70);
   }
   settings.nbd = Prng(seed, "nbd").percent(35);
+  settings.checksum_based = Prng(seed, "checksum").percent(25);
   // Of one to seven regions: in half of the worlds they take turns in the log.
   if (random.percent(50)) settings.active_regions = random.between(2, 4);
   return settings;
@@ -468,6 +490,7 @@ Plan swarm_plan(std::uint64_t seed) {
   author.write();
   if (plan.settings.nbd) drop_clients(Prng(seed, "drop clients"), plan.script);
   if (author.detaches()) detach_and_attach(Prng(seed, "disks"), plan.script);
+  add_verifies(Prng(seed, "verify"), plan.script);
   return plan;
 }
 

@@ -312,6 +312,7 @@ Plan beyond_plan(std::uint64_t seed) {
   Plan plan;
   plan.settings = swarm_settings(seed);
   BeyondAuthor(Prng(seed, "beyond"), plan.settings, plan.script).write();
+  add_verifies(Prng(seed, "verify"), plan.script);
   return plan;
 }
 

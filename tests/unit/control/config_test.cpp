@@ -108,10 +108,18 @@ TEST(Config, options_have_defaults_and_are_read) {
   EXPECT_EQ(defaults->timeout, Duration(6s));
   EXPECT_EQ(defaults->ping_interval, Duration(2s));
   EXPECT_TRUE(defaults->auto_resume);
+  EXPECT_FALSE(defaults->checksum_based);
+  EXPECT_EQ(defaults->resync_rate, 0U);
+  EXPECT_EQ(defaults->verify_rate, 64U << 20U);
+  EXPECT_EQ(defaults->verify_interval, Duration::zero());
   const auto spec = parse(replaced(pair_text, "protocol = \"C\"", R"(protocol = "A"
 timeout = "1500ms"
 fence-hold = "1min"
 auto-resume = false
+checksum-based = true
+resync-rate = "20MiB"
+verify-rate = "0"
+verify-interval = "168h"
 on-io-error = "detach"
 on-peer-lost = "continue"
 after-sb-0pri = "disconnect"
@@ -122,6 +130,19 @@ allow-two-primaries = false)"));
   EXPECT_EQ(spec->ping_interval, Duration(500ms)) << "follows a shorter timeout";
   EXPECT_EQ(spec->fence_hold, Duration(1min));
   EXPECT_FALSE(spec->auto_resume);
+  EXPECT_TRUE(spec->checksum_based);
+  EXPECT_EQ(spec->resync_rate, 20U << 20U);
+  EXPECT_EQ(spec->verify_rate, 0U);
+  EXPECT_EQ(spec->verify_interval, Duration(168h));
+}
+
+TEST(Config, rates_that_never_end_and_intervals_of_no_time_are_refused) {
+  EXPECT_THAT(error_with("protocol = \"C\"", "verify-rate = \"4KiB\""),
+              testing::HasSubstr("verify-rate = 4KiB is too slow: choose 64KiB a second or more"));
+  EXPECT_THAT(error_with("protocol = \"C\"", "resync-rate = \"1\""),
+              testing::HasSubstr("or 0 for as fast as it goes"));
+  EXPECT_THAT(error_with("protocol = \"C\"", "verify-interval = \"10ms\""),
+              testing::HasSubstr("verify-interval = 10 ms is out of range"));
 }
 
 TEST(Config, metadata_places_and_qmp_are_read) {

@@ -15,6 +15,9 @@ TEST(Protocol, requests_read_back) {
                      .discard_my_data = true,
                      .allow = true,
                      .deny = true,
+                     .repair = true,
+                     .from_start = true,
+                     .stop = true,
                      .to = "beta",
                      .uri = "tcp:10.0.0.2:4444",
                      .timeout_seconds = 600};

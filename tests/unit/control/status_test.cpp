@@ -87,6 +87,59 @@ TEST(Status, json_has_the_keys_of_drbdsetup_and_ours) {
     "bytes-replicated": 12345, "up": true})"));
 }
 
+StatusEntry verifying() {
+  StatusEntry entry = syncing();
+  ConnectionStatus& beta = entry.status.connections[0];
+  beta.peer_devices[0] = {.volume = 0,
+                          .replication_state = ReplicationState::verify_s,
+                          .peer_disk_state = DiskState::up_to_date};
+  beta.verify = VerifyStatus{.running = true,
+                             .repair = true,
+                             .done_bytes = 2'000'000'000,
+                             .total_bytes = 8'000'000'000,
+                             .found_bytes = 12288,
+                             .repaired_bytes = 4096,
+                             .ranges = 2,
+                             .listed = {{0, 4096, 4096}, {0, 65536, 8192}},
+                             .seconds_to_go = 12};
+  return entry;
+}
+
+TEST(Status, json_shows_a_verify_in_bytes) {
+  const json::object object = to_json(verifying());
+  EXPECT_EQ(object.at("connections").at(0).at("verify"), json::parse(R"({
+    "running": true, "complete": false, "repair": true, "done-bytes": 2000000000,
+    "total-bytes": 8000000000, "found-bytes": 12288, "repaired-bytes": 4096, "ranges": 2,
+    "listed": [{"volume": 0, "offset": 4096, "length": 4096},
+               {"volume": 0, "offset": 65536, "length": 8192}], "seconds-to-go": 12})"));
+  StatusEntry to_go = syncing();
+  to_go.status.connections[0].peer_devices[0].seconds_to_go = 41;
+  EXPECT_EQ(to_json(to_go).at("connections").at(0).at("peer_devices").at(0).at("seconds-to-go"),
+            41);
+}
+
+TEST(Status, text_of_a_verify_says_how_far_it_is_what_it_found_and_where) {
+  EXPECT_THAT(status_text(std::array{verifying()}),
+              testing::HasSubstr("    volume 0  UpToDate      VerifyS\n"));
+  VerifyStatus verify = *verifying().status.connections[0].verify;
+  verify.total_bytes = 8ULL << 30U;
+  verify.done_bytes = 2ULL << 30U;
+  EXPECT_EQ(
+      verify_text(verify),
+      "25.0 % of 8 GiB compared, 12 KiB differ (4 KiB of them copied): volume 0 at 4096+4096, "
+      "volume 0 at 65536+8192; 12 s to go");
+  verify.running = false;
+  verify.seconds_to_go.reset();
+  verify.listed.clear();
+  EXPECT_EQ(verify_text(verify),
+            "25.0 % of 8 GiB compared when it was cut off, 12 KiB differ (4 KiB of them copied)");
+  verify.complete = true;
+  verify.repaired_bytes = verify.found_bytes;
+  EXPECT_EQ(verify_text(verify), "8 GiB compared, 12 KiB differed and were copied from the holder");
+  verify.found_bytes = verify.repaired_bytes = 0;
+  EXPECT_EQ(verify_text(verify), "8 GiB compared, nothing differs");
+}
+
 TEST(Status, json_says_what_is_wrong) {
   const json::object object = to_json(in_trouble());
   const json::value& connection = object.at("connections").at(0);
@@ -107,7 +160,7 @@ TEST(Status, json_reads_back) {
   StatusEntry down;
   down.status.name = "vm2";
   down.error = "disk gone";
-  for (const StatusEntry& entry : {syncing(), in_trouble(), down}) {
+  for (const StatusEntry& entry : {syncing(), in_trouble(), verifying(), down}) {
     const std::string text = json::serialize(to_json(entry));
     const auto read = status_from_json(json::parse(text));
     ASSERT_TRUE(read) << read.error().message;
@@ -216,6 +269,21 @@ TEST(StatusChanges, numbers_that_only_move_are_no_change) {
   after.status.connections[0].peer_devices[0].out_of_sync_bytes = 5;
   after.status.connections[0].peer_devices[0].percent_in_sync = 99;
   EXPECT_TRUE(changes(&before, after).empty());
+}
+
+TEST(StatusChanges, a_verify_is_told_when_it_begins_finds_and_ends_and_not_how_far_it_is) {
+  const StatusEntry finding = verifying();
+  StatusEntry before = finding;
+  before.status.connections[0].verify->found_bytes = 0;
+  StatusEntry further = before;
+  further.status.connections[0].verify->done_bytes += 4096;
+  EXPECT_TRUE(changes(&before, further).empty());
+  EXPECT_THAT(texts(changes(&before, finding)),
+              ElementsAre("vm1 beta: verify running -> running, 12 KiB differ, 4 KiB repaired: "
+                          "volume 0 at 4096+4096, volume 0 at 65536+8192"));
+  StatusEntry after = before;
+  after.status.connections[0].verify->running = false;
+  EXPECT_THAT(texts(changes(&before, after)), ElementsAre("vm1 beta: verify running -> cut off"));
 }
 
 TEST(StatusChanges, something_that_ends_is_told_as_none) {

@@ -59,6 +59,23 @@ TEST(Waits, resync_is_waited_for_and_counted) {
   EXPECT_DOUBLE_EQ(progress->fraction, 0.75);
 }
 
+TEST(Waits, a_resync_says_how_long_it_will_take_once_it_is_known) {
+  ResourceStatus status = pair();
+  PeerVolumeStatus& peer = status.connections[0].peer_devices[0];
+  peer.replication_state = ReplicationState::sync_target;
+  peer.out_of_sync_bytes = 250;
+  peer.seconds_to_go = 90;
+  EXPECT_EQ(sync_progress(status)->text, "vm1: 250 bytes to go, 90 s");
+}
+
+TEST(Waits, copies_that_are_being_compared_are_in_sync) {
+  for (const auto state : {ReplicationState::verify_s, ReplicationState::verify_t}) {
+    ResourceStatus status = pair();
+    status.connections[0].peer_devices[0].replication_state = state;
+    EXPECT_TRUE(sync_progress(status)->done);
+  }
+}
+
 TEST(Waits, an_own_copy_that_is_not_up_to_date_is_waited_for) {
   ResourceStatus status = pair();
   status.devices[0].disk_state = DiskState::consistent;

@@ -102,6 +102,10 @@ TEST(Arguments, verbs_have_their_options) {
   ASSERT_TRUE(allow);
   EXPECT_TRUE(allow->options.allow);
   EXPECT_EQ(allow->options.timeout_seconds, 600U);
+  const auto verify = parse({"verify", "vm1", "--repair", "--from-start"});
+  ASSERT_TRUE(verify);
+  EXPECT_TRUE(verify->options.repair && verify->options.from_start && !verify->options.stop);
+  EXPECT_TRUE(parse({"verify", "vm1", "--stop"})->options.stop);
   EXPECT_EQ(parse({"migrate", "vm1", "--uri", "tcp:h:1"})->options.uri, "tcp:h:1");
 }
 
@@ -115,6 +119,7 @@ TEST(Arguments, wrong_usage_is_exit_code_2_and_says_what_was_meant) {
   EXPECT_THAT(usage_error({"status", "--force"}), HasSubstr("--force"));
   EXPECT_THAT(usage_error({"wait-sync", "vm1", "--timeout", "soon"}), HasSubstr("soon"));
   EXPECT_THAT(usage_error({"handover", "vm1", "--allow", "--deny"}), HasSubstr("--deny"));
+  EXPECT_THAT(usage_error({"verify", "vm1", "--stop", "--repair"}), HasSubstr("--repair"));
   EXPECT_THAT(usage_error({"resolve", "vm1"}), HasSubstr("--keep"));
   EXPECT_THAT(usage_error({"--config"}), HasSubstr("--config"));
 }

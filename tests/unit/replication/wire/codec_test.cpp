@@ -109,6 +109,14 @@ TEST(Codec, what_is_out_of_bounds_is_refused_before_anything_is_allocated) {
   lying.payload_bytes = 512;
   lying.length = 1024;
   EXPECT_NE(header_fault(lying), nullptr);
+  Header sums = header;
+  sums.type = static_cast<std::uint16_t>(Type::sums_ask);
+  sums.length = piece_bytes_max;
+  EXPECT_EQ(header_fault(sums), nullptr);
+  sums.length = piece_bytes_max + 1U;
+  EXPECT_NE(header_fault(sums), nullptr);
+  sums.flags = flag_zeroes;  // about a hole, whatever its length: nothing is read for it
+  EXPECT_EQ(header_fault(sums), nullptr);
   Header foreign = header;
   foreign.magic = 0;
   EXPECT_NE(header_fault(foreign), nullptr);
