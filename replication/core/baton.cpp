@@ -15,6 +15,12 @@ bool loses_role(const BatonFacts& self, const BatonFacts& holder) {
   return self.role == Role::primary && !stays;
 }
 
+// What it was before its restart, unless the other has become Primary meanwhile and is served.
+bool takes_role_again(const BatonFacts& self, const BatonFacts& peer) {
+  const bool peer_stays = peer.served && peer.role == Role::primary;
+  return self.role != Role::primary && self.resume_primary && !peer_stays;
+}
+
 BatonVerdict keep(std::string_view row, const BatonFacts& holder, const BatonFacts& self,
                   const BatonFacts& other) {
   BatonVerdict verdict{.row = row, .holder = holder.name};
@@ -25,8 +31,7 @@ BatonVerdict keep(std::string_view row, const BatonFacts& holder, const BatonFac
                       ? holder.epoch.number
                       : std::max(holder.epoch.number, other.epoch.number) + 1;
   verdict.self_demoted = holder.name != self.name && loses_role(self, holder);
-  verdict.self_promoted =
-      holder.name == self.name && self.role != Role::primary && self.resume_primary;
+  verdict.self_promoted = holder.name == self.name && takes_role_again(self, other);
   return verdict;
 }
 
@@ -95,7 +100,7 @@ BatonVerdict assign_baton(const BatonFacts& self, const BatonFacts& peer, const 
     verdict = {.row = "source-takes",
                .holder = self.name,
                .epoch = highest + 1,
-               .self_promoted = self.role != Role::primary && self.resume_primary};
+               .self_promoted = takes_role_again(self, peer)};
   }
   return verdict;
 }

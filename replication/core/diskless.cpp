@@ -57,8 +57,19 @@ ServiceVerdict settle_service(const ServiceFacts& with, const ServiceFacts& with
             .epoch = epoch_of(with, without, false),
             .diskless_stays = without.primary};
   }
+  // Of two copies of one generation the other would be the source, if it were there.
+  const bool worse = relation == Relation::equal && without.complete && !without.lineage.empty() &&
+                     with.arrival < std::min(without.arrival, Arrival::restarted);
+  if (worse && !mutant("crashed-copy-serves")) {
+    reached("crashed-copy-does-not-serve");
+    return refused("crashed",
+                   "the copy that is left has crashed and may lack what was acknowledged; attach "
+                   "the other node's disk, or promote this side with --force");
+  }
   // What a crash has taken from the only copy, a client that lived on would miss.
-  const bool has_what_it_wrote = with.arrival != Arrival::crashed && relation == Relation::equal;
+  // A later epoch than the one that the other was served in is somebody else's.
+  const bool same_epoch = with.epoch.number == without.epoch.number;
+  const bool has_what_it_wrote = with.arrival != Arrival::crashed && same_epoch;
   if (without.served && !has_what_it_wrote) reached("served-by-a-crashed-copy");
   const bool trusts = has_what_it_wrote || mutant("served-by-a-crashed-copy");
   return {.row = "disk-takes",

@@ -45,8 +45,9 @@ bool Engine::complete() const {
 }
 
 bool Engine::every_volume_usable() const {
-  return std::ranges::all_of(
-      volumes_, [](const auto& volume) { return volume->attached() && !volume->failed(); });
+  return !changing_disks_ && std::ranges::all_of(volumes_, [](const auto& volume) {
+    return volume->attached() && !volume->failed();
+  });
 }
 
 blockdev::Superblock Engine::compose(const Volume& volume) const {
@@ -69,6 +70,7 @@ blockdev::Superblock Engine::compose(const Volume& volume) const {
 
 Task<bool> Engine::commit() {
   bool durable = true;
+  ++commits_;
   for (auto& volume : volumes_) {
     if (!volume->attached()) continue;
     const IoError error = co_await volume->metadata().commit(compose(*volume));
@@ -77,6 +79,7 @@ Task<bool> Engine::commit() {
       durable = false;
     }
   }
+  if (--commits_ == 0) gate_changed_.notify_all();
   co_return durable;
 }
 
@@ -234,6 +237,7 @@ void Engine::peer_status(Incoming& message, Session& session) {
     return session.drop("the peer's status is malformed");
   }
   session.peer_role = static_cast<Role>(text[0]);
+  if (session.peer_role == Role::primary) session.role_given = false;
   for (std::size_t i = 0; i < volumes_.size(); ++i) {
     if (text[i + 1] > static_cast<std::byte>(DiskState::up_to_date)) {
       return session.drop("the peer's status is malformed");

@@ -79,6 +79,7 @@ class Engine final : public Resource {
     return holding_ && has_peer() && peer_has_tip_ && !replicating_ && !every_volume_usable();
   }
   bool holding() const { return holding_; }
+  bool changing_disks() const { return changing_disks_; }
   bool may_write() const { return holding_ && role_ == Role::primary; }
   // service.cpp. The peer is Primary and its clients' writes are admitted here.
   bool serves_peer() const;
@@ -194,6 +195,7 @@ class Engine final : public Resource {
   bool peer_can_take_over() const;
   Task<> leave_disk();
   void baton_follows_role();
+  bool may_give_role() const;
   Task<Result<>> give_role();
   Task<> take_role(Session& session);
   void is_served_from_now_on(Session& session);
@@ -248,6 +250,7 @@ class Engine final : public Resource {
   bool up_ = false;
   bool starting_ = false;
   bool stopping_ = false;
+  std::size_t commits_ = 0;        // of superblocks, under way
   std::size_t verbs_running_ = 0;  // those that down() waits for
   bool leaving_ = false;           // down() is about to follow: nobody waits for the baton any more
   bool want_connected_ = false;

@@ -107,6 +107,7 @@ Task<> Volume::clean_activity_log() {
     }
   }
   cleaning_ = false;
+  drained_.notify_all();
 }
 
 void Volume::flush_peer_soon() {

@@ -9,7 +9,6 @@
 #include "base/mark.h"
 #include "base/mutant.h"
 #include "replication/engine/engine.h"
-#include "replication/engine/range_guard.h"
 
 namespace baton::replication {
 
@@ -32,10 +31,6 @@ struct ForwardedWrite : OutMessage {
 // --- at the node whose client writes -------------------------------------------------------------
 
 Task<> Volume::write_through_holder(Request& request, Outcome& outcome) {
-  // A later write of the same range does not overtake an earlier one that is begun once more. Not
-  // `ranges_`: the holder may replicate this very write to the copy here.
-  RangeGuard guard(forwarding_, request.offset, request.length, true);
-  co_await guard.acquired();
   for (std::uint64_t done = 0; done < request.length && !outcome.elsewhere;) {
     const std::uint64_t length =
         std::min<std::uint64_t>(wire::piece_bytes_max, request.length - done);
@@ -49,7 +44,6 @@ Task<> Volume::write_through_holder(Request& request, Outcome& outcome) {
     request.error = outcome.error;
     request.complete();
   }
-  guard.release();
 }
 
 Task<IoError> Volume::forward_piece(Piece piece, Outcome& outcome) {

@@ -9,7 +9,8 @@ namespace baton::replication {
 
 void Engine::update_gate() {
   const bool open = up_ && !stopping_ && may_write() && !granted_away_ && !quiescing_ &&
-                    !leaving_disk_ && !going_alone_ && !settling_ && !needs_generation();
+                    !leaving_disk_ && !changing_disks_ && !going_alone_ && !settling_ &&
+                    !needs_generation();
   const bool opened = open && !admits_;
   admits_ = open;
   if (opened) gate_changed_.notify_all();
@@ -29,13 +30,15 @@ Task<IoError> Engine::admission(ClientDevice& client, TimePoint deadline, const 
       error = IoError::shutdown;
       break;
     }
-    if (may_write() && cannot_go_alone() && !may_be_served()) {
+    if (may_write() && cannot_go_alone() && !may_be_served() && !changing_disks_) {
       *reason = "a disk of this node has failed; the other node's copy is the one to go on with";
       error = IoError::io;
       break;
     }
     if (granted_away_) {
       why = "the baton is on its way to the other node";
+    } else if (changing_disks_) {
+      why = "this node's disks are being opened or closed";
     } else if (leaving_disk_) {
       why = "this node's disk has failed, and the other node takes over";
     } else if (quiescing_ && served_) {

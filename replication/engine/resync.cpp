@@ -310,10 +310,6 @@ bool Volume::session_lost() {
   return lacks;
 }
 
-void Volume::forget_unflushed() {
-  unflushed_.drain([](const UnflushedLog::Entry&) {});
-}
-
 // --- the source ----------------------------------------------------------------------------------
 
 Task<> Engine::sync_everything(Session& session) {

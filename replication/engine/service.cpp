@@ -98,8 +98,9 @@ void Engine::is_served_from_now_on(Session& session) {
   replicating_ = false;
   session.service = true;
   session.peer_role = Role::secondary;
-  // The peer has everything; what this disk lacks of it the peer notes from here on.
-  for (auto& volume : volumes_) volume->forget_unflushed();
+  // The peer has everything, some of it in its cache only: a power cut there makes the copy here
+  // the better one. What this disk lacks the peer notes from here on.
+  for (auto& volume : volumes_) volume->session_lost();
   log(Journal::Level::notice,
       fmt::format("served by {}, which has the baton: epoch {}", peer_name_, epoch_.number));
 }
@@ -199,19 +200,26 @@ void Engine::baton_follows_role() {
 // stays the holder's. Everything acknowledged is on stable storage where it counts first, and this
 // node is durably Secondary before the other hears of it, so that there is one writer at most. When
 // the link is lost in between there is none; whoever is to be it says so again.
+bool Engine::may_give_role() const {
+  if (session_ == nullptr || !session_->established() || session_->role_given) return false;
+  if (granted_away_ || taking_) return false;
+  return role_ == Role::primary || (holding_ && session_->peer_role != Role::primary);
+}
+
 Task<Result<>> Engine::give_role() {
   if (quiescing_) {
     co_return failure(
         fmt::format("{} is already stopping its writes for another request", config_.name));
   }
-  if (role_ != Role::primary && !holding_) {
+  if (serves_peer()) co_return Result<>{};
+  if (!may_give_role()) {
     co_return failure(fmt::format("{} is not Primary on {}", config_.name, config_.self));
   }
   Session* const session = session_;
   quiesce_reason_ = "the role is being handed to the other node";
   Result<> quiet = co_await quiesce(false);
   const bool same = session_ == session && session != nullptr && session->established();
-  if (!quiet || !same) {
+  if (!quiet || !same || !may_give_role()) {
     stop_quiescing();
     if (!quiet) co_return quiet;
     co_return failure(
@@ -221,6 +229,7 @@ Task<Result<>> Engine::give_role() {
   role_ = Role::secondary;
   served_ = false;
   fence_clients();
+  session->role_given = true;
   if (holding_) co_await commit();
   stop_quiescing();
   if (session_ == session && session->established()) {
@@ -280,6 +289,8 @@ Task<> Engine::take_role(Session& session) {
 // `changing_disks_` is taken back there is no other session.
 Task<> Engine::part_for_disks() {
   changing_disks_ = true;
+  update_gate();
+  gate_changed_.notify_all();  // whoever waits past admission begins anew
   while (leaving_disk_ || making_generation_ || taking_) co_await gate_changed_.wait();
   while (session_ != nullptr) {
     session_->drop("this node's disks are being opened or closed");
@@ -288,6 +299,7 @@ Task<> Engine::part_for_disks() {
   for (auto& volume : volumes_) {
     while (volume->disk_in_use()) co_await volume->drained().wait();
   }
+  while (commits_ > 0) co_await gate_changed_.wait();
 }
 
 Task<> Engine::close_disks() {
@@ -347,6 +359,7 @@ Task<Result<>> Engine::attach_now() {
     if (!durable) attached = failure("the metadata cannot be written; see the log");
   }
   changing_disks_ = false;
+  update_gate();
   if (attached) log(Journal::Level::notice, "the disks are attached");
   session_changed_.notify_all();
   gate_changed_.notify_all();
@@ -385,6 +398,7 @@ Task<Result<>> Engine::detach_now() {
   co_await close_disks();
   log(Journal::Level::notice, "the disks are detached");
   changing_disks_ = false;
+  update_gate();
   session_changed_.notify_all();
   gate_changed_.notify_all();
   changed();

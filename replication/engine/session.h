@@ -79,6 +79,7 @@ class Session {
   bool peer_holding = false;
   // One of the two has no usable disk: nothing is replicated, and the holder serves the other.
   bool service = false;
+  bool role_given = false;  // it was told to be Primary, and has not said that it is
   std::vector<DiskState> peer_disks;
   Verdict verdict;
   std::uint64_t received_number() const { return received_number_; }

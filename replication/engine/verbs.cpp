@@ -39,7 +39,8 @@ Task<Result<>> Engine::using_disks(Task<Result<>> verb) {
 Task<Result<>> Engine::take_alone(bool force_generation) {
   // A holder in session with its peer only changes its role. A number that the peer has not been
   // told would make it refuse the next write.
-  const bool told = session_ != nullptr && (replicating_ || session_->service);
+  const bool told =
+      session_ != nullptr && session_->established() && (replicating_ || session_->service);
   const bool held_in_session = holding_ && told && epoch_.holder == config_.self;
   // One above the highest that either side has seen, also in a greeting that came to nothing.
   if (!held_in_session) epoch_ = {std::max(epoch_.number, epoch_seen_) + 1, config_.self};
@@ -119,23 +120,22 @@ Task<> Engine::hear_of_peers_role() {
   while (primary() && !serves_here && env_.clock.now() < deadline) {
     co_await gate_changed_.wait_until(env_.clock, deadline);
   }
-  while (settling_ || going_alone_) co_await session_changed_.wait();
 }
 
 Task<Result<>> Engine::promote_now(PromoteOptions options) {
   Result<> ready = co_await not_settling();
   const bool can_ask = want_connected_ || starting_;
   if (ready && unmet_ && can_ask && !mutant("promotes-before-it-hears")) co_await hear_peer();
+  if (ready) co_await hear_of_peers_role();
   if (ready) ready = co_await not_settling();
   if (ready) ready = co_await received_writes_over();
   if (!ready) co_return ready;
-  co_await hear_of_peers_role();
   const bool connected = session_ != nullptr && session_->established();
   PromotionFacts facts;
   facts.already_primary =
       role_ == Role::primary && ((holding_ && !granted_away_) || (served_ && holder_session()));
   facts.connected = connected && replicating_;
-  facts.peer_primary = connected && session_->peer_role == Role::primary;
+  facts.peer_primary = connected && (session_->peer_role == Role::primary || session_->role_given);
   facts.peer_holds = holder_session() != nullptr && !granted_away_;
   facts.disk = DiskState::up_to_date;
   for (const auto& volume : volumes_) facts.disk = std::min(facts.disk, disk_state(*volume));

@@ -219,7 +219,7 @@ Task<> Engine::verify_copies(Session& session) {
   std::string cut;
   while (verify_.volume < volumes_.size()) {
     // A handover waits for nobody's background work.
-    while (quiescing_ && cut.empty()) {
+    while (quiescing_ && !offering_ && cut.empty()) {
       co_await gate_changed_.wait();
       cut = why_verify_ends(session, epoch);
     }

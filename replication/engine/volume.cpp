@@ -179,7 +179,8 @@ void Volume::start(Request& request, ClientDevice& client) {
 Task<> Volume::serve(Request& request, ClientDevice& client) {
   request.reason = nullptr;
   const bool usable = attached() && !failed_;
-  if (!usable && engine_.holding() && !engine_.may_be_served()) {
+  const bool may_go_on = engine_.may_be_served() || engine_.changing_disks();
+  if (!usable && engine_.holding() && !may_go_on) {
     return complete_later(engine_.env().loop, request, IoError::io,
                           "the disk of this node is not usable");
   }
@@ -205,15 +206,29 @@ Task<> Volume::serve(Request& request, ClientDevice& client) {
 
 Task<> Volume::serve_write(Request& request, ClientDevice& client) {
   const TimePoint deadline = engine_.env().clock.now() + engine_.fence_hold();
+  // A write that is begun once more may have been carried out the first time, and have been read:
+  // no overlapping one comes in between.
+  RangeGuard order(forwarding_, request.offset, request.length, true);
+  bool claimed = false;
+  bool begun = false;
   for (;;) {
     IoError error = IoError::none;
     const char* reason = nullptr;
     if (!engine_.admits()) {
       error = co_await engine_.admission(client, deadline, &reason);
     }
+    // What was once on its way may have been done: no refusal that says otherwise.
+    if (begun && error != IoError::none && error != IoError::no_space) error = IoError::io;
     if (error != IoError::none || request.length == 0) {
       co_await complete_later(engine_.env().loop, request, error, reason);
-      co_return;
+      break;
+    }
+    const bool in_order = !engine_.admits() || forwarding_claims_ > 0;
+    if (in_order && !claimed) {
+      ++forwarding_claims_;
+      claimed = true;
+      co_await order.acquired();
+      continue;  // much may have changed
     }
     client.unflushed_writes = true;
     const std::uint64_t piece_max =
@@ -229,9 +244,19 @@ Task<> Volume::serve_write(Request& request, ClientDevice& client) {
       co_await write_large(request, piece_max, outcome);
     }
     if (--writes_in_flight_ == 0) drained_.notify_all();
-    if (!outcome.elsewhere) co_return;
+    if (!outcome.elsewhere) break;
     reached("write-begun-once-more");
+    begun = true;
+    if (!claimed) {
+      ++forwarding_claims_;
+      claimed = true;
+      co_await order.acquired();
+    }
     co_await Yield(engine_.env().loop);
+  }
+  if (claimed) {
+    --forwarding_claims_;
+    order.release();
   }
 }
 
@@ -301,8 +326,8 @@ Task<> Volume::write_piece(Piece piece, Outcome& outcome) {
   // 3. The copies it goes to must be the copies that the metadata speaks of (rules 4, 8).
   Session* session = nullptr;
   while (error == IoError::none) {
-    if (!engine_.takes_writes() || failed_ || engine_.cannot_go_alone()) {
-      const bool broken = failed_ || engine_.cannot_go_alone();
+    const bool broken = failed_ || engine_.cannot_go_alone() || engine_.changing_disks();
+    if (!engine_.takes_writes() || broken) {
       error = broken ? IoError::io : IoError::not_permitted;
     } else if (engine_.submission_blocked()) {
       engine_.unblock_submission();
@@ -379,7 +404,8 @@ Task<> Volume::write_piece(Piece piece, Outcome& outcome) {
 
   // 5. Done for the client, before anybody who waited for the range finds that the disk has failed;
   // the peer may still be at it (A, B).
-  if (error == IoError::io && engine_.may_be_served()) outcome.elsewhere = true;
+  const bool may_go_on = engine_.may_be_served() || engine_.changing_disks();
+  if (error == IoError::io && may_go_on) outcome.elsewhere = true;
   if (error == IoError::not_permitted && engine_.served()) outcome.elsewhere = true;
   if (outcome.error == IoError::none) outcome.error = error;
   if (outcome.answered != nullptr) {

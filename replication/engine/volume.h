@@ -153,8 +153,6 @@ class Volume {
   // Notes in the bitmap what the peer may lack, and forgets the session's part of every write.
   // True if the peer may lack something that a client was told is written.
   bool session_lost();
-  // The peer has what it has not flushed, and this copy is not the one that counts any more.
-  void forget_unflushed();
   UnflushedLog& unflushed() { return unflushed_; }
   RangeLock& ranges() { return ranges_; }
 
@@ -264,7 +262,10 @@ class Volume {
   std::uint64_t disk_users_ = 0;  // reads, flushes and looks at the disk that are under way
   Clients clients_;
   RangeLock ranges_;
-  RangeLock forwarding_;  // writes on their way to the holder, which may send them back
+  // Writes that go to the holder, or have, and whatever overlaps them. Not `ranges_`: the holder
+  // may send this very write back to the copy here.
+  RangeLock forwarding_;
+  std::uint64_t forwarding_claims_ = 0;
   UnflushedLog unflushed_;
   std::uint64_t writes_in_flight_ = 0;
   Signal drained_;

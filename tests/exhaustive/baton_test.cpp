@@ -94,6 +94,11 @@ TEST(BatonTable, both_sides_name_the_same_holder_and_no_rule_is_broken) {
         } else {
           ASSERT_FALSE(ours.self_demoted || theirs.self_demoted) << ours.row;
         }
+        const bool alpha_ends =
+            ours.self_promoted || (alpha.role == Role::primary && !ours.self_demoted);
+        const bool beta_ends =
+            theirs.self_promoted || (beta.role == Role::primary && !theirs.self_demoted);
+        if (somebody) ASSERT_FALSE(alpha_ends && beta_ends) << ours.row;
         if (ours.self_promoted) ASSERT_TRUE(ours.holder == "alpha" && alpha.resume_primary);
         if (theirs.self_promoted) ASSERT_TRUE(ours.holder == "beta" && beta.resume_primary);
 

@@ -141,8 +141,9 @@ class Walk(baton_test.TestCase):
         section = "Failing over by hand"
         verbs = inline(section, "batonctl ")
         self.assertEqual([verb.split()[1] for verb in verbs],
-                         ["handover", "secondary", "primary", "primary", "secondary", "resolve"])
-        handover, secondary, primary, force, give_up, resolve = verbs
+                         ["handover", "secondary", "primary", "primary", "attach", "detach", "secondary",
+                          "resolve"])
+        handover, secondary, primary, force, attach, detach, give_up, resolve = verbs
         alpha.run(handover)
         self.wait_primary(beta)
         beta.run(secondary)
@@ -150,7 +151,14 @@ class Walk(baton_test.TestCase):
         self.wait_primary(alpha)
 
         write = "qemu-io -f raw 'nbd+unix:///vm1?socket=/run/baton/vm1.sock' -c 'write -P {} {} 64k' -c flush"
+        alpha.run(detach)
         alpha.run(write.format(1, "0"))
+        alpha.run(attach)
+        self.wait_for(lambda: "UpToDate" in alpha.run("batonctl status vm1").stdout.splitlines()[1],
+                      "alpha's disk", 30)
+        self.wait_for(lambda: '"holder": "alpha"' in alpha.run("batonctl status vm1 --json").stdout
+                      or '"holder":"alpha"' in alpha.run("batonctl status vm1 --json").stdout,
+                      "the baton at alpha", 30)
         self.daemons[alpha].kill()
         refused = beta.run(force + " < /dev/null", check=False)
         self.assertNotEqual(refused.returncode, 0, "the risk is named and nobody has answered")

@@ -224,6 +224,46 @@ burst A requests=20 reads=50
 attach B
 wait-sync
 )"},
+    // Found by the swarm (seed 1003250): the operator gives the better disk up before the two have
+    // met.
+    {.name = "crashed-copy-does-not-serve", .script = R"(
+primary A force
+wait-sync
+burst A requests=60 reads=0 flushes=0 fua=0 hot=100
+power A lose
+start A
+detach B
++3s is A not-UpToDate
+attach B expect=done
+wait-connected
+promote A force
+wait-sync
+burst B requests=40 reads=100 hot=100
+)"},
+    // Found by the swarm (seed 1003452): what was carried out, read, and begun once more came back
+    // after a later write of the same block.
+    {.name = "served-through-a-link-that-breaks-often", .script = R"(
+primary A force
+wait-sync
+detach A expect=done
+wait-connected
+burst A requests=300 depth=8 reads=0 flushes=0 discards=0 zeroes=0 hot=1 max=4096 background
+burst B requests=300 depth=4 reads=100 hot=1 background
++2ms cut reset
++120ms heal
++120ms cut reset
++1ms heal
++120ms cut reset
++1ms heal
++130ms cut reset
++1ms heal
++140ms cut reset
++1ms heal
+wait-idle
+is A not-errors
+attach A expect=done
+wait-sync
+)"},
     // Refused where it would leave nobody with the data.
     {.name = "last-copy-is-not-detached", .script = R"(
 primary A force

@@ -127,6 +127,7 @@ const std::vector<Mark> all = {
     {"forwarded-flush-lost", "the link went while the holder had a flush"},
     {"served-copy-knows-more", "the disk that has failed has what the copy that is left lacks"},
     {"both-copies-have-failed", "the disk has failed, and the other copy has crashed"},
+    {"crashed-copy-does-not-serve", "the copy that is left has crashed, and the other was better"},
     {"served-by-a-crashed-copy", "the copy that serves a Primary has crashed"},
     {"served-primary-demoted", "a Primary without its disk loses its role"},
     {"role-given", "the role moves and the baton stays"},

@@ -123,10 +123,13 @@ const std::vector<Mutant> all = {
     {"no-generation-for-the-served", "what only the holder has is no generation of its own",
      "served-then-failed-over"},
     {"serves-what-it-lacks", "a copy serves a node whose disk has failed, whatever it has lost"},
+    {"crashed-copy-serves",
+     "a copy serves, although it has crashed and the other is the better one",
+     "crashed-copy-does-not-serve"},
     {"served-by-a-crashed-copy", "a Primary stays one when the copy that serves it has crashed",
      "holder-of-the-served-loses-power"},
     {"forced-into-a-granted-epoch", "a forced holder takes a number that it has granted away",
-     "forced-while-its-grant-is-on-the-way", "one-way-B"},
+     "forced-while-its-grant-is-on-the-way", "pause-B"},
 };
 
 }  // namespace

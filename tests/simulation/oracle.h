@@ -66,6 +66,8 @@ class Oracle {
                              std::uint64_t length, bool zero, bool fua);
   // Acknowledged: `copies` are those that count as UpToDate at this moment. None: nobody is bound.
   void write_done(std::uint64_t write, NodeSet copies);
+  // It was done through another node: `node`, whose client wrote it, had no disk then.
+  void written_without_disk(std::uint64_t write, int node) { writes_[write].absent |= bit(node); }
   // Refused with a code that says nothing was done.
   void write_refused(std::uint64_t write);
   // Failed, or the connection was lost: it took effect or it did not, and that is settled by now.
@@ -138,6 +140,7 @@ class Oracle {
     std::uint64_t acknowledged = never;
     NodeSet copies = 0;   // bound to have it
     NodeSet durable = 0;  // of those: a flush has covered it
+    NodeSet absent = 0;   // had no disk when it was acknowledged
     NodeSet lost = 0;     // were bound, until a failure took it from them
     std::uint64_t lost_at = 0;
     bool rolled_back = false;

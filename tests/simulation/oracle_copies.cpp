@@ -152,7 +152,7 @@ void Oracle::forked(int node, const ReadCopy& read) {
     // copy lost with its power, nobody misses: this copy is as good as the other, and is followed.
     if (has(write.lost, node) && write.durable == 0) {
       forget(write);
-    } else if (present(number, node, read, !has(replaced_, node))) {
+    } else if (!has(write.absent, node) && present(number, node, read, !has(replaced_, node))) {
       write.copies |= bit(node);
     }
   }

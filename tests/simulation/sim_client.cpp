@@ -159,6 +159,13 @@ void SimClient::choose_place(Slot& slot, const Burst& burst) {
   request.length = std::max(sector_bytes, std::min(wanted, most) / sector_bytes * sector_bytes);
 }
 
+// Whose history a write becomes part of: that of the holder that serves this node.
+int SimClient::writer() const {
+  const auto& status = node_.status();
+  const bool served = status.role == replication::Role::primary && !status.baton_holder.empty();
+  return served ? status.baton_holder[0] - 'A' : node_.number();
+}
+
 void SimClient::start(Slot& slot) {
   Request& request = slot.request;
   const Cells& cells = oracle_.cells(volume_);
@@ -166,8 +173,8 @@ void SimClient::start(Slot& slot) {
   slot.buffer.resize(request.length);
   request.data = slot.buffer.data();
   if (request.op == Op::write || zero) {
-    slot.number = oracle_.invoke_write(node_.number(), volume_, request.offset, request.length,
-                                       zero, request.flags.fua);
+    slot.number = oracle_.invoke_write(writer(), volume_, request.offset, request.length, zero,
+                                       request.flags.fua);
     slot.invoked = oracle_.now();
   } else {
     slot.number = slot.invoked =
@@ -250,6 +257,10 @@ void SimClient::settle(Slot& slot) {
   } else if (ok) {
     oracle_.write_done(slot.number,
                        copies != 0 ? copies : witness_.others_with(node_.number(), slot.number));
+    const auto disk = node_.fresh_status().devices[volume_].disk_state;
+    if (disk <= replication::DiskState::failed) {
+      oracle_.written_without_disk(slot.number, node_.number());
+    }
     witness_.write_acknowledged(node_.number(), slot.invoked);
   } else {
     --counters_.failed;
@@ -260,6 +271,10 @@ void SimClient::settle(Slot& slot) {
 
 // No answer comes any more to what is in flight.
 void SimClient::abandon() {
+  // What the holder was asked to write it may write until it notices that nobody is there any more.
+  const auto& status = node_.status();
+  const bool served =
+      status.role == replication::Role::primary && status.baton_holder != node_.name();
   for (auto& slot : slots_) {
     if (!slot->busy) continue;
     ++counters_.unanswered;
@@ -270,7 +285,7 @@ void SimClient::abandon() {
       case Op::write:
       case Op::write_zeroes:
       case Op::discard:
-        oracle_.write_unknown(slot->number);
+        if (!served) oracle_.write_unknown(slot->number);
         break;
       default:
         break;

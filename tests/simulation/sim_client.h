@@ -96,6 +96,7 @@ class SimClient final : Node::Attached, NbdClient::Owner {
   void abandon();
   void pump();
   void wake();
+  int writer() const;
   void start(Slot& slot);
   void choose(Slot& slot, const Burst& burst);
   void choose_place(Slot& slot, const Burst& burst);
