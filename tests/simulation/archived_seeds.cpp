@@ -83,6 +83,7 @@ const std::vector<ArchivedSeed> all = {
     {1046276, "a promotion that had waited believed in a session that was lost"},
     {1006752, oracle_erred},
     {1033765, oracle_erred},
+    {1000013, oracle_erred},
     {81, "going on alone in the middle of a resync of one generation made no new one"},
     {103420, "a resync by checksum took for equal what a failed flush had dropped",
      "flush-fails-before-a-checksum-resync"},

@@ -175,8 +175,11 @@ void Director::operate(const Step& step) {
   if (step.what == Do::resolve && cluster_.rules().split_brain()) {
     cluster_.rules().discards(step.has_word("own") ? other(step.node) : step.node);
   }
-  // Who has granted the baton away shows Primary until it hears that it was taken.
-  const bool writes = node.status().role == Role::primary && !node.status().baton_in_flight;
+  // Who has granted the baton away shows Primary until it hears that it was taken; who is served
+  // does without it.
+  const auto& status = node.status();
+  const bool writes =
+      status.role == Role::primary && !status.baton_in_flight && status.baton_holder == node.name();
   if (forced && !writes) cluster_.rules().expect_force(step.node);
   const std::uint64_t began = cluster_.oracle().tick();
   auto verb = node.operate(to_text(step), verb_of(step, peer));
