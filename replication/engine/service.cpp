@@ -342,6 +342,7 @@ Task<Result<>> Engine::attach_now() {
     for (auto& volume : volumes_) {
       if (volume->attached()) volume->close();
     }
+    if (known.number > epoch_.number) epoch_ = known;
   } else {
     if (known.number > epoch_.number) epoch_ = known;
     co_await turn_log_into_bits();
