@@ -178,8 +178,8 @@ void Director::operate(const Step& step) {
   // Who has granted the baton away shows Primary until it hears that it was taken; who is served
   // does without it.
   const auto& status = node.status();
-  const bool writes =
-      status.role == Role::primary && !status.baton_in_flight && status.baton_holder == node.name();
+  const bool writes = status.role == Role::primary && !status.baton_in_flight &&
+                      (status.baton_holder.empty() || status.baton_holder == node.name());
   if (forced && !writes) cluster_.rules().expect_force(step.node);
   const std::uint64_t began = cluster_.oracle().tick();
   auto verb = node.operate(to_text(step), verb_of(step, peer));

@@ -148,7 +148,8 @@ void Rules::write_acknowledged(int node, std::uint64_t invoked) {
 void Rules::check_forced() {
   if (forcing_ < 0) return;
   const Seen& forced = seen_[static_cast<std::size_t>(forcing_)];
-  if (!forced.primary || forced.in_flight || forced.holder != forcing_) return;
+  const bool served = forced.holder >= 0 && forced.holder != forcing_;
+  if (!forced.primary || forced.in_flight || served) return;
   // Another has been Primary before, holds the baton and so serves reads, or is bound to have what
   // this copy has lost since: there is a history to part from.
   bool another = has(went_back_, forcing_);
