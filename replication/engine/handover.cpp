@@ -207,6 +207,7 @@ void Engine::granted(const wire::Header& header, Session& session) {
 }
 
 Task<> Engine::take_granted(wire::Header header, Session& session) {
+  const bool serves = (header.flags & grant_leaves_role) != 0;
   // Step 4: everything that was acknowledged there is applied here before this node admits.
   while (session.received_number() < header.follows && !session.dropped()) {
     co_await session.bulk_received().wait();
@@ -216,10 +217,22 @@ Task<> Engine::take_granted(wire::Header header, Session& session) {
     co_return;
   }
   for (auto& volume : volumes_) co_await volume->applied_all();
+  // An ordinary handover has flushed both copies. A disk that has failed could not: what this node
+  // takes over must not hang on its cache, for the copy left behind may have it (archived seed
+  // 1063268).
+  for (auto& volume : volumes_) {
+    if (!serves) break;
+    blockdev::Request flush;
+    flush.op = blockdev::Op::flush;
+    co_await perform(volume->disk(), flush);
+    if (flush.error == IoError::none) continue;
+    co_await flush_failed(*volume);
+    co_return;
+  }
+  if (session.dropped()) co_return;
   session.peer_holding = false;
   epoch_ = {header.epoch, config_.self};
   const bool primary = (header.flags & grant_primary) != 0;
-  const bool serves = (header.flags & grant_leaves_role) != 0;
   const Role before = role_;
   if (primary) role_ = Role::primary;
   const bool durable = co_await commit();

@@ -84,6 +84,7 @@ const std::vector<ArchivedSeed> all = {
     {1006752, oracle_erred},
     {1033765, oracle_erred},
     {1000013, oracle_erred},
+    {1063268, "what a node took over from a failed disk was in its cache, and its power failed"},
     {81, "going on alone in the middle of a resync of one generation made no new one"},
     {103420, "a resync by checksum took for equal what a failed flush had dropped",
      "flush-fails-before-a-checksum-resync"},
