@@ -36,6 +36,10 @@ void Sender::urgent(wire::Header header, wire::Type type, std::span<const std::b
 
 void Sender::bulk(OutMessage& message, wire::Type type) {
   wire::seal(message.header, type, message.payload);
+  if (stopped_) {
+    if (message.on_sent != nullptr) message.on_sent(message);
+    return;
+  }
   bulk_.push_back(message);
   wanted_ = true;
 }
@@ -85,10 +89,6 @@ Task<> Sender::run() {
     broken_ = write_.error != StreamError::none;
     release_sent();
   }
-  while (!bulk_.empty()) {
-    bulk_leaving_.splice(bulk_leaving_.end(), bulk_);
-    release_sent();
-  }
   running_ = false;
   ended_.notify_all();
 }
@@ -104,6 +104,13 @@ Task<> Sender::stop() {
   stream_.close();
   work_.notify_all();
   while (running_) co_await ended_.wait();
+  stopped_ = true;
+  // What was queued behind the write that failed, and since: a stream may take nothing any more
+  // while what it has received is still being read and answered.
+  while (!bulk_.empty()) {
+    bulk_leaving_.splice(bulk_leaving_.end(), bulk_);
+    release_sent();
+  }
 }
 
 }  // namespace baton::replication

@@ -41,7 +41,8 @@ class Sender final : TurnHook {
   // Completes when everything queued was handed to the transport, or the stream is broken.
   Task<> emptied();
   // Closes the stream; completes when no buffer is referenced any more and run() has ended.
-  // Messages that did not leave are dropped, with on_sent called.
+  // Messages that did not leave are dropped, with on_sent called; so are those queued later, from
+  // within bulk().
   Task<> stop();
 
   bool broken() const { return broken_; }
@@ -67,6 +68,7 @@ class Sender final : TurnHook {
   bool running_ = false;
   bool writing_ = false;
   bool stopping_ = false;
+  bool stopped_ = false;
   bool broken_ = false;
   std::uint64_t bytes_sent_ = 0;
 };

@@ -6,11 +6,19 @@
 #include "base/assert.h"
 
 namespace baton::sim {
+namespace {
+
+// Between a reset and the moment in which a reader hears of it.
+constexpr Duration hears_late = std::chrono::milliseconds(2);
+
+}  // namespace
 
 Connection::Connection(SimNet& net, std::uint64_t number, Process& a, int b)
     : net_(net),
       number_(number),
-      timers_{Timer(&Connection::arrive, this), Timer(&Connection::arrive, this)} {
+      timers_{Timer(&Connection::arrive, this), Timer(&Connection::arrive, this)},
+      hears_timers_{Timer(&Connection::hear_of_the_end, this),
+                    Timer(&Connection::hear_of_the_end, this)} {
   ends_[0].node = a.node();
   ends_[1].node = b;
   for (int end = 0; end < 2; ++end) {
@@ -144,7 +152,7 @@ void Connection::send_end(int end, bool reset) {
   Pipe& pipe = from(end);
   TimePoint arrives = net_.world_.now() + net_.delay();
   if (reset) {
-    // A reset does not queue behind data, and the receiver discards what it has not read.
+    // A reset does not queue behind data.
     pipe.on_the_way.clear();
     pipe.bytes_on_the_way = 0;
   } else if (!pipe.on_the_way.empty()) {
@@ -209,7 +217,10 @@ void Connection::try_read(int end) {
   Pipe& pipe = towards(end);
   if (reads_[static_cast<std::size_t>(end)].queued()) return;  // done, not yet delivered
   if (here.closed) return complete_read(end, StreamError::closed);
-  if (here.broken) return complete_read(end, StreamError::broken);
+  if (pipe.unread_bytes() == 0 && here.broken) {
+    if (net_.world_.now() >= here.hears_at) return complete_read(end, StreamError::broken);
+    return net_.world_.arm(hears_timers_[static_cast<std::size_t>(end)], here.hears_at);
+  }
   if (pipe.unread_bytes() == 0) {
     if (pipe.ended) complete_read(end, StreamError::end_of_stream);
     return;
@@ -233,17 +244,27 @@ void Connection::try_read(int end) {
   }
 }
 
+// As Linux does: writes fail at once; what has arrived can still be read, and whoever reads hears of
+// the end behind it, which may be some turns later.
 void Connection::break_end(int end) {
   End& here = at(end);
   if (here.broken) return;
   here.broken = true;
-  towards(end).unread.clear();
-  towards(end).unread_from = 0;
+  here.hears_at = net_.world_.now();
+  if (net_.random_.percent(50)) {
+    here.hears_at = net_.world_.now() + net_.random_.duration({}, hears_late);
+  }
   from(end).on_the_way.clear();
   from(end).bytes_on_the_way = 0;
   timers_[static_cast<std::size_t>(end)].cancel();
-  if (here.read != nullptr) complete_read(end, StreamError::broken);
+  if (here.read != nullptr) try_read(end);
   if (here.write != nullptr) complete_write(end, StreamError::broken);
+}
+
+void Connection::hear_of_the_end(Timer& timer) {
+  auto& connection = *static_cast<Connection*>(timer.context());
+  const int end = &timer == connection.hears_timers_.data() ? 0 : 1;
+  if (connection.at(end).read != nullptr) connection.try_read(end);
 }
 
 void Connection::complete_read(int end, StreamError error) {
@@ -395,7 +416,7 @@ bool Connection::quiet() const {
     const std::size_t i = static_cast<std::size_t>(end);
     if (!pipes_[i].on_the_way.empty() && carries(end)) return false;
     const End& reader = ends_[1 - i];
-    const bool anybody = reader.process != nullptr && !reader.closed && !reader.broken;
+    const bool anybody = reader.process != nullptr && !reader.closed;
     if (anybody && pipes_[i].unread_bytes() > 0) return false;
   }
   return true;

@@ -34,6 +34,7 @@ struct End {
   SimStream* stream = nullptr;  // the handle, while it lives
   bool closed = false;          // by its own side
   bool broken = false;          // a reset has arrived
+  TimePoint hears_at{};         // then: when its reader hears of it
   ReadOperation* read = nullptr;
   WriteOperation* write = nullptr;
   std::size_t written = 0;  // bytes of `write` that the transport has taken
@@ -78,6 +79,7 @@ class Connection {
     StreamError error = StreamError::none;
   };
   static void arrive(Timer& timer);
+  static void hear_of_the_end(Timer& timer);
 
   End& at(int end) { return ends_[static_cast<std::size_t>(end)]; }
   Pipe& from(int end) { return pipes_[static_cast<std::size_t>(end)]; }
@@ -100,6 +102,7 @@ class Connection {
   std::array<End, 2> ends_;
   std::array<Pipe, 2> pipes_;  // [0] carries from end 0
   std::array<Timer, 2> timers_;
+  std::array<Timer, 2> hears_timers_;
   std::array<Delivery, 2> reads_;
   std::array<Delivery, 2> writes_;
 };

@@ -253,7 +253,7 @@ void SimClient::settle(Slot& slot) {
   const bool unknown = ok ? request.op == Op::discard && !device_->limits().discard_zeroes
                           : request.error == IoError::io || request.error == IoError::no_space;
   if (unknown) {
-    oracle_.write_unknown(slot.number);
+    if (ok || !holder_may_still_write()) oracle_.write_unknown(slot.number);
   } else if (ok) {
     oracle_.write_done(slot.number,
                        copies != 0 ? copies : witness_.others_with(node_.number(), slot.number));
@@ -269,12 +269,16 @@ void SimClient::settle(Slot& slot) {
   }
 }
 
+// What the holder was asked to write it may write until it notices that nobody is there any more:
+// after this node has answered with an error, too, when the holder was stopped for so long.
+bool SimClient::holder_may_still_write() const {
+  const auto& status = node_.status();
+  return status.role == replication::Role::primary && status.baton_holder != node_.name();
+}
+
 // No answer comes any more to what is in flight.
 void SimClient::abandon() {
-  // What the holder was asked to write it may write until it notices that nobody is there any more.
-  const auto& status = node_.status();
-  const bool served =
-      status.role == replication::Role::primary && status.baton_holder != node_.name();
+  const bool served = holder_may_still_write();
   for (auto& slot : slots_) {
     if (!slot->busy) continue;
     ++counters_.unanswered;

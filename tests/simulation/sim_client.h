@@ -93,6 +93,7 @@ class SimClient final : Node::Attached, NbdClient::Owner {
 
   bool connect();
   void hang_up();
+  bool holder_may_still_write() const;
   void abandon();
   void pump();
   void wake();
