@@ -121,7 +121,7 @@ def checker_finds_every_damage(writer, work):
 # 2. The guest
 
 def boot(run, name, uri, image_dir, **options):
-    return guest.Machine.start(run, name, [uri], image_dir, **options)
+    return guest.Machine.start(run, name, [uri], image_dir, shared_memory=True, **options)
 
 
 def guest_survives_moves(run, image, image_dir):

@@ -45,7 +45,7 @@ class Migrate(baton_test.TestCase):
         return source
 
     def machine(self, name, **options):
-        machine = self.stack.enter_context(self.pair.machine(name, self.guest_dir, **options))
+        machine = self.stack.enter_context(self.pair.machine(name, self.guest_dir, shared_memory=True, **options))
         self.witness.watch(machine)
         return machine
 

@@ -42,20 +42,25 @@ class Machine:
 
     @classmethod
     def start(cls, run_dir, name, disks, guest, *, incoming=False, memory_mib=160, rate=0,
-              writers=True, accel=None, outlive=False):
+              writers=True, accel=None, outlive=False, shared_memory=False):
         """Starts QEMU and returns when QMP answers; the guest is then booting (see wait_ready).
 
         `disks`: see disks.py. `guest`: the directory build-guest filled. `incoming`: wait for a
         migration (-incoming defer) instead of booting. `rate`: records per second and disk, 0 as
-        many as possible. `writers=False`: the guest waits for the command start. Without `outlive`
+        many as possible. `writers=False`: the guest waits for the command start. `shared_memory`: all
+        machines of the run directory have one memory, and a migration copies none of it: QEMU 7.2
+        under TCG loses stores while it copies (README.md, "Memory"). Without `outlive`
         QEMU is killed when the calling *thread* ends in whatever way (so call this from a thread
         that lives as long).
         """
         machine = cls(run_dir, name)
         try:
             machine._launch(disks, pathlib.Path(guest), incoming, memory_mib, rate, writers, accel,
-                            outlive)
+                            outlive, shared_memory)
             machine._connect()
+            if shared_memory:
+                machine.qmp.execute("migrate-set-capabilities", {
+                    "capabilities": [{"capability": "x-ignore-shared", "state": True}]})
         except BaseException:
             if machine._process:
                 machine.kill()
@@ -176,7 +181,8 @@ class Machine:
         else:
             self.close()
 
-    def _launch(self, disks, guest, incoming, memory_mib, rate, writers, accel, outlive):
+    def _launch(self, disks, guest, incoming, memory_mib, rate, writers, accel, outlive,
+                shared_memory):
         for needed in (guest / "vmlinuz", guest / "initrd.gz"):
             if not needed.exists():
                 raise GuestError(f"{needed} is missing; run tests/migration/guest/build-guest {guest}")
@@ -192,6 +198,9 @@ class Machine:
                        f"baton.rate={rate} baton.start={int(writers)}",
             *_characters(listeners, self.path("console.log")), *disk_arguments.arguments(disks),
         ]
+        if shared_memory:
+            arguments += ["-machine", "memory-backend=ram", "-object", "memory-backend-file,id=ram,"
+                          f"size={memory_mib}M,share=on,mem-path={self.run_dir / 'ram'}"]
         if incoming:
             arguments += ["-incoming", "defer"]
         if not outlive:
