@@ -94,6 +94,9 @@ class Engine final : public Resource {
   bool every_volume_usable() const;
   void unblock_submission();
   Signal& gate_changed() { return gate_changed_; }
+  // How often the peer has taken over from a disk that failed here; waits for the one that is on.
+  std::uint64_t takeovers() const { return takeovers_; }
+  Task<std::uint64_t> takeovers_settled();
   // The session that takes part in writes, or null.
   Session* replicating() { return session_ != nullptr && replicating_ ? session_ : nullptr; }
   // The session through which the holder's data can be read, or null.
@@ -154,6 +157,9 @@ class Engine final : public Resource {
     return has_peer() && may_be_missed && !replicating_ && takes_lone_writes();
   }
   Task<bool> make_generation();
+  // Everything here on stable storage, and a generation on top of it that the peer lacks, durable
+  // on completion. False: the metadata failed, and whether the generation is there is not known.
+  Task<bool> begin_generation(std::string why);
   // Writes the superblock of every volume with what this object knows now. False: a disk failed.
   Task<bool> commit();
   blockdev::Superblock compose(const Volume& volume) const;
@@ -226,7 +232,8 @@ class Engine final : public Resource {
   std::optional<VerifyStatus> verify_status() const;
   std::uint64_t bytes_of_all_volumes() const;
   Task<> scrub();
-  void fence_clients();
+  void become_primary_for_clients();
+  void become_secondary_for_clients();
   std::string whole_status_line() const;
 
   Environment env_;
@@ -260,6 +267,7 @@ class Engine final : public Resource {
   bool granted_away_ = false;    // GRANT sent, TAKEN not seen: not ours on our own word any more
   bool served_ = false;          // Primary without the baton: writes go through the holder
   bool granted_disk_ = false;    // what was granted away leaves the role here
+  std::uint64_t takeovers_ = 0;  // how often the peer has taken over from a disk here
   bool leaving_disk_ = false;    // the disk here is given up, and the baton goes to the other node
   bool changing_disks_ = false;  // they are closed or opened: no session meanwhile
   bool peer_lacks_ = false;      // A: a client was told of a write that the other may lack

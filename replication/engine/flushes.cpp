@@ -120,4 +120,39 @@ Task<> Volume::flush_peer() {
   barrier_running_ = false;
 }
 
+Task<> Volume::serve_client_flush(Request& request, ClientDevice& client) {
+  IoError error = IoError::none;
+  if (engine_.may_write() || engine_.served()) {
+    // Noted before: what the client writes while this flush runs is not covered by it.
+    client.unflushed_writes = false;
+    error = co_await flush_for_client();
+    if (error != IoError::none) client.unflushed_writes = true;
+  } else {
+    // Nothing of this client's can be unflushed here: the baton left with everything on stable
+    // storage (handover step 2), and a Secondary admits no write. Unless the role was lost with the
+    // node that served it.
+    co_await Yield(engine_.env().loop);
+    if (client.unflushed_writes) error = IoError::io;
+  }
+  request.error = error;
+  request.complete();
+}
+
+Task<IoError> Volume::flush_for_client() {
+  const TimePoint deadline = engine_.env().clock.now() + engine_.fence_hold();
+  IoError error = IoError::io;
+  while (engine_.may_write() || engine_.served()) {
+    const bool here = engine_.may_write() && !failed_ && !engine_.cannot_go_alone();
+    if (here) {
+      error = co_await flush_copies(true);
+    } else {
+      error = co_await flush_through_holder(deadline);
+    }
+    if (error == IoError::none || !here || !engine_.may_be_served()) break;
+    // The disk here has failed under the flush; the copy that goes on is asked.
+    reached("flush-asked-of-the-other-copy");
+  }
+  co_return error;
+}
+
 }  // namespace baton::replication

@@ -17,14 +17,9 @@ using blockdev::Request;
 
 namespace {
 
-// Before the holder is asked again that could not take a write or a flush just now: it is handing
-// the baton over, which takes a round trip and a write of metadata.
+// The holder could not take a write just now: it is handing the baton over. What comes of that
+// changes the gate here, too; if nothing comes of it, the holder is asked again after this.
 constexpr Duration ask_again_after = std::chrono::milliseconds(10);
-
-struct ForwardedWrite : OutMessage {
-  Latch left;
-  static void sent(OutMessage& message) { static_cast<ForwardedWrite&>(message).left.arrive(); }
-};
 
 }  // namespace
 
@@ -53,7 +48,7 @@ Task<IoError> Volume::forward_piece(Piece piece, Outcome& outcome) {
     outcome.elsewhere = true;
     co_return IoError::none;
   }
-  ForwardedWrite message;
+  AwaitedMessage message;
   message.header.volume = static_cast<std::uint16_t>(index_);
   message.header.offset = piece.offset;
   message.header.length = piece.length;
@@ -63,7 +58,6 @@ Task<IoError> Volume::forward_piece(Piece piece, Outcome& outcome) {
   message.header.flags = flags;
   const bool data = request.op == Op::write;
   if (data) message.payload = {piece.data, piece.length};
-  message.on_sent = &ForwardedWrite::sent;
   message.left.add();
   Latch answered;
   PeerRequest asked;
@@ -77,7 +71,8 @@ Task<IoError> Volume::forward_piece(Piece piece, Outcome& outcome) {
   } else if (asked.again) {
     reached("forwarded-write-refused");
     outcome.elsewhere = true;
-    co_await sleep_for(engine_.env().clock, ask_again_after);
+    Clock& clock = engine_.env().clock;
+    co_await engine_.gate_changed().wait_until(clock, clock.now() + ask_again_after);
   }
   co_return asked.lost || asked.again ? IoError::none : asked.error;
 }

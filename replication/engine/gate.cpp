@@ -111,6 +111,20 @@ void Engine::unblock_submission() {
 
 // Rule 8. Durable in every volume before any write in it completes.
 Task<bool> Engine::make_generation() {
+  const bool durable = co_await begin_generation("going on without " + peer_name_);
+  if (!durable) {
+    reached("generation-not-durable");
+    // What the disk says is what the peer may have: nothing is done on top of it by this node
+    // alone.
+    peer_has_tip_ = true;
+    co_return false;
+  }
+  peer_has_tip_ = unmet_ = false;
+  wrote_alone_ = true;
+  co_return true;
+}
+
+Task<bool> Engine::begin_generation(std::string why) {
   // The new generation overrules every copy that lacks it, so nothing acknowledged before it may
   // hang on this disk's cache: a power cut would take it back here, and then from the peer.
   for (auto& volume : volumes_) {
@@ -125,19 +139,8 @@ Task<bool> Engine::make_generation() {
   Lineage keep{slot_.base_id, slot_.told_id};
   append_generation(lineage_, id, blockdev::lineage_max, keep);
   slot_.behind = true;
-  log(Journal::Level::notice,
-      fmt::format("going on without {}: new generation {:016x}", peer_name_, id));
-  const bool durable = mutant("generation-not-persisted") || co_await commit();
-  if (!durable) {
-    reached("generation-not-durable");
-    // What the disk says is what the peer may have: nothing is done on top of it by this node
-    // alone.
-    peer_has_tip_ = true;
-    co_return false;
-  }
-  peer_has_tip_ = unmet_ = false;
-  wrote_alone_ = true;
-  co_return true;
+  log(Journal::Level::notice, fmt::format("{}: new generation {:016x}", why, id));
+  co_return mutant("generation-not-persisted") || co_await commit();
 }
 
 bool Engine::reads_own_copy() const {

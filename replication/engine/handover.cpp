@@ -50,7 +50,7 @@ Task<Result<>> Engine::quiesce(bool announce) {
     IoError flushed = IoError::none;
     if (served_) {
       flushed = co_await volume->flush_through_holder(deadline);
-    } else {
+    } else if (volume->attached()) {
       flushed = co_await volume->flush_copies(false);
     }
     if (flushed != IoError::none) {
@@ -80,6 +80,7 @@ Task<> Engine::give_baton_to_peer(std::uint32_t flags) {
   granted_away_ = true;
   offering_ = false;
   update_gate();
+  changed();
   wire::Header grant;
   grant.epoch = epoch_.number + 1;
   grant.number = session->id();
@@ -221,7 +222,7 @@ Task<> Engine::take_granted(wire::Header header, Session& session) {
   // takes over must not hang on its cache, for the copy left behind may have it (archived seed
   // 1063268).
   for (auto& volume : volumes_) {
-    if (!serves) break;
+    if (!serves || mutant("takes-over-unflushed")) break;
     blockdev::Request flush;
     flush.op = blockdev::Op::flush;
     co_await perform(volume->disk(), flush);
@@ -254,11 +255,7 @@ Task<> Engine::take_granted(wire::Header header, Session& session) {
   reply.epoch = header.epoch;
   reply.number = header.number;
   session.tell(reply, Type::taken);
-  if (primary) {
-    for (auto& volume : volumes_) {
-      for (ClientDevice& client : volume->clients()) client.fenced = true;
-    }
-  }
+  if (primary) become_primary_for_clients();
   log(Journal::Level::notice, fmt::format("took the baton from {}: {}, epoch {}", peer_name_,
                                           name_of(role_), epoch_.number));
   answer_ = Result<>{};
@@ -348,7 +345,7 @@ void Engine::taken(const wire::Header& header) {
   }
   role_ = Role::secondary;
   session_->peer_role = Role::primary;  // its status follows
-  fence_clients();
+  become_secondary_for_clients();
   log(Journal::Level::notice,
       fmt::format("{} has the baton: Secondary, epoch {}", peer_name_, epoch_.number));
   struct Record {
@@ -363,7 +360,15 @@ void Engine::taken(const wire::Header& header) {
 
 // Their memory is older than the disk from the peer's first write on: they are held, never let
 // through without an operator or a new handover (schedules: client-gone-baton-back).
-void Engine::fence_clients() {
+// Those attached now are fenced when the role leaves (design section 4, "The fence and going
+// back").
+void Engine::become_primary_for_clients() {
+  for (auto& volume : volumes_) {
+    for (ClientDevice& client : volume->clients()) client.fenced = true;
+  }
+}
+
+void Engine::become_secondary_for_clients() {
   for (auto& volume : volumes_) {
     for (ClientDevice& client : volume->clients()) client.unflushed_writes = false;
   }

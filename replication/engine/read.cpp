@@ -17,12 +17,6 @@ namespace {
 // patience, and long enough for a reconnect (design rule 7).
 constexpr Duration holder_patience = std::chrono::seconds(2);
 
-// A message in the bulk lane whose end its sender waits for.
-struct BulkReply : OutMessage {
-  Latch left;
-  static void sent(OutMessage& message) { static_cast<BulkReply&>(message).left.arrive(); }
-};
-
 }  // namespace
 
 Task<IoError> Volume::read_own(std::uint64_t offset, std::uint64_t length, std::byte* data) {
@@ -117,7 +111,7 @@ void Volume::serve_read(const wire::Header& read, Session& session) {
 }
 
 Task<> Volume::read_for_peer(wire::Header read, Session& session) {
-  BulkReply reply;
+  AwaitedMessage reply;
   reply.header.volume = read.volume;
   reply.header.number = read.number;
   reply.header.offset = read.offset;
@@ -135,7 +129,6 @@ Task<> Volume::read_for_peer(wire::Header read, Session& session) {
   } else {
     reply.header.flags = wire::flag_error;
   }
-  reply.on_sent = &BulkReply::sent;
   reply.left.add();
   session.send_bulk(reply, wire::Type::data);
   co_await reply.left;

@@ -14,6 +14,7 @@
 
 #include "base/stream.h"
 #include "base/task.h"
+#include "replication/engine/latch.h"
 #include "replication/wire/codec.h"
 
 namespace baton::replication {
@@ -26,6 +27,14 @@ struct OutMessage
   std::span<const std::byte> payload;
   // Every byte was handed to the transport, or the link is lost. May be null.
   void (*on_sent)(OutMessage&) = nullptr;
+};
+
+// One whose payload lives in the frame that sends it: that waits for `left` before it ends.
+struct AwaitedMessage : OutMessage {
+  AwaitedMessage() {
+    on_sent = [](OutMessage& self) { static_cast<AwaitedMessage&>(self).left.arrive(); };
+  }
+  Latch left;
 };
 
 class Sender final : TurnHook {

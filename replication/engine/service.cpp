@@ -91,8 +91,14 @@ Task<> Engine::leave_disk() {
   changed();
 }
 
+Task<std::uint64_t> Engine::takeovers_settled() {
+  while (leaving_disk_) co_await gate_changed_.wait();
+  co_return takeovers_;
+}
+
 // TAKEN has come for a grant that leaves the role here.
 void Engine::is_served_from_now_on(Session& session) {
+  ++takeovers_;
   granted_disk_ = false;
   served_ = role_ == Role::primary;
   replicating_ = false;
@@ -196,16 +202,16 @@ void Engine::baton_follows_role() {
 
 // --- the role moves and the baton stays ----------------------------------------------------------
 
-// To a node whose copy is not there yet, or back from it: the guest moves, and the copy that counts
-// stays the holder's. Everything acknowledged is on stable storage where it counts first, and this
-// node is durably Secondary before the other hears of it, so that there is one writer at most. When
-// the link is lost in between there is none; whoever is to be it says so again.
 bool Engine::may_give_role() const {
   if (session_ == nullptr || !session_->established() || session_->role_given) return false;
   if (granted_away_ || taking_) return false;
   return role_ == Role::primary || (holding_ && session_->peer_role != Role::primary);
 }
 
+// To a node whose copy is not there yet, or back from it: the guest moves, and the copy that counts
+// stays the holder's. Everything acknowledged is on stable storage where it counts first, and this
+// node is durably Secondary before the other hears of it, so that there is one writer at most. When
+// the link is lost in between there is none; whoever is to be it says so again.
 Task<Result<>> Engine::give_role() {
   if (quiescing_) {
     co_return failure(
@@ -213,7 +219,10 @@ Task<Result<>> Engine::give_role() {
   }
   if (serves_peer()) co_return Result<>{};
   if (!may_give_role()) {
-    co_return failure(fmt::format("{} is not Primary on {}", config_.name, config_.self));
+    co_return failure(fmt::format(
+        "{} is not Primary on {}, so there is no role to hand over: run handover on the node that "
+        "status shows as Primary, or primary on {}",
+        config_.name, config_.self, peer_name_));
   }
   Session* const session = session_;
   quiesce_reason_ = "the role is being handed to the other node";
@@ -226,9 +235,9 @@ Task<Result<>> Engine::give_role() {
         fmt::format("the link to {} was lost; {} stays as it is", peer_name_, config_.name));
   }
   reached("role-given");
-  role_ = Role::secondary;
+  if (!mutant("role-given-and-kept")) role_ = Role::secondary;
   served_ = false;
-  fence_clients();
+  become_secondary_for_clients();
   session->role_given = true;
   if (holding_) co_await commit();
   stop_quiescing();
@@ -270,9 +279,7 @@ Task<> Engine::take_role(Session& session) {
   } else {
     role_ = Role::primary;
     served_ = true;
-    for (auto& volume : volumes_) {
-      for (ClientDevice& client : volume->clients()) client.fenced = true;
-    }
+    become_primary_for_clients();
     log(Journal::Level::notice, fmt::format("Primary, served by {}", peer_name_));
   }
   if (session.dropped()) reached("role-taken-and-not-told");
@@ -312,7 +319,10 @@ Task<> Engine::close_disks() {
     }
   }
   for (auto& volume : volumes_) {
-    while (volume->disk_in_use()) co_await volume->drained().wait();
+    while (volume->disk_in_use() || commits_ > 0) {
+      Signal& over = commits_ > 0 ? gate_changed_ : volume->drained();
+      co_await over.wait();
+    }
     if (volume->attached()) volume->close();
   }
 }
@@ -321,10 +331,6 @@ Task<Result<>> Engine::attach_now() {
   Result<> ready = co_await not_settling();
   if (!ready) co_return ready;
   if (every_volume_usable()) co_return Result<>{};
-  if (changing_disks_) {
-    co_return failure(
-        fmt::format("the disks of {} are already being opened or closed", config_.name));
-  }
   if (holding_ && !has_peer()) {
     co_return failure(
         fmt::format("{} has no other node to be served by: run down and up", config_.name));
@@ -338,19 +344,20 @@ Task<Result<>> Engine::attach_now() {
   for (auto& volume : volumes_) {
     if (attached) attached = co_await volume->try_disk();
   }
+  // The disk may know of less than this node does.
+  if (known.number > epoch_.number) epoch_ = known;
   if (!attached) {
     for (auto& volume : volumes_) {
       if (volume->attached()) volume->close();
     }
-    if (known.number > epoch_.number) epoch_ = known;
   } else {
-    if (known.number > epoch_.number) epoch_ = known;
     co_await turn_log_into_bits();
     // Whoever has held since has gone on without this copy.
     const bool another = known.holder != config_.self;
     if (another) slot_.behind = false;
     judge_copy();
-    if (another) unvouched_ = std::min(unvouched_, DiskState::outdated);
+    if (another && !mutant("attached-copy-counts"))
+      unvouched_ = std::min(unvouched_, DiskState::outdated);
     holding_ = false;
     granted_away_ = granted_disk_ = false;
     unmet_ = true;
@@ -372,13 +379,21 @@ Task<Result<>> Engine::detach_now() {
   Result<> ready = co_await not_settling();
   if (!ready) co_return ready;
   if (!every_volume_usable()) co_return Result<>{};
+  if (!has_peer()) {
+    co_return failure(fmt::format("{} has no other node that could serve it without the disk of {}",
+                                  config_.name, config_.self));
+  }
   const bool good_peer = session_ != nullptr && session_->established() && replicating_ &&
                          (holding_ ? peer_can_take_over() : session_->peer_holding);
-  if (!good_peer || quiescing_ || changing_disks_) {
+  if (!good_peer) {
     co_return failure(
         fmt::format("{} cannot run without the disk of {}: {} is not connected with an UpToDate "
-                    "copy, or another request is under way",
-                    config_.name, config_.self, has_peer() ? peer_name_ : "no other node"));
+                    "copy; connect it and run wait-sync first",
+                    config_.name, config_.self, peer_name_));
+  }
+  if (quiescing_) {
+    co_return failure(
+        fmt::format("{} is stopping its writes for another request; try again", config_.name));
   }
   if (holding_) {
     quiesce_reason_ = "this node's disk is being given up";

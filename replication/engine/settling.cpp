@@ -383,6 +383,19 @@ Task<Result<>> Engine::apply_verdicts(Session& session) {
       slot_.told_id = 0;
     }
     slot_.behind = true;
+    if (verdict.action == Action::settle_bits && !mutant("source-keeps-the-tip")) {
+      // From here on its clients are shown what may be on this copy alone, and rely on it: the
+      // other must not be chosen the next time, whatever becomes of this one (schedules:
+      // read-from-the-source-that-dies).
+      slot_.base_id = lineage_.empty() ? 0 : lineage_.back();
+      slot_.told_id = 0;
+      const bool overrules = co_await begin_generation("the source for " + name);
+      if (!overrules) co_return failure("the metadata device failed; see the log");
+      if (!every_volume_usable()) {
+        reached("chosen-source-has-failed");
+        co_return failure(fmt::format("the disk of {} failed a flush; see its log", config_.self));
+      }
+    }
   }
   epoch_ = {baton.epoch, baton.holder};
   holding_ = baton.holder == config_.self;
@@ -390,7 +403,7 @@ Task<Result<>> Engine::apply_verdicts(Session& session) {
   if (baton.self_demoted) {
     log(Journal::Level::warning, fmt::format("no longer Primary: {} holds the baton", name));
     role_ = Role::secondary;
-    fence_clients();
+    become_secondary_for_clients();
   }
   if (baton.self_promoted && holding_) {
     reached("baton-resumed-with-the-peer");
@@ -399,10 +412,7 @@ Task<Result<>> Engine::apply_verdicts(Session& session) {
   resume_primary_ = false;
   const bool durable = co_await commit();
   if (!durable) co_return failure("the metadata device failed; see the log");
-  // Going on without the peer forks only from a tip that the peer may have: one of the same
-  // generation has it until it is durably a target, and that is heard of too late.
-  const bool same_tip = compare(own.lineage, peer.lineage) == Relation::equal;
-  peer_has_tip_ = !copying || !self_source || same_tip;
+  peer_has_tip_ = !copying || !self_source;
   session.peer_holding = baton.holder == name;
   session.peer_role = peer.primary ? Role::primary : Role::secondary;
   served_ = role_ == Role::primary && !holding_;
@@ -418,7 +428,7 @@ Task<bool> Engine::confirm_session(Session& session) {
   slot_.confirmed = session.stamp_;
   // What this copy lacks it lacks until it was copied here.
   const bool target = session.verdict.direction == Direction::peer_to_self;
-  if (!target || mutant("target-has-lived-through")) arrival_ = Arrival::lived_through;
+  if (!target) arrival_ = Arrival::lived_through;
   const bool durable = co_await commit();
   if (!durable) {
     reached("session-refused-for-metadata");

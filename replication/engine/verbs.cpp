@@ -19,9 +19,9 @@ constexpr Duration role_patience = std::chrono::milliseconds(500);
 }  // namespace
 
 // While two nodes compare what they have, nothing may change under that; it takes milliseconds, and
-// is bounded by the handshake's own limit.
+// is bounded by the handshake's own limit. Nor while the disks are opened or closed.
 Task<Result<>> Engine::not_settling() {
-  while (settling_ || going_alone_) co_await session_changed_.wait();
+  while (settling_ || going_alone_ || changing_disks_) co_await session_changed_.wait();
   if (!up_) co_return failure(fmt::format("{} is not up on this node", config_.name));
   co_return Result<>{};
 }
@@ -71,9 +71,7 @@ Task<Result<>> Engine::take_alone(bool force_generation) {
   served_ = false;
   discard_my_data_ = false;  // an earlier word, about data that is now the disk's
   log(Journal::Level::notice, fmt::format("Primary, epoch {}", epoch_.number));
-  for (auto& volume : volumes_) {
-    for (ClientDevice& client : volume->clients()) client.fenced = true;
-  }
+  become_primary_for_clients();
   update_gate();
   tell_status();
   changed();
@@ -207,13 +205,22 @@ Task<Result<>> Engine::demote_now(bool force) {
   }
   quiesce_reason_ = "this node is becoming Secondary";
   Result<> quiet = co_await quiesce(false);
+  if (!quiet && force && served_) {
+    // Nothing of its clients' is here: what they wrote is with the holder, which cannot be asked.
+    reached("demoted-without-its-holder");
+    log(Journal::Level::warning,
+        fmt::format("Secondary by force: whether {} has the last writes of the clients here on "
+                    "stable storage is not known",
+                    peer_name_));
+    quiet = Result<>{};
+  }
   if (!quiet) {
     stop_quiescing();
     co_return quiet;
   }
   role_ = Role::secondary;
   served_ = false;
-  fence_clients();  // everything of theirs is flushed
+  become_secondary_for_clients();  // everything of theirs is flushed
   const bool durable = co_await commit();
   stop_quiescing();
   tell_status();

@@ -234,6 +234,7 @@ Task<> Volume::serve_write(Request& request, ClientDevice& client) {
     const std::uint64_t piece_max =
         request.op == Op::write ? wire::piece_bytes_max : zero_piece_bytes;
     Outcome outcome;
+    const std::uint64_t takeovers = engine_.takeovers();
     ++writes_in_flight_;
     if (!engine_.admits()) {
       co_await write_through_holder(request, outcome);
@@ -244,7 +245,14 @@ Task<> Volume::serve_write(Request& request, ClientDevice& client) {
       co_await write_large(request, piece_max, outcome);
     }
     if (--writes_in_flight_ == 0) drained_.notify_all();
-    if (!outcome.elsewhere) break;
+    if (!outcome.elsewhere && !outcome.with_peer) break;
+    const std::uint64_t now = co_await engine_.takeovers_settled();
+    if (!outcome.elsewhere && now != takeovers) {
+      reached("write-done-by-the-takeover");
+      request.error = outcome.error;
+      request.complete();
+      break;
+    }
     reached("write-begun-once-more");
     begun = true;
     if (!claimed) {
@@ -274,7 +282,7 @@ Task<> Volume::write_large(Request& request, std::uint64_t piece_max, Outcome& o
   }
   answered.arrive();
   co_await answered;
-  if (!outcome.elsewhere) {
+  if (!outcome.elsewhere && !outcome.with_peer) {
     request.error = outcome.error;
     request.complete();
   }
@@ -377,11 +385,14 @@ Task<> Volume::write_piece(Piece piece, Outcome& outcome) {
     disk().submit(own);
     co_await acknowledged;
     error = disk_error(own.error, "a write");
-    // The peer's copy is the one that counts now, and what is on it is done (service.cpp).
+    // The peer's copy is about to be the one that counts (service.cpp).
     if (error == IoError::io && session != nullptr && engine_.may_be_served()) {
       reached("own-disk-failed-and-the-peer-has-it");
       co_await finished;
-      if (!sent.peer_lost) error = IoError::none;
+      if (!sent.peer_lost) {
+        error = IoError::none;
+        outcome.with_peer = !mutant("done-before-it-is-served");
+      }
     }
     // Nothing is done that would be on this node alone, once the copy here is none any more (rule
     // 1; schedules: holder-disk-fails).
@@ -410,7 +421,7 @@ Task<> Volume::write_piece(Piece piece, Outcome& outcome) {
   if (outcome.error == IoError::none) outcome.error = error;
   if (outcome.answered != nullptr) {
     outcome.answered->arrive();
-  } else if (!outcome.elsewhere) {
+  } else if (!outcome.elsewhere && !outcome.with_peer) {
     request.error = error;
     request.complete();
   }
@@ -434,41 +445,6 @@ void Volume::fill_header(SentWrite& sent, const Request& request, const Piece& p
   // Whoever zeroes or discards may leave anything in Request::data.
   if (request.op == Op::write) sent.payload = {piece.data, piece.length};
   sent.on_sent = &SentWrite::handed_over;
-}
-
-Task<> Volume::serve_client_flush(Request& request, ClientDevice& client) {
-  IoError error = IoError::none;
-  if (engine_.may_write() || engine_.served()) {
-    // Noted before: what the client writes while this flush runs is not covered by it.
-    client.unflushed_writes = false;
-    error = co_await flush_for_client();
-    if (error != IoError::none) client.unflushed_writes = true;
-  } else {
-    // Nothing of this client's can be unflushed here: the baton left with everything on stable
-    // storage (handover step 2), and a Secondary admits no write. Unless the role was lost with the
-    // node that served it.
-    co_await Yield(engine_.env().loop);
-    if (client.unflushed_writes) error = IoError::io;
-  }
-  request.error = error;
-  request.complete();
-}
-
-Task<IoError> Volume::flush_for_client() {
-  const TimePoint deadline = engine_.env().clock.now() + engine_.fence_hold();
-  IoError error = IoError::io;
-  while (engine_.may_write() || engine_.served()) {
-    const bool here = engine_.may_write() && !failed_ && !engine_.cannot_go_alone();
-    if (here) {
-      error = co_await flush_copies(true);
-    } else {
-      error = co_await flush_through_holder(deadline);
-    }
-    if (error == IoError::none || !here || !engine_.may_be_served()) break;
-    // The disk here has failed under the flush; the copy that goes on is asked.
-    reached("flush-asked-of-the-other-copy");
-  }
-  co_return error;
 }
 
 Task<> Volume::serve_status(Request& request) {

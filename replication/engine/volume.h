@@ -190,6 +190,9 @@ class Volume {
     // Not done, or not done where it counts: the disk or the baton has gone meanwhile. The whole
     // write is to be begun once more.
     bool elsewhere = false;
+    // This disk has failed it and the peer has it: done when the peer has taken over. Before, a
+    // restart here would not know that this copy lacks it.
+    bool with_peer = false;
     // Arrives once for each piece that is answered. Null: there is one, which answers the request.
     Latch* answered = nullptr;
   };

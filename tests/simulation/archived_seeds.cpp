@@ -10,6 +10,12 @@ constexpr std::string_view crashed_alike =
 constexpr std::string_view full_metadata =
     "the metadata's disk was full for a moment, and every write got ENOSPC for ever";
 constexpr std::string_view oracle_erred = "nothing was wrong but the oracle";
+constexpr std::string_view answer_behind_a_failed_write =
+    "an answer was queued behind a write that had failed, and its session never ended";
+constexpr std::string_view lost_between_two_disks =
+    "a write that only the peer had was done, and this node restarted before the peer took over";
+constexpr std::string_view begun_once_more =
+    "a write that the peer had done was begun once more, after a later one of the same block";
 constexpr std::string_view not_written_down = "broke a rule; which one was not written down";
 
 const std::vector<ArchivedSeed> all = {
@@ -97,6 +103,21 @@ const std::vector<ArchivedSeed> all = {
     {1115599, oracle_erred},
     {1013333, oracle_erred},
     {1054917, oracle_erred},
+    {2658, "the source of two equal copies was read, stopped, and was not the source again",
+     "read-from-the-source-that-dies"},
+    {3005, answer_behind_a_failed_write},
+    {4314, answer_behind_a_failed_write},
+    {802, oracle_erred},
+    {25132, lost_between_two_disks, "killed-before-it-is-served"},
+    {23252, lost_between_two_disks, "killed-before-it-is-served"},
+    {6989, begun_once_more},
+    {11946, begun_once_more},
+    {17629, "a forced promotion wrote the metadata that a detach was closing"},
+    {58693,
+     "a node without its disk was demoted when nobody served it any more, and the daemon died"},
+    {40203, "a node that had granted the baton away showed itself as UpToDate"},
+    {34425, oracle_erred},
+    {103704, oracle_erred},
 };
 
 }  // namespace

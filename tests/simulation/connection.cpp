@@ -244,8 +244,8 @@ void Connection::try_read(int end) {
   }
 }
 
-// As Linux does: writes fail at once; what has arrived can still be read, and whoever reads hears of
-// the end behind it, which may be some turns later.
+// As Linux does: writes fail at once; what has arrived can still be read, and whoever reads hears
+// of the end behind it, which may be some turns later.
 void Connection::break_end(int end) {
   End& here = at(end);
   if (here.broken) return;

@@ -150,6 +150,87 @@ wait-sync
 handover A expect=done
 burst B requests=30 reads=70
 )"},
+    // The disk fails a write that the peer has, and the node dies before the peer has taken over.
+    {.name = "killed-before-it-is-served", .script = R"(
+primary A force
+wait-sync
+burst A requests=20 depth=4 reads=0 hot=8
+mark
+burst A requests=12 depth=6 reads=0 flushes=0 fua=0 discards=0 hot=200 max=4096 background
++100us fail A write count=1
+wait-idle
+burst A requests=40 reads=100 hot=200
+attach A
+wait-sync
+)"},
+    // The link goes when the role has moved and the node that gave it has not been told.
+    {.name = "role-moves-as-the-link-goes", .script = R"(
+primary A force
+wait-sync
+detach A expect=done
+wait-connected
+burst A requests=10 reads=0 hot=8
+hang B meta
+handover A background
++80ms cut reset
++10ms mend B meta
++100ms heal
+wait-connected
+promote B
+attach A
+wait-sync
+)"},
+    // The holder that wrote for a guest is gone: the role can be given up all the same.
+    {.name = "demoted-without-its-holder", .script = R"(
+primary A force
+wait-sync
+detach A expect=done
+wait-connected
+burst A requests=10 reads=0 hot=8
+kill B
+demote A force expect=done
+is A Secondary not-errors
+start B
+wait-connected
+attach A expect=done
+wait-sync
+promote A expect=done
+burst A requests=20 reads=50 hot=8
+)"},
+    // A disk that comes back knows that others wrote without it.
+    {.name = "attached-copy-is-older", .script = R"(
+primary A force
+wait-sync
+burst A requests=20 depth=4 reads=0 hot=8
+detach A expect=done
+burst A requests=40 depth=4 reads=0 flushes=20 hot=8
+kill B
+attach A expect=done
+is A Outdated
+promote A expect=refused
+start B
+wait-sync
+burst A requests=20 reads=50 hot=8
+)"},
+    // What is taken over from a disk that fails must not hang on the cache of the copy that is
+    // left.
+    {.name = "takes-over-and-loses-power",
+     .script = R"(
+primary A force
+wait-sync
+burst A requests=60 depth=4 reads=0 flushes=0 fua=0 hot=4
+fail A read sticky
+burst A requests=1 depth=1 reads=100 hot=4 background
++5ms power B lose
+mend A
++10ms start B
+wait-idle
+burst A requests=40 reads=100 hot=4
+attach A
+wait-sync
+burst A requests=40 reads=100 hot=4
+)",
+     .seeds = 20},
     // The guest moves before the copy is there: the role goes, the baton follows when it is filled.
     {.name = "moved-to-a-copy-that-is-being-filled", .script = R"(
 primary A force

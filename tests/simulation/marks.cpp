@@ -60,6 +60,7 @@ const std::vector<Mark> all = {
     {"forced-consistent", "promoted by force: the other may have more"},
     {"forced-outdated", "promoted by force: known to lack something"},
     {"forced-inconsistent", "promoted by force: half-synced"},
+    {"demoted-without-its-holder", "the node that wrote for a guest here is not there any more"},
     {"forced-in-split-brain", "promoted by force: both were written"},
     {"fresh-over-data", "a new copy is forced beside one that holds data: asked to confirm",
      "no world has an adopted image"},
@@ -78,6 +79,8 @@ const std::vector<Mark> all = {
      "the session ended after SYNC_END, before the target had answered"},
     {"sync-adopted-and-not-told", "the target is complete and cannot say so"},
     {"sync-source-flush-failed", "the source's disk cannot vouch for what it would copy"},
+    {"write-done-by-the-takeover", "the disk failed it, and the peer had it and took over"},
+    {"chosen-source-has-failed", "of two equal copies the source fails as it is chosen"},
     {"sync-target-flush-failed", "the target's disk failed at the end"},
     {"sync-end-not-durable", "the source cannot remove the mark that the peer is behind"},
     // the copies are compared

@@ -91,6 +91,25 @@ burst A requests=60 reads=100 hot=200
 )",
      .auto_resume = false,
      .seeds = 20},
+    // The target dies when one volume has made the history its own and the other has not.
+    {.name = "adopted-in-one-volume",
+     .script = R"(
+primary A force
+wait-sync
+kill B
+burst A requests=60 depth=8 reads=0 hot=40
+slow-disk B ms=30 permille=700
+start B
+wait-connected
++8ms fail B write meta volume=1 offset=0 length=131072 count=1
++500ms kill B
+slow-disk B permille=0
+start B
+wait-sync
+burst A requests=20 reads=50 hot=40
+)",
+     .volumes = 2,
+     .seeds = 20},
     // Found by the swarm: a copy that is only to be brought up to date within one generation was
     // promoted by force half-way; its history seemed to follow from that of the complete copy.
     {.name = "forced-half-way",

@@ -88,6 +88,8 @@ void try_one(const Mutant& mutant, const TrialLimits& limits, Trial& trial) {
     }
   }
   trial.in_script = false;
+  if (mutant.seed != 0 && breaks_a_rule(mutant, mutant.seed, swarm_plan(mutant.seed), trial))
+    return;
   for (std::uint64_t seed = 1; seed <= limits.seeds; ++seed) {
     trial.beyond = false;
     if (breaks_a_rule(mutant, seed, swarm_plan(seed), trial)) return;

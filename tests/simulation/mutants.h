@@ -14,6 +14,7 @@ struct Mutant {
   // Of fault_kinds(): the script is tried with it at each of its events, instead of with each of
   // its seeds.
   std::string_view fault = {};
+  std::uint64_t seed = 0;  // of a world that is known to show it, tried before the first ones
 };
 
 const std::vector<Mutant>& mutants();

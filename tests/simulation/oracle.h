@@ -109,6 +109,10 @@ class Oracle {
   // Does the copy of `node` show the write, or something newer, everywhere? When in doubt, no.
   // Unless `zeroes_tell`, zeroes may be older than the write: the copy is a disk of the past.
   bool present(std::uint64_t write, int node, const ReadCopy& read, bool zeroes_tell = true) const;
+  // Some copy has lost its cache since the write was invoked.
+  bool lost_with_a_cache(std::uint64_t write) const {
+    return lost_cache_since(writes_[write].invoked) != 0;
+  }
   // Acknowledged writes that `node` is bound to have and `other` is not.
   std::size_t exclusive(int node, int other) const;
 
@@ -185,6 +189,7 @@ class Oracle {
   std::vector<Entry>& history_of(Volume& volume, std::uint64_t cell);
   const std::vector<Entry>* find_history(const Volume& volume, std::uint64_t cell) const;
   void end_write(std::uint64_t write, Fate fate);
+  bool shows_the_same(const Write& write, int node, const ReadCopy& read) const;
   void believe_copy(int node, const ReadCopy& read);
   void roll_back(int loser, const ReadCopy& read);
   bool shown_in_part(std::uint64_t write, int node, const ReadCopy& read) const;

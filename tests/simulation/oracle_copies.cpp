@@ -152,13 +152,35 @@ void Oracle::forked(int node, const ReadCopy& read) {
     // copy lost with its power, nobody misses: this copy is as good as the other, and is followed.
     if (has(write.lost, node) && write.durable == 0) {
       forget(write);
-    } else if (!has(write.absent, node) && present(number, node, read, !has(replaced_, node))) {
+    } else if (!has(write.absent, node) && (present(number, node, read, !has(replaced_, node)) ||
+                                            shows_the_same(write, node, read))) {
       write.copies |= bit(node);
     }
   }
   believe_copy(node, read);
   forked_ = true;
   forked_at_ = now_;
+}
+
+// Whatever the copies that are bound to the write show there, this one shows, too.
+bool Oracle::shows_the_same(const Write& write, int node, const ReadCopy& read) const {
+  const Cells& cells = volumes_[write.volume].cells;
+  std::array<std::byte, sector_bytes> ours;
+  std::array<std::byte, sector_bytes> theirs;
+  for (int other = 0; other < static_cast<int>(nodes_); ++other) {
+    if (!has(write.copies, other)) continue;
+    for (std::uint64_t at = write.offset; at < write.offset + write.length;) {
+      const std::uint64_t bytes = cells.bytes_of(cells.cell_at(at));
+      read(node, write.volume, at, std::span(ours).first(bytes));
+      read(other, write.volume, at, std::span(theirs).first(bytes));
+      if (!std::equal(ours.begin(), ours.begin() + static_cast<std::ptrdiff_t>(bytes),
+                      theirs.begin())) {
+        return false;
+      }
+      at += bytes;
+    }
+  }
+  return true;
 }
 
 // Whoever is promoted by force goes on from what its copy shows. What was read elsewhere of writes

@@ -186,6 +186,61 @@ burst B requests=40 reads=100 hot=4
 )",
      .volumes = 2,
      .seeds = 20},
+    // Found by seed 2658: of two equal copies the holder's was chosen, its clients read what only
+    // it had, and it died before the other was told; the next time the other was chosen.
+    {.name = "read-from-the-source-that-dies",
+     .script = R"(
+primary A force
+wait-sync
+burst A requests=400 depth=24 reads=30 flushes=0 fua=0 hot=4 max=8192 background
++5ms cut silence
++1ms kill A
+heal
+start A
+wait-connected
+cut silence
+burst A requests=200 depth=24 reads=100 flushes=0 hot=4 max=8192 background
++2ms stop A
+heal
+start A
+wait-sync
+burst A requests=400 depth=24 reads=30 flushes=0 fua=0 hot=4 max=8192 background
++5ms cut silence
++1ms kill A
+heal
+start A
+wait-connected
+slow-link A ms=50
+burst A requests=200 depth=24 reads=100 flushes=0 hot=4 max=8192 background
++2ms stop A
+start A
++10ms kill A
+heal
+start A
+wait-sync
+burst A requests=40 reads=100 hot=4
+burst B requests=40 reads=100 hot=4
+)",
+     .volumes = 2,
+     .seeds = 20},
+    // Of two copies of one generation the source cannot vouch for what it has.
+    {.name = "chosen-source-cannot-flush", .script = R"(
+primary A force
+wait-sync
+burst A requests=400 depth=24 reads=30 flushes=0 fua=0 hot=4 max=8192 background
++5ms cut silence
++1ms kill A
+heal
+slow-link A ms=50
+start A
++10ms fail A flush count=1
++2s heal
+mend A
+attach A
+wait-sync
+promote A
+burst A requests=40 reads=100 hot=4
+)"},
     // The activity log.
     // A write waits for room in the log, the flush that would make it waits for B, and B is lost.
     {.name = "log-full-while-the-peer-is-lost",

@@ -136,7 +136,23 @@ wait-split-brain
 )",
      .protocol = Protocol::b},
     // 9
-    {.name = "diskless-holder", .missing = "going on without the own disk (issue 3)"},
+    {.name = "diskless-holder", .script = R"(
+primary A force
+wait-sync
+burst A requests=10 reads=0
+fail A write sticky
+burst A requests=40 depth=4 reads=20
+is A Primary Failed not-errors
+kill B
+kill A
+mend A
+start A
++3s promote A expect=refused
+promote A force expect=done
+write A at=0
+start B
+wait-split-brain
+)"},
     // 10
     {.name = "stale-read-on-secondary",
      .script = R"(

@@ -123,6 +123,22 @@ attach A
 burst A requests=6 depth=2 reads=30 hot=4 max=4096 background
 wait-idle
 )"},
+    // The role goes to a node without its disk, and comes back.
+    {.name = "short-move-without-a-disk", .script = R"(
+primary A force
+wait-sync
+burst A requests=4 reads=0 hot=4 max=4096
+detach B
+burst A requests=4 reads=0 hot=4 max=4096
+mark
+burst A requests=6 depth=2 reads=30 hot=4 max=4096 background
++200us handover A
+burst B requests=4 reads=50 flushes=25 hot=4 max=4096
+handover B
+burst A requests=4 reads=50 hot=4 max=4096
+attach B
+wait-sync
+)"},
     {.name = "short-stop-and-start", .script = R"(
 primary A force
 wait-sync
