@@ -91,6 +91,21 @@ burst A requests=60 reads=100 hot=200
 )",
      .auto_resume = false,
      .seeds = 20},
+    // The first copy of a new node is forced half-way: two histories of one beginning.
+    {.name = "first-copy-forced-half-way", .script = R"(
+stop B
+primary A force
+burst A requests=60 reads=0 hot=200
+slow-disk B ms=60 permille=800
+start B
+wait-connected
++40ms cut silence
++8s is B Inconsistent
+promote B force expect=done
+write B at=0
+heal
+wait-split-brain
+)"},
     // The target dies when one volume has made the history its own and the other has not.
     {.name = "adopted-in-one-volume",
      .script = R"(

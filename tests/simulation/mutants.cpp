@@ -27,8 +27,9 @@ const std::vector<Mutant> all = {
      "moved-to-a-copy-that-is-being-filled"},
     {"attached-copy-counts", "a disk that comes back counts as what its metadata says",
      "attached-copy-is-older"},
-    {"takes-over-unflushed", "what is taken over from a failed disk is left in the cache",
-     "takes-over-and-loses-power"},
+    {.name = "takes-over-unflushed",
+     .naive = "what is taken over from a failed disk is left in the cache",
+     .seed = 1063268},
     // flushes
     {"served-flush-not-asked", "a node without its disk answers a flush by itself",
      "holder-of-the-served-loses-power"},
@@ -72,8 +73,8 @@ const std::vector<Mutant> all = {
     {"failed-flush-not-recorded", "a restart makes a disk that failed a flush a good one",
      "flush-fails-in-silence"},
     {"forced-copy-keeps-its-tip",
-     "a half-synced copy that is forced follows the generation that it has not whole",
-     "forced-half-way"},
+     "a half-synced copy that is forced has no history in common with the complete one",
+     "first-copy-forced-half-way"},
     {"restarted-copy-is-up-to-date", "a copy that was complete is UpToDate after a restart"},
     // comparing the copies
     {"verify-without-range-lock", "a verify compares blocks that are being written",
