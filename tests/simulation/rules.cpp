@@ -353,8 +353,6 @@ void Rules::check_adoption() {
   }
 }
 
-// A claim that nobody may rely on yet is not held against a node: a Secondary that believes in a
-// link which the holder has given up says UpToDate until its own timeout.
 void Rules::check_answers() {
   for (const SimClient* client : clients_) {
     // A process that was stopped could not answer meanwhile.

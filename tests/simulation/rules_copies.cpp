@@ -10,6 +10,8 @@ namespace baton::sim {
 
 using replication::ReplicationState;
 
+// A claim that nobody may rely on yet is not held against a node: a Secondary that believes in a
+// link which the holder has given up says UpToDate until its own timeout.
 bool Rules::claim_counts(int node, std::uint32_t volume) const {
   const Seen& own = seen_[static_cast<std::size_t>(node)];
   if (!own.running || !own.claims[volume]) return false;

@@ -14,21 +14,13 @@
 namespace baton::sim {
 namespace {
 
-// Some twenty times slower: fewer worlds then, of each kind.
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-constexpr bool sanitized = true;
-#else
-constexpr bool sanitized = false;
-#endif
-
 class Schedule : public testing::TestWithParam<Scenario> {};
 
 TEST_P(Schedule, keeps_every_rule) {
   const Scenario& scenario = GetParam();
   if (scenario.script.empty()) GTEST_SKIP() << "waits for " << scenario.missing;
   // The seed draws latencies and contents: another interleaving of the same script.
-  const std::uint64_t seeds = sanitized ? (scenario.seeds + 3) / 4 : scenario.seeds;
-  for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
+  for (std::uint64_t seed = 1; seed <= scenario.seeds; ++seed) {
     EngineFactory factory;
     const Outcome outcome = run(seed, plan_of(scenario), factory);
     ASSERT_FALSE(outcome.violation)
@@ -91,7 +83,11 @@ TEST_P(Swarm, keeps_every_rule) {
   }
 }
 
-constexpr int swarm_pieces = sanitized ? 8 : 40;
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+constexpr int swarm_pieces = 8;  // some twenty times slower
+#else
+constexpr int swarm_pieces = 40;
+#endif
 INSTANTIATE_TEST_SUITE_P(Simulation, Swarm, testing::Range(0, swarm_pieces));
 
 class SwarmBeyond : public testing::TestWithParam<int> {};
