@@ -232,8 +232,8 @@ class Engine final : public Resource {
   std::optional<VerifyStatus> verify_status() const;
   std::uint64_t bytes_of_all_volumes() const;
   Task<> scrub();
-  void become_primary_for_clients();
-  void become_secondary_for_clients();
+  void note_clients_of_primary();
+  void note_clients_are_flushed();
   std::string whole_status_line() const;
 
   Environment env_;

@@ -255,7 +255,7 @@ Task<> Engine::take_granted(wire::Header header, Session& session) {
   reply.epoch = header.epoch;
   reply.number = header.number;
   session.tell(reply, Type::taken);
-  if (primary) become_primary_for_clients();
+  if (primary) note_clients_of_primary();
   log(Journal::Level::notice, fmt::format("took the baton from {}: {}, epoch {}", peer_name_,
                                           name_of(role_), epoch_.number));
   answer_ = Result<>{};
@@ -345,7 +345,7 @@ void Engine::taken(const wire::Header& header) {
   }
   role_ = Role::secondary;
   session_->peer_role = Role::primary;  // its status follows
-  become_secondary_for_clients();
+  note_clients_are_flushed();
   log(Journal::Level::notice,
       fmt::format("{} has the baton: Secondary, epoch {}", peer_name_, epoch_.number));
   struct Record {
@@ -362,13 +362,15 @@ void Engine::taken(const wire::Header& header) {
 // through without an operator or a new handover (schedules: client-gone-baton-back).
 // Those attached now are fenced when the role leaves (design section 4, "The fence and going
 // back").
-void Engine::become_primary_for_clients() {
+void Engine::note_clients_of_primary() {
   for (auto& volume : volumes_) {
     for (ClientDevice& client : volume->clients()) client.fenced = true;
   }
 }
 
-void Engine::become_secondary_for_clients() {
+// Only where it is true: what is noted as unflushed is what a later flush may not be answered for
+// (rule 2).
+void Engine::note_clients_are_flushed() {
   for (auto& volume : volumes_) {
     for (ClientDevice& client : volume->clients()) client.unflushed_writes = false;
   }

@@ -237,7 +237,7 @@ Task<Result<>> Engine::give_role() {
   reached("role-given");
   if (!mutant("role-given-and-kept")) role_ = Role::secondary;
   served_ = false;
-  become_secondary_for_clients();
+  note_clients_are_flushed();
   session->role_given = true;
   if (holding_) co_await commit();
   stop_quiescing();
@@ -279,7 +279,7 @@ Task<> Engine::take_role(Session& session) {
   } else {
     role_ = Role::primary;
     served_ = true;
-    become_primary_for_clients();
+    note_clients_of_primary();
     log(Journal::Level::notice, fmt::format("Primary, served by {}", peer_name_));
   }
   if (session.dropped()) reached("role-taken-and-not-told");

@@ -399,11 +399,13 @@ Task<Result<>> Engine::apply_verdicts(Session& session) {
   }
   epoch_ = {baton.epoch, baton.holder};
   holding_ = baton.holder == config_.self;
+  // A handover has flushed everything before its grant.
+  const bool flushed = granted_away_ && !granted_disk_;
   granted_away_ = false;
   if (baton.self_demoted) {
     log(Journal::Level::warning, fmt::format("no longer Primary: {} holds the baton", name));
     role_ = Role::secondary;
-    become_secondary_for_clients();
+    if (flushed) note_clients_are_flushed();
   }
   if (baton.self_promoted && holding_) {
     reached("baton-resumed-with-the-peer");

@@ -71,7 +71,7 @@ Task<Result<>> Engine::take_alone(bool force_generation) {
   served_ = false;
   discard_my_data_ = false;  // an earlier word, about data that is now the disk's
   log(Journal::Level::notice, fmt::format("Primary, epoch {}", epoch_.number));
-  become_primary_for_clients();
+  note_clients_of_primary();
   update_gate();
   tell_status();
   changed();
@@ -205,6 +205,7 @@ Task<Result<>> Engine::demote_now(bool force) {
   }
   quiesce_reason_ = "this node is becoming Secondary";
   Result<> quiet = co_await quiesce(false);
+  const bool flushed = quiet && (served_ || every_volume_usable());
   if (!quiet && force && served_) {
     // Nothing of its clients' is here: what they wrote is with the holder, which cannot be asked.
     reached("demoted-without-its-holder");
@@ -220,7 +221,7 @@ Task<Result<>> Engine::demote_now(bool force) {
   }
   role_ = Role::secondary;
   served_ = false;
-  become_secondary_for_clients();  // everything of theirs is flushed
+  if (flushed) note_clients_are_flushed();
   const bool durable = co_await commit();
   stop_quiescing();
   tell_status();

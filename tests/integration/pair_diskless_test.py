@@ -4,11 +4,12 @@ serves it, and when the disk is back only what it missed is copied and the baton
 Method: two real daemons; disks that are detached under fio, and one that fails requests with EIO when
 told to (nbdkit's error filter behind a FUSE file)."""
 import pathlib
+import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import baton_test  # noqa: E402
-from baton_pair import MIB, PairCase  # noqa: E402
+from baton_pair import DEBIAN_FIRST, MIB, PairCase  # noqa: E402
 
 TIMEOUT_SECONDS = 2
 
@@ -89,6 +90,32 @@ class Detach(DisklessCase):
         self.connect_both()
         self.synced()
         self.stop_and_compare()
+
+    @baton_test.requires_programs("nbdsh")
+    def test_a_flush_is_not_answered_for_writes_that_only_a_lost_holder_has(self):
+        self.begin()
+        self.alpha.ctl("detach", "vm1")
+        client = self.start(["nbdsh", "-c", f"""
+import sys
+h.connect_uri("{self.uri(self.alpha)}")
+h.pwrite(b"x" * 4096, 0)
+print("written", flush=True)
+sys.stdin.readline()
+try:
+    h.flush()
+    print("flushed", flush=True)
+except nbd.Error as error:
+    print("failed", error.errno, flush=True)
+"""], name="client", env=DEBIAN_FIRST, stdin=subprocess.PIPE)
+        baton_test.wait_for(lambda: "written" in client.log(), "the write", watch=[client])
+        self.end_by_sigkill(self.beta)
+        self.wait_disconnected(self.alpha)
+        self.assertIn("since its last flush", self.alpha.refuses("secondary", "vm1"))
+        self.alpha.ctl("secondary", "vm1", "--force")
+        self.assertEqual(self.alpha.status()["role"], "Secondary")
+        client.close_stdin()
+        self.assertEqual(client.wait(30), 0)
+        self.assertIn("failed EIO", client.log())
 
     @baton_test.requires_programs("qemu-io")
     def test_a_secondary_without_a_disk_reads_from_the_other_node(self):

@@ -162,6 +162,10 @@ class Process:
     def is_running(self):
         return self._child.poll() is None
 
+    def close_stdin(self):
+        """The end of what it reads, if it was started with stdin=subprocess.PIPE."""
+        self._child.stdin.close()
+
     def exit_status(self):
         """The exit status, negative for a signal; None while it runs."""
         return self._child.poll()
