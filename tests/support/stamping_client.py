@@ -132,29 +132,46 @@ class StampingClient(threading.Thread):
             return
         number = free[0]
         kind = self.random.random()
-        offset = self.offset(number)
         place = self.places[number]
         if kind < 0.1:
-            self._in_flight += 1
-            handle.aio_flush(completion=self._flushed)
-            return
-        place.busy = True
-        self._in_flight += 1
-        if kind < 0.25:
+            self._send(None, None, lambda: handle.aio_flush(completion=self._flushed))
+        elif kind < 0.25:
             buffer = nbd.Buffer(BLOCK)
-            handle.aio_pread(buffer, offset,
-                             completion=lambda error: self._read(number, buffer, error))
-            return
+            done = lambda error: self._read(number, buffer, error)
+            self._send(place, None,
+                       lambda: handle.aio_pread(buffer, self.offset(number), completion=done))
+        else:
+            self._write(handle, number, ZEROES if kind < 0.33 else None)
+
+    def _write(self, handle, number, content):
         self.number += 1
-        content = ZEROES if kind < 0.33 else stamp(self.number)
-        place.possible.append(content)
+        content = content or stamp(self.number)
         fua = nbd.CMD_FLAG_FUA if self.random.random() < 0.1 else 0
+        offset = self.offset(number)
         done = lambda error: self._written(number, content, error)
         if content is ZEROES:
-            handle.aio_zero(BLOCK, offset, flags=fua, completion=done)
+            send = lambda: handle.aio_zero(BLOCK, offset, flags=fua, completion=done)
         else:
             buffer = nbd.Buffer.from_bytearray(bytearray(content))
-            handle.aio_pwrite(buffer, offset, flags=fua, completion=done)
+            send = lambda: handle.aio_pwrite(buffer, offset, flags=fua, completion=done)
+        self._send(self.places[number], content, send)
+
+    def _send(self, place, content, send):
+        """What libnbd does not take, because the connection has died meanwhile, was never asked."""
+        self._in_flight += 1
+        if place:
+            place.busy = True
+        if content:
+            place.possible.append(content)
+        try:
+            send()
+        except nbd.Error:
+            self._in_flight -= 1
+            if place:
+                place.busy = False
+            if content:
+                place.possible.remove(content)
+            raise
 
     def _finished(self):
         with self._changed:
