@@ -1,6 +1,10 @@
 #include "tests/simulation/cluster.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+
+#include "tests/simulation/connection.h"
 
 namespace baton::sim {
 
@@ -131,10 +135,14 @@ std::uint64_t Cluster::errors() const {
   return errors;
 }
 
-bool Cluster::still() const {
-  return clients_idle() && net_.quiet() && std::ranges::all_of(nodes_, [](const auto& node) {
-           return node->verbs_idle() && node->disks_idle();
-         });
+std::string Cluster::moves() const {
+  if (!clients_idle()) return "a client";
+  for (const auto& node : nodes_) {
+    if (!node->verbs_idle()) return "a verb of " + node->name();
+    if (!node->disks_idle()) return "a disk of " + node->name();
+  }
+  const Connection* const link = net_.busy_link();
+  return link == nullptr ? std::string() : fmt::format("link {}", link->number());
 }
 
 bool Cluster::clients_idle() const {

@@ -43,7 +43,9 @@ class Cluster final : DiskWatch {
   void create();
   bool clients_idle() const;
   // Nothing moves: no client, verb, disk or link. (A ping is due every so often all the same.)
-  bool still() const;
+  bool still() const { return moves().empty(); }
+  // What moves, for a reader; empty if nothing does.
+  std::string moves() const;
 
   // As Node's, and the oracle is told.
   void kill(int number);

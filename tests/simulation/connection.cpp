@@ -372,7 +372,8 @@ void Connection::break_at(int node) {
 void Connection::path_changed(bool mended) {
   for (int end = 0; end < 2; ++end) {
     Pipe& pipe = from(end);
-    if (!pipe.on_the_way.empty() && carries(end)) {
+    // What a slow path held back is late no more, also if the host that it goes to is still down.
+    if (!pipe.on_the_way.empty() && (mended || carries(end))) {
       TimePoint arrives = net_.world_.now() + net_.delay();
       for (Pipe::Segment& segment : pipe.on_the_way) {
         if (!mended) arrives = std::max(arrives, segment.arrives);

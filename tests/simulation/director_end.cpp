@@ -183,7 +183,7 @@ void Director::prove_service(std::uint64_t requests) {
     return world.violated("liveness", "a client is refused at the end, when all is well");
   }
   if (!world.run_while_waiting([&] { return cluster_.still(); }, std::chrono::seconds(20))) {
-    return world.violated("liveness", "disks or links never come to rest");
+    return world.violated("liveness", "something never comes to rest: " + cluster_.moves());
   }
   cluster_.rules().look_at_everything();
 }

@@ -165,8 +165,9 @@ void SimNet::corrupt(int from) {
   for (auto& connection : connections_) connection->corrupt(from, random_);
 }
 
-bool SimNet::quiet() const {
-  return std::ranges::all_of(connections_, [](const auto& c) { return c->quiet(); });
+const Connection* SimNet::busy_link() const {
+  const auto busy = std::ranges::find_if(connections_, [](const auto& c) { return !c->quiet(); });
+  return busy == connections_.end() ? nullptr : busy->get();
 }
 
 }  // namespace baton::sim

@@ -72,7 +72,9 @@ class SimNet {
   const NetModel& model() const { return model_; }
 
   // Nothing is on its way on any path that carries.
-  bool quiet() const;
+  bool quiet() const { return busy_link() == nullptr; }
+  // One on which something is, or null.
+  const Connection* busy_link() const;
 
  private:
   friend class Connection;
