@@ -5,11 +5,10 @@
 
 namespace baton::replication {
 
-bool RangeLock::acquire(RangeClaim& claim, RangeClaim::Granted granted, void* context) {
+bool RangeLock::enter(RangeClaim& claim) {
   BATON_ASSERT(!claim.is_linked(), "a claim is in the lock at most once");
   claim.blockers_ = 0;
-  claim.on_granted_ = granted;
-  claim.context_ = context;
+  claim.on_granted_ = nullptr;
   for (const RangeClaim& earlier : claims_) {
     if (claim.conflicts_with(earlier)) ++claim.blockers_;
   }
@@ -18,8 +17,16 @@ bool RangeLock::acquire(RangeClaim& claim, RangeClaim::Granted granted, void* co
   return !claim.waiting_;
 }
 
+bool RangeLock::wait(RangeClaim& claim, RangeClaim::Granted granted, void* context) {
+  BATON_ASSERT(claim.is_linked(), "only what has entered can wait");
+  if (!claim.waiting_) return true;
+  claim.on_granted_ = granted;
+  claim.context_ = context;
+  return false;
+}
+
 void RangeLock::release(RangeClaim& claim) {
-  BATON_ASSERT(claim.is_linked(), "only what was acquired can be released");
+  BATON_ASSERT(claim.is_linked(), "only what has entered can be released");
   auto later = claims_.iterator_to(claim);
   later = claims_.erase(later);
   // Count first, tell afterwards: whoever is granted may acquire or release at once.
@@ -37,7 +44,7 @@ bool RangeLock::grant_next() {
   for (RangeClaim& claim : claims_) {
     if (!claim.waiting_ || claim.blockers_ > 0) continue;
     claim.waiting_ = false;
-    claim.on_granted_(claim);
+    if (claim.on_granted_ != nullptr) claim.on_granted_(claim);
     return true;
   }
   return false;

@@ -25,6 +25,7 @@ class RangeClaim : public boost::intrusive::list_base_hook<
   std::uint64_t offset() const { return offset_; }
   std::uint64_t length() const { return length_; }
   bool exclusive() const { return exclusive_; }
+  bool entered() const { return is_linked(); }
   void* context() const { return context_; }
 
  private:
@@ -37,16 +38,18 @@ class RangeClaim : public boost::intrusive::list_base_hook<
   std::uint64_t length_ = 0;
   bool exclusive_ = true;
   std::uint32_t blockers_ = 0;  // earlier conflicting claims that are still there
-  bool waiting_ = false;        // and on_granted_ has yet to be called
+  bool waiting_ = false;        // not granted
   Granted on_granted_ = nullptr;
   void* context_ = nullptr;
 };
 
 class RangeLock {
  public:
-  // True if granted at once; else `granted` is called later, once. `claim` stays in the lock until
-  // release().
-  bool acquire(RangeClaim& claim, RangeClaim::Granted granted, void* context);
+  // Gives `claim` its place, behind those that are there. True if granted at once. It stays in the
+  // lock until release().
+  bool enter(RangeClaim& claim);
+  // True if `claim`, which has entered, is granted; else `granted` is called when it is, once.
+  bool wait(RangeClaim& claim, RangeClaim::Granted granted, void* context);
   // Ends a claim, granted or waiting, and grants those that waited only for it.
   void release(RangeClaim& claim);
 

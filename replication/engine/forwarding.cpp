@@ -9,6 +9,7 @@
 #include "base/mark.h"
 #include "base/mutant.h"
 #include "replication/engine/engine.h"
+#include "replication/engine/range_guard.h"
 
 namespace baton::replication {
 
@@ -118,13 +119,16 @@ Task<> Volume::write_for_peer(Incoming message, Session& session) {
     request.offset = header.offset;
     request.length = header.length;
     request.data = message.payload.data();
+    ++writes_in_flight_;
+    RangeGuard guard(ranges_, request.offset, request.length, true);
+    co_await guard.acquired();
     outcome.answered = &answered;
     answered.add();
-    ++writes_in_flight_;
     Scope writing(engine_.env().loop);
     writing.spawn(write_piece({&request, request.offset, request.length, request.data}, outcome));
     co_await answered;
     if (!session.dropped()) answer_forwarded(reply, outcome, session);
+    guard.release();
     co_await writing.join();
     if (--writes_in_flight_ == 0) drained_.notify_all();
     co_return;

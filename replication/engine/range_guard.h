@@ -7,7 +7,8 @@
 
 namespace baton::replication {
 
-// co_await guard.acquired(); the claim ends with release() or with the guard.
+// co_await guard.acquired(). Its place among the overlapping ones is that of enter(), or of
+// acquired() if that was first; the claim ends with release() or with the guard.
 class RangeGuard {
  public:
   RangeGuard(RangeLock& lock, std::uint64_t offset, std::uint64_t length, bool exclusive)
@@ -20,16 +21,22 @@ class RangeGuard {
   auto acquired() {
     struct Awaiter {
       RangeGuard& guard;
-      bool await_ready() const noexcept { return false; }
+      bool await_ready() const noexcept {
+        return !guard.entered() && guard.lock_.enter(guard.claim_);
+      }
       bool await_suspend(std::coroutine_handle<> waiter) {
         const auto wake = [](RangeClaim& claim) {
           std::coroutine_handle<>::from_address(claim.context()).resume();
         };
-        return !guard.lock_.acquire(guard.claim_, wake, waiter.address());
+        return !guard.lock_.wait(guard.claim_, wake, waiter.address());
       }
       void await_resume() const noexcept {}
     };
     return Awaiter{*this};
+  }
+  bool entered() const { return claim_.entered(); }
+  void enter() {
+    if (!entered()) lock_.enter(claim_);
   }
   // May resume those who waited, at once.
   void release() { lock_.release(claim_); }

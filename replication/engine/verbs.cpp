@@ -221,7 +221,7 @@ Task<Result<>> Engine::demote_now(bool force) {
   }
   role_ = Role::secondary;
   served_ = false;
-  if (flushed) note_clients_are_flushed();
+  if (flushed || mutant("forced-out-is-flushed")) note_clients_are_flushed();
   const bool durable = co_await commit();
   stop_quiescing();
   tell_status();

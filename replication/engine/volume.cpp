@@ -206,10 +206,7 @@ Task<> Volume::serve(Request& request, ClientDevice& client) {
 
 Task<> Volume::serve_write(Request& request, ClientDevice& client) {
   const TimePoint deadline = engine_.env().clock.now() + engine_.fence_hold();
-  // A write that is begun once more may have been carried out the first time, and have been read:
-  // no overlapping one comes in between.
   RangeGuard order(forwarding_, request.offset, request.length, true);
-  bool claimed = false;
   bool begun = false;
   for (;;) {
     IoError error = IoError::none;
@@ -223,10 +220,8 @@ Task<> Volume::serve_write(Request& request, ClientDevice& client) {
       co_await complete_later(engine_.env().loop, request, error, reason);
       break;
     }
-    const bool in_order = !engine_.admits() || forwarding_claims_ > 0;
-    if (in_order && !claimed) {
-      ++forwarding_claims_;
-      claimed = true;
+    const bool in_order = !engine_.admits() || !forwarding_.empty();
+    if (in_order && !order.entered()) {
       co_await order.acquired();
       continue;  // much may have changed
     }
@@ -234,6 +229,7 @@ Task<> Volume::serve_write(Request& request, ClientDevice& client) {
     const std::uint64_t piece_max =
         request.op == Op::write ? wire::piece_bytes_max : zero_piece_bytes;
     Outcome outcome;
+    outcome.order = &order;
     const std::uint64_t takeovers = engine_.takeovers();
     ++writes_in_flight_;
     if (!engine_.admits()) {
@@ -255,21 +251,40 @@ Task<> Volume::serve_write(Request& request, ClientDevice& client) {
     }
     reached("write-begun-once-more");
     begun = true;
-    if (!claimed) {
-      ++forwarding_claims_;
-      claimed = true;
-      co_await order.acquired();
-    }
+    co_await order.acquired();
     co_await Yield(engine_.env().loop);
   }
-  if (claimed) {
-    --forwarding_claims_;
-    order.release();
-  }
+  if (order.entered()) order.release();
+}
+
+// A write that is to be begun once more may have been carried out, and have been read: it keeps its
+// place before all that overlap it, from before they can find the range free.
+void Volume::keep_place(Outcome& outcome) {
+  if (outcome.order == nullptr || (!outcome.elsewhere && !outcome.with_peer)) return;
+  if (!mutant("begun-again-in-any-order")) outcome.order->enter();
+}
+
+// True if one that overlaps has kept its place while this write, which has none, waited for the
+// range.
+bool Volume::goes_behind(std::uint64_t offset, std::uint64_t length, Outcome& outcome) {
+  if (outcome.order == nullptr || outcome.order->entered()) return false;
+  if (!forwarding_.written_in(offset, length)) return false;
+  reached("write-goes-behind-one-begun-once-more");
+  outcome.elsewhere = true;
+  keep_place(outcome);
+  return true;
 }
 
 Task<> Volume::write_large(Request& request, std::uint64_t piece_max, Outcome& outcome) {
   reached("large-write-in-pieces");
+  // The whole of it: were a part done, and overwritten, before another part fails and the whole is
+  // begun once more, the old part would come back.
+  RangeGuard guard(ranges_, request.offset, request.length, true);
+  co_await guard.acquired();
+  if (goes_behind(request.offset, request.length, outcome)) {
+    guard.release();
+    co_return;
+  }
   Latch answered;
   outcome.answered = &answered;
   Scope pieces(engine_.env().loop);
@@ -286,6 +301,8 @@ Task<> Volume::write_large(Request& request, std::uint64_t piece_max, Outcome& o
     request.error = outcome.error;
     request.complete();
   }
+  keep_place(outcome);
+  guard.release();
   // Under A and B the peer may still be writing.
   co_await pieces.join();
 }
@@ -315,7 +332,14 @@ Task<> Volume::write_piece(Piece piece, Outcome& outcome) {
   Request& request = *piece.request;
   // 1. One after the other where ranges overlap, the same order on every copy.
   RangeGuard guard(ranges_, piece.offset, piece.length, true);
-  co_await guard.acquired();
+  const bool range_is_held = outcome.answered != nullptr;
+  if (!range_is_held) {
+    co_await guard.acquired();
+    if (goes_behind(piece.offset, piece.length, outcome)) {
+      guard.release();
+      co_return;
+    }
+  }
 
   // 2. The region is durable in the activity log before the write is submitted anywhere (rule 5).
   IoError error = IoError::none;
@@ -425,7 +449,10 @@ Task<> Volume::write_piece(Piece piece, Outcome& outcome) {
     request.error = error;
     request.complete();
   }
-  guard.release();
+  if (!range_is_held) {
+    keep_place(outcome);
+    guard.release();
+  }
   co_await finished;
   if (acquired) metadata_->release(piece.offset, piece.length);
 }

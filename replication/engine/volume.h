@@ -193,8 +193,11 @@ class Volume {
     // This disk has failed it and the peer has it: done when the peer has taken over. Before, a
     // restart here would not know that this copy lacks it.
     bool with_peer = false;
-    // Arrives once for each piece that is answered. Null: there is one, which answers the request.
+    // Arrives once for each piece that is answered; whoever waits for it answers the request and
+    // holds the range. Null: there is one piece, which does both.
     Latch* answered = nullptr;
+    // The request's place among those that overlap it, for when it is begun once more.
+    RangeGuard* order = nullptr;
   };
   // This disk's part of a request that goes to both copies. A failure is known at once, and not
   // when the peer has answered too: what follows from losing the peer depends on it.
@@ -213,6 +216,8 @@ class Volume {
   Task<> serve_status(blockdev::Request& request);
   // These answer the request, unless it is to be done elsewhere.
   Task<> write_large(blockdev::Request& request, std::uint64_t piece_max, Outcome& outcome);
+  void keep_place(Outcome& outcome);
+  bool goes_behind(std::uint64_t offset, std::uint64_t length, Outcome& outcome);
   Task<> write_piece(Piece piece, Outcome& outcome);
   // forwarding.cpp
   Task<> write_through_holder(blockdev::Request& request, Outcome& outcome);
@@ -265,10 +270,9 @@ class Volume {
   std::uint64_t disk_users_ = 0;  // reads, flushes and looks at the disk that are under way
   Clients clients_;
   RangeLock ranges_;
-  // Writes that go to the holder, or have, and whatever overlaps them. Not `ranges_`: the holder
-  // may send this very write back to the copy here.
+  // Writes that go to the holder, or are begun once more, and while there are any all that come
+  // after them. Not `ranges_`: the holder may send this very write back to the copy here.
   RangeLock forwarding_;
-  std::uint64_t forwarding_claims_ = 0;
   UnflushedLog unflushed_;
   std::uint64_t writes_in_flight_ = 0;
   Signal drained_;

@@ -112,6 +112,7 @@ const std::vector<ArchivedSeed> all = {
     {23252, lost_between_two_disks, "killed-before-it-is-served"},
     {6989, begun_once_more},
     {11946, begun_once_more},
+    {1047859, begun_once_more},
     {17629, "a forced promotion wrote the metadata that a detach was closing"},
     {58693,
      "a node without its disk was demoted when nobody served it any more, and the daemon died"},

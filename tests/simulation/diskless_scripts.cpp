@@ -197,6 +197,27 @@ wait-sync
 promote A expect=done
 burst A requests=20 reads=50 hot=8
 )"},
+    // And what it had only in its cache no flush here is answered for.
+    {.name = "demoted-and-then-flushed", .script = R"(
+primary A force
+wait-sync
+detach A expect=done
+wait-connected
+burst A requests=20 reads=0 flushes=0 hot=8
+wait-idle
+cut
+demote A force expect=done
+burst A requests=2 reads=0 flushes=100
+wait-idle
+power B lose
+heal
+start B
+wait-connected
+attach A expect=done
+wait-sync
+promote A expect=done
+burst A requests=20 reads=50 hot=8
+)"},
     // A disk that comes back knows that others wrote without it.
     {.name = "attached-copy-is-older", .script = R"(
 primary A force

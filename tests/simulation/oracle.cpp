@@ -327,4 +327,12 @@ void Oracle::flush_done(std::uint32_t volume, std::uint64_t invoked, NodeSet cop
   }
 }
 
+void Oracle::own_flush_done(std::span<const std::uint64_t> writes, std::uint64_t invoked) {
+  ++now_;
+  for (const std::uint64_t number : writes) {
+    Write& write = writes_[number];
+    if (write.fate == Fate::firm && write.acknowledged < invoked) write.durable |= write.copies;
+  }
+}
+
 }  // namespace baton::sim

@@ -82,7 +82,11 @@ class Oracle {
                                    NodeSet copies);
 
   std::uint64_t invoke_flush() { return ++now_; }
+  // Everything acknowledged before it is on stable storage in these copies.
   void flush_done(std::uint32_t volume, std::uint64_t invoked, NodeSet copies);
+  // Answered by a node that is not Primary: it covers `writes`, those of this connection, wherever
+  // they are, and none made elsewhere.
+  void own_flush_done(std::span<const std::uint64_t> writes, std::uint64_t invoked);
 
   // --- what happens to copies ---
   // A process died, a link was cut: from here on a missing write was lost, not served stale.

@@ -80,6 +80,7 @@ void SimClient::hang_up() {
   if (in_flight_ > 0) return;
   if (nbd_ != nullptr) return nbd_->disconnect();  // connection_ended() follows
   device_.reset();
+  acknowledged_.clear();
   closing_ = false;
 }
 
@@ -241,9 +242,11 @@ void SimClient::settle(Slot& slot) {
       return;
     }
     case Op::flush:
-      // A node that is not Primary has nothing to flush: its answer covers no write made elsewhere.
-      if (ok && node_.status().role == replication::Role::primary) {
+      if (!ok) return;
+      if (node_.status().role == replication::Role::primary) {
         oracle_.flush_done(volume_, slot.number, copies);
+      } else {
+        oracle_.own_flush_done(acknowledged_, slot.number);
       }
       return;
     default:
@@ -262,6 +265,7 @@ void SimClient::settle(Slot& slot) {
       oracle_.written_without_disk(slot.number, node_.number());
     }
     witness_.write_acknowledged(node_.number(), slot.invoked);
+    acknowledged_.push_back(slot.number);
   } else {
     --counters_.failed;
     ++counters_.refused;
@@ -309,6 +313,7 @@ void SimClient::process_is_gone() {
   closing_ = false;
   nbd_ = nullptr;
   device_.reset();
+  acknowledged_.clear();
 }
 
 // --- over NBD ---
@@ -329,6 +334,7 @@ void SimClient::connection_ended() {
   node_.process().run_soon([this] {
     nbd_ = nullptr;
     device_.reset();
+    acknowledged_.clear();
     closing_ = false;
     pump();
   });

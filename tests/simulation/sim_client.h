@@ -117,7 +117,8 @@ class SimClient final : Node::Attached, NbdClient::Owner {
   };
   std::deque<Running> bursts_;
   std::unique_ptr<blockdev::BlockDevice> device_;
-  NbdClient* nbd_ = nullptr;  // device_, when it is one
+  NbdClient* nbd_ = nullptr;                 // device_, when it is one
+  std::vector<std::uint64_t> acknowledged_;  // writes, on this connection
   std::uint64_t connections_ = 0;
   std::vector<std::unique_ptr<Slot>> slots_;
   std::uint64_t in_flight_ = 0;

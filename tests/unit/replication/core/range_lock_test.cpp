@@ -15,15 +15,19 @@ void count(RangeClaim& claim) {
   ++*static_cast<int*>(claim.context());
 }
 
+bool acquire(RangeLock& lock, RangeClaim& claim, RangeClaim::Granted granted, void* context) {
+  return lock.enter(claim) || lock.wait(claim, granted, context);
+}
+
 TEST(RangeLock, a_later_overlapping_write_waits_for_the_earlier) {
   RangeLock lock;
   int granted = 0;
   RangeClaim first(0, 4096, true);
   RangeClaim second(512, 512, true);
   RangeClaim apart(4096, 512, true);
-  EXPECT_TRUE(lock.acquire(first, count, &granted));
-  EXPECT_FALSE(lock.acquire(second, count, &granted));
-  EXPECT_TRUE(lock.acquire(apart, count, &granted));
+  EXPECT_TRUE(acquire(lock, first, count, &granted));
+  EXPECT_FALSE(acquire(lock, second, count, &granted));
+  EXPECT_TRUE(acquire(lock, apart, count, &granted));
   lock.release(first);
   EXPECT_EQ(granted, 1);
   lock.release(second);
@@ -38,10 +42,10 @@ TEST(RangeLock, shared_claims_pass_each_other_but_not_a_waiting_write) {
   RangeClaim other_reader(0, 512, false);
   RangeClaim writer(0, 512, true);
   RangeClaim late_reader(0, 512, false);
-  EXPECT_TRUE(lock.acquire(reader, count, &granted));
-  EXPECT_TRUE(lock.acquire(other_reader, count, &granted));
-  EXPECT_FALSE(lock.acquire(writer, count, &granted));
-  EXPECT_FALSE(lock.acquire(late_reader, count, &granted)) << "it would starve the writer";
+  EXPECT_TRUE(acquire(lock, reader, count, &granted));
+  EXPECT_TRUE(acquire(lock, other_reader, count, &granted));
+  EXPECT_FALSE(acquire(lock, writer, count, &granted));
+  EXPECT_FALSE(acquire(lock, late_reader, count, &granted)) << "it would starve the writer";
   lock.release(reader);
   EXPECT_EQ(granted, 0);
   lock.release(other_reader);
@@ -49,6 +53,25 @@ TEST(RangeLock, shared_claims_pass_each_other_but_not_a_waiting_write) {
   lock.release(writer);
   EXPECT_EQ(granted, 2);
   lock.release(late_reader);
+}
+
+TEST(RangeLock, who_has_entered_keeps_its_place_before_it_waits) {
+  RangeLock lock;
+  int granted = 0;
+  RangeClaim first(0, 4096, true);
+  RangeClaim second(512, 512, true);
+  RangeClaim third(0, 4096, true);
+  EXPECT_TRUE(lock.enter(first));
+  EXPECT_FALSE(lock.enter(second));
+  EXPECT_FALSE(acquire(lock, third, count, &granted));
+  lock.release(first);
+  EXPECT_EQ(granted, 0) << "nobody waits for the second yet, and the third is behind it";
+  EXPECT_TRUE(lock.wait(second, count, &granted)) << "granted meanwhile";
+  EXPECT_TRUE(second.entered());
+  lock.release(second);
+  EXPECT_FALSE(second.entered());
+  EXPECT_EQ(granted, 1);
+  lock.release(third);
 }
 
 struct Tracked {
@@ -74,8 +97,8 @@ RC_GTEST_PROP(RangeLockProperty, exactly_the_claims_without_an_earlier_conflict_
       const auto length = *rc::gen::inRange<std::uint64_t>(1, 6);
       claims.push_back(std::make_unique<Tracked>(offset, length, *rc::gen::arbitrary<bool>()));
       Tracked& added = *claims.back();
-      added.granted = lock.acquire(
-          added.claim,
+      added.granted = acquire(
+          lock, added.claim,
           [](RangeClaim& claim) {
             auto& tracked = *static_cast<Tracked*>(claim.context());
             RC_ASSERT(!tracked.granted);
