@@ -161,6 +161,7 @@ Task<Result<>> Engine::apply_service(Session& session) {
   session.service = true;
   session.peer_holding = !here;
   if (here) {
+    if (!mutant("served-by-itself")) served_ = false;
     session.peer_role = verdict.diskless_stays ? Role::primary : Role::secondary;
     if (verdict.holder_promoted) role_ = Role::primary;
     peer_has_tip_ = peer_has_tip_ || same;

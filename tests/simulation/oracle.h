@@ -118,12 +118,15 @@ class Oracle {
     return lost_cache_since(writes_[write].invoked) != 0;
   }
   // Acknowledged writes that `node` is bound to have and `other` is not.
-  std::size_t exclusive(int node, int other) const;
+  std::size_t exclusive(int node, int other) const { return only_on(node, other).size(); }
+  std::vector<std::uint64_t> only_on(int node, int other) const;
 
   std::uint64_t now() const { return now_; }
   // Notes that time has passed (order of events of the world among those of the clients).
   std::uint64_t tick() { return ++now_; }
 
+  // The copy of `node` claims UpToDate, and its content says the same (check_copy).
+  void has_everything(int node, std::uint32_t volume);
   // Rule 4: does the copy of `node` hold what a client may be shown by `as_node`? (The same, but in
   // a fork.) The first cell that does not.
   std::optional<Finding> check_copy(int node, int as_node, std::uint32_t volume,

@@ -206,8 +206,8 @@ void Oracle::believe_copy(int node, const ReadCopy& read) {
   }
 }
 
-std::size_t Oracle::exclusive(int node, int other) const {
-  std::size_t count = 0;
+std::vector<std::uint64_t> Oracle::only_on(int node, int other) const {
+  std::vector<std::uint64_t> found;
   for (std::uint64_t number = 1; number < writes_.size(); ++number) {
     const Write& write = writes_[number];
     // Of the other's writes that were never acknowledged, one that was read here since the fork is
@@ -215,10 +215,10 @@ std::size_t Oracle::exclusive(int node, int other) const {
     const bool others = write.observed && write.node == other && write.invoked < forked_at_;
     if (write.fate == Fate::firm && !write.rolled_back && has(write.copies, node) &&
         !has(write.copies, other) && !others && shows_anywhere(number, node)) {
-      ++count;
+      found.push_back(number);
     }
   }
-  return count;
+  return found;
 }
 
 // The loser's own writes are gone, but for what the other copy shows of them all the same: those
@@ -280,16 +280,20 @@ Oracle::Kept Oracle::kept(int node, int other, const ReadCopy& read) const {
 std::optional<Finding> Oracle::end_fork(int discarded, bool binding, int follower,
                                         const ReadCopy& read) {
   BATON_ASSERT(nodes_ == 2, "forks are followed between two nodes");
-  const std::size_t first = exclusive(0, 1);
-  const std::size_t second = exclusive(1, 0);
+  const std::vector<std::uint64_t> first = only_on(0, 1);
+  const std::vector<std::uint64_t> second = only_on(1, 0);
   std::optional<Finding> finding;
-  if (first > 0 && second > 0 && discarded < 0 && binding) {
-    finding = Finding{"R3 split brain was merged",
-                      fmt::format("A alone had {} acknowledged writes and B alone {}, and both "
-                                  "copies now count as UpToDate",
-                                  first, second)};
+  if (!first.empty() && !second.empty() && discarded < 0 && binding) {
+    const auto last = [&](const std::vector<std::uint64_t>& writes) {
+      return describe({.value = writes.back(), .write = writes.back()});
+    };
+    finding =
+        Finding{"R3 split brain was merged",
+                fmt::format("A alone had {} acknowledged writes, the last {}, and B alone {}, "
+                            "the last {}, and both copies now count as UpToDate",
+                            first.size(), last(first), second.size(), last(second))};
   }
-  int loser = first > 0 ? 1 : second > 0 ? 0 : -1;
+  int loser = !first.empty() ? 1 : !second.empty() ? 0 : -1;
   // An operator's word about a copy that would have been followed anyway may go unheard. And under
   // A a forced promotion may cost what the writer alone had.
   const int suspect = discarded >= 0 ? discarded : binding || loser < 0 ? -1 : 1 - loser;
@@ -335,6 +339,15 @@ std::optional<Finding> Oracle::all_agree(std::uint64_t told_at, int discarded, b
     if (write.acknowledged < told_at) write.durable |= added;
   }
   return finding;
+}
+
+void Oracle::has_everything(int node, std::uint32_t volume) {
+  if (forked_) return;
+  for (Write& write : writes_) {
+    if (write.volume != volume || write.fate != Fate::firm || write.rolled_back) continue;
+    write.copies |= bit(node);
+    write.lost &= static_cast<NodeSet>(~bit(node));
+  }
 }
 
 std::optional<Finding> Oracle::check_copy(int node, int as_node, std::uint32_t volume,

@@ -16,6 +16,9 @@ namespace {
 // A request waits at most for the peer's timeout (6 s), the fence (20 s) and the disk; anything
 // beyond this many seconds nobody bounds.
 constexpr Duration answer_limit = std::chrono::seconds(45);
+// Where writes overlap each waits for the one before, and that for the other node's answer. Two
+// clients with this depth are the most that a world has.
+constexpr int overlapping_most = 64;
 // Both ends say Connected before the verdict is made; the split brain must follow at once.
 constexpr Duration split_brain_limit = std::chrono::seconds(10);
 // From the grant to the news that it was taken: a round trip and a write of metadata.
@@ -358,7 +361,8 @@ void Rules::check_answers() {
     // A process that was stopped could not answer meanwhile.
     const TimePoint runs_since = client->node().process().runs_since();
     const TimePoint oldest = std::max(client->oldest_in_flight(), runs_since);
-    if (oldest == TimePoint::never() || world_.now() - oldest < answer_limit) continue;
+    const Duration limit = answer_limit + net_.most_delay() * overlapping_most;
+    if (oldest == TimePoint::never() || world_.now() - oldest < limit) continue;
     world_.violated("R11 a request is never answered", client->describe_oldest());
   }
 }

@@ -58,6 +58,8 @@ void Rules::check_claims(bool only_new) {
       if (may_lag && !(clients_idle() && all_arrived() && node->disks_idle())) continue;
       if (auto finding = oracle_.check_copy(number, whose_history(number), volume, read)) {
         world_.violated(finding->rule, finding->what);
+      } else if (protocol_ != replication::Protocol::a) {
+        oracle_.has_everything(number, volume);
       }
     }
   }

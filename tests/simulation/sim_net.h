@@ -7,6 +7,7 @@
 // is up again a reset answers whoever still believes in the old connection.
 #pragma once
 
+#include <algorithm>
 #include <list>
 #include <memory>
 #include <vector>
@@ -57,7 +58,11 @@ class SimNet {
   void cut(int a, int b, Cut how);
   void heal(int a, int b);
   // One direction is slow, until healed. What is on its way stays in order.
-  void slow(int from, int to, PathFault fault) { paths_[index(from, to)].fault = fault; }
+  void slow(int from, int to, PathFault fault) {
+    paths_[index(from, to)].fault = fault;
+    most_delay_ = std::max(most_delay_, fault.delay);
+  }
+  Duration most_delay() const { return most_delay_; }  // that any path has ever had
   // Connections between them end at `node` only, as when a firewall forgets them: the other end
   // hears nothing and believes, until a word of its own is answered with a reset.
   void half_open(int node, int other);
@@ -108,6 +113,7 @@ class SimNet {
   Prng random_;
   std::vector<Host> hosts_;
   std::vector<Path> paths_;
+  Duration most_delay_{};
   std::vector<std::unique_ptr<Connection>> connections_;
   std::list<Arrival> arrivals_;
   std::uint64_t next_number_ = 1;
