@@ -271,6 +271,36 @@ burst B requests=40 reads=50
 handover B expect=done
 burst A requests=20 reads=50
 )"},
+    // The holder's disk fails before it has heard that the Primary's copy is whole: they meet
+    // again,
+    // and the Primary goes on with its own. One seed: in others the copy is not whole by then.
+    {.name = "served-until-its-copy-is-whole",
+     .script = R"(
+primary A force
+wait-sync
+stop B
+write A at=0 bytes=4096
+wait-idle
+slow-disk B ms=300
+start B
+wait-connected
+handover A expect=done
+is B Primary not-UpToDate
+slow-link B ms=2000
+slow-disk B permille=0
++2500ms fail A write count=1
+burst B requests=1 reads=0 flushes=0 background
++20s is A Failed
+is B Primary UpToDate Connected
+burst B requests=40 depth=4 reads=30 flushes=10
+wait-idle
+is B not-errors
+heal
+mend A
+attach A
+wait-sync
+)",
+     .seeds = 1},
     // And back, while it is still being filled.
     {.name = "moved-there-and-back", .script = R"(
 primary A force
