@@ -442,7 +442,7 @@ void add_verifies(Prng random, Script& script) {
     if (random.percent(40)) step.words.emplace_back("repair");
     if (random.percent(50)) step.words.emplace_back("from-start");
     if (random.percent(10)) step.words = {"stop"};
-    const std::size_t at = random.between(2, script.size());
+    const std::size_t at = random.between(std::min<std::size_t>(2, script.size()), script.size());
     script.insert(script.begin() + static_cast<std::ptrdiff_t>(at), std::move(step));
   }
 }
