@@ -34,6 +34,10 @@ std::string VolumeSite::text() const {
   return fmt::format("disk {} of {} volume {}", disk(), resource.name, volume);
 }
 
+std::string undo_path(const VolumeSite& site, std::uint64_t generation) {
+  return fmt::format("{}.undo-{:016x}", site.meta(), generation);
+}
+
 Result<DiskFacts> inspect_disk(const std::string& path) {
   struct stat found{};
   if (stat(path.c_str(), &found) != 0) {

@@ -33,6 +33,10 @@ struct VolumeSite {
   std::string text() const;
 };
 
+// DISK.baton.undo-GENERATION: what the volume's copy showed where it was overwritten to end a split
+// brain, GENERATION being the tip of the history that yielded (design §8).
+std::string undo_path(const VolumeSite& site, std::uint64_t generation);
+
 // Of an existing disk: the right size, a size that can be served, metadata named where it must be.
 Result<> check_disk(const VolumeSite& site, const DiskFacts& facts);
 

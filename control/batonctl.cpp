@@ -6,14 +6,23 @@
 #include "control/client/arguments.h"
 #include "control/client/local_verbs.h"
 #include "control/client/remote_verbs.h"
+#include "control/client/undo_verbs.h"
 
 namespace baton::control {
 namespace {
 
+Result<> perform_here(const Arguments& arguments) {
+  if (arguments.verb == "create-md") return create_md(arguments);
+  if (arguments.verb == "undo-list") return undo_list(arguments);
+  if (arguments.verb == "undo-read") return undo_read(arguments);
+  if (arguments.verb == "undo-export") return undo_export(arguments);
+  return dump_md(arguments);
+}
+
 Result<> perform(const Arguments& arguments) {
   switch (find_verb(arguments.verb)->place) {
     case VerbPlace::here:
-      return arguments.verb == "create-md" ? create_md(arguments) : dump_md(arguments);
+      return perform_here(arguments);
     case VerbPlace::daemon:
       return ask_daemon(arguments);
     case VerbPlace::later:

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "control/endpoint.h"
+#include "replication/core/after_sb.h"
 #include "replication/core/states.h"
 
 namespace baton::control {
@@ -46,6 +47,7 @@ struct ResourceSpec {
   std::uint64_t resync_rate = 0;  // bytes per second; 0: self-tuning
   std::uint64_t verify_rate = 64U << 20U;
   Duration verify_interval{};  // 0: never by itself
+  replication::AfterSplitBrain after_sb;
   std::string secret;
   std::string secret_file;  // absolute, or empty
   std::vector<VolumeSpec> volumes;

@@ -122,11 +122,22 @@ Result<> check_alone(const ResourceSpec& resource) {
   for (const NodeSpec& node : resource.nodes) {
     if (auto good = check_node(resource, node); !good) return good;
   }
-  if (resource.nodes.size() == 2 && resource.nodes[0].address == resource.nodes[1].address) {
-    return wrong(resource, resource.nodes[1].line,
-                 fmt::format("nodes {} and {} have the same address {}: each needs its own",
-                             resource.nodes[0].name, resource.nodes[1].name,
-                             resource.nodes[0].address->text()));
+  const replication::AfterSplitBrain& after = resource.after_sb;
+  if (after.zero == replication::AfterSb0::discard_node && resource.node(after.node) == nullptr) {
+    return wrong(resource, resource.line,
+                 fmt::format("after-sb-0pri = \"discard-node-{}\" names no node of {}: the part "
+                             "after discard-node- is the NAME of a [node.NAME]",
+                             after.node, resource.name));
+  }
+  const auto& nodes = resource.nodes;
+  if (nodes.size() == 2) {
+    const auto& first = nodes[0].address;
+    const auto& second = nodes[1].address;
+    if (first && second && *first == *second) {
+      return wrong(resource, nodes[1].line,
+                   fmt::format("nodes {} and {} have the same address {}: each needs its own",
+                               nodes[0].name, nodes[1].name, first->text()));
+    }
   }
   return check_together({resource});
 }

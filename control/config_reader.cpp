@@ -8,6 +8,7 @@
 
 #include "control/config.h"
 #include "control/config_checks.h"
+#include "control/nearest.h"
 #include "control/toml_section.h"
 #include "control/units.h"
 
@@ -48,10 +49,7 @@ struct LaterOption {
   std::string_view key;
   std::string_view only_value;
 };
-constexpr std::array<LaterOption, 4> later_options{{{"on-peer-lost", "continue"},
-                                                    {"after-sb-0pri", "disconnect"},
-                                                    {"after-sb-1pri", "disconnect"},
-                                                    {"after-sb-2pri", "disconnect"}}};
+constexpr std::array<LaterOption, 1> later_options{{{"on-peer-lost", "continue"}}};
 
 Duration bounded(const TomlSection& section, std::string_view key, Duration standard, Duration low,
                  Duration high) {
@@ -75,6 +73,52 @@ void read_later_options(const TomlSection& section) {
     section.fail("allow-two-primaries",
                  "allow-two-primaries = true is not available yet: live migration does not need "
                  "it, so leave the line out");
+  }
+}
+
+// DRBD's values that are not taken, and why not.
+void refuse_after_sb(const TomlSection& section, std::string_view key, std::string_view value) {
+  if (value != "violently-as0p" && value != "call-pri-lost-after-sb") return;
+  section.fail(key, fmt::format("{} = \"{}\" is not taken: a Primary never yields, since its guest "
+                                "would go on with what it has read; make that node Secondary, then "
+                                "after-sb-0pri decides",
+                                key, value));
+}
+
+void read_after_sb(const TomlSection& section, ResourceSpec& spec) {
+  static constexpr std::array<std::string_view, 6> zero_words{
+      "disconnect",           "discard-younger-primary", "discard-older-primary",
+      "discard-zero-changes", "discard-least-changes",   "discard-node-NAME"};
+  static constexpr std::array<std::string_view, 3> one_words{"disconnect", "consensus",
+                                                             "discard-secondary"};
+  static constexpr std::array<std::string_view, 1> two_words{"disconnect"};
+  if (const auto word = section.text("after-sb-0pri")) {
+    const auto policy = replication::after_sb_0pri(*word);
+    if (!policy) {
+      section.fail("after-sb-0pri", fmt::format("after-sb-0pri = \"{}\" is unknown: {}", *word,
+                                                suggestion(*word, zero_words, "value")));
+    }
+    spec.after_sb.zero = *policy;
+    constexpr std::string_view prefix = "discard-node-";
+    if (*policy == replication::AfterSb0::discard_node) {
+      spec.after_sb.node = word->substr(prefix.size());
+    }
+  }
+  if (const auto word = section.text("after-sb-1pri")) {
+    refuse_after_sb(section, "after-sb-1pri", *word);
+    const auto policy = replication::after_sb_1pri(*word);
+    if (!policy) {
+      section.fail("after-sb-1pri", fmt::format("after-sb-1pri = \"{}\" is unknown: {}", *word,
+                                                suggestion(*word, one_words, "value")));
+    }
+    spec.after_sb.one = *policy;
+  }
+  if (const auto word = section.text("after-sb-2pri")) {
+    refuse_after_sb(section, "after-sb-2pri", *word);
+    if (*word != "disconnect") {
+      section.fail("after-sb-2pri", fmt::format("after-sb-2pri = \"{}\" is unknown: {}", *word,
+                                                suggestion(*word, two_words, "value")));
+    }
   }
 }
 
@@ -157,6 +201,7 @@ void read_resource(const TomlSection& section, const std::string& folder, Resour
   spec.auto_resume = section.boolean("auto-resume").value_or(true);
   spec.on_io_error = read_on_io_error(section);
   read_copying(section, spec);
+  read_after_sb(section, spec);
   read_later_options(section);
 }
 

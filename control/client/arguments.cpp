@@ -13,7 +13,7 @@
 namespace baton::control {
 namespace {
 
-constexpr std::array<VerbInfo, 25> all_verbs{{
+constexpr std::array<VerbInfo, 28> all_verbs{{
     {"create-md", VerbPlace::here, false, "make metadata, and the disk where it is missing"},
     {"up", VerbPlace::daemon, false, "attach the disks, connect, open the exports"},
     {"down", VerbPlace::daemon, false, "stop cleanly"},
@@ -39,6 +39,9 @@ constexpr std::array<VerbInfo, 25> all_verbs{{
     {"handover", VerbPlace::daemon, false, "move the right to write between connected nodes"},
     {"migrate", VerbPlace::daemon, false, "live-migrate the guest and the right to write"},
     {"resolve", VerbPlace::daemon, false, "choose whose data stays after split brain"},
+    {"undo-list", VerbPlace::here, false, "list what was kept of copies that yielded"},
+    {"undo-read", VerbPlace::here, true, "print bytes that were kept"},
+    {"undo-export", VerbPlace::here, true, "write what was kept into a sparse image"},
 }};
 
 void add_verb_options(CLI::App& verb, Arguments& arguments) {
@@ -57,7 +60,10 @@ void add_verb_options(CLI::App& verb, Arguments& arguments) {
     verb.add_flag("--force", options.force, "even if a client wrote after its last flush");
   }
   if (is({"connect"})) {
-    verb.add_flag("--discard-my-data", options.discard_my_data, "this node's copy yields");
+    auto* discard =
+        verb.add_flag("--discard-my-data", options.discard_my_data, "this node's copy yields");
+    verb.add_flag("--no-undo", options.no_undo, "keep no copy of what is overwritten")
+        ->needs(discard);
   }
   if (is({"wait-connect", "wait-sync", "handover"})) {
     verb.add_option("--timeout", options.timeout_seconds, "seconds")->type_name("SECONDS");
@@ -99,6 +105,23 @@ void add_verb_options(CLI::App& verb, Arguments& arguments) {
   if (is({"resolve"})) {
     verb.add_option("--keep", options.keep, "whose data stays")->type_name("NODE")->required();
     verb.add_flag("--no-undo", options.no_undo, "keep no copy of what is overwritten");
+    verb.footer(
+        "What the other node has alone is overwritten. Before that it is kept there, in\n"
+        "DISK.baton.undo-GENERATION: undo-list, undo-read and undo-export show it.");
+  }
+  if (is({"undo-read", "undo-export"})) {
+    verb.add_option("--file", arguments.undo.file, "as undo-list prints it")
+        ->type_name("FILE")
+        ->required();
+  }
+  if (is({"undo-read"})) {
+    verb.add_option("--offset", arguments.undo.offset, "of the volume, in bytes")->required();
+    verb.add_option("--length", arguments.undo.length, "bytes")->required();
+  }
+  if (is({"undo-export"})) {
+    verb.add_option("--out", arguments.undo.out, "the image to make, as large as the volume")
+        ->type_name("FILE")
+        ->required();
   }
 }
 
@@ -118,8 +141,8 @@ std::string explain(const CLI::ParseError& error, const CLI::App& app) {
   const auto word = std::find_if(left.begin(), left.end(),
                                  [](const std::string& each) { return !each.starts_with('-'); });
   if (word == left.end()) return fmt::format("{}; batonctl --help lists the verbs", error.what());
-  std::vector<std::string_view> names;
-  for (const VerbInfo& verb : all_verbs) names.push_back(verb.name);
+  std::array<std::string_view, all_verbs.size()> names;
+  std::ranges::transform(all_verbs, names.begin(), &VerbInfo::name);
   return fmt::format("unknown verb \"{}\": {}", *word, suggestion(*word, names, "verb"));
 }
 

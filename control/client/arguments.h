@@ -11,6 +11,14 @@
 
 namespace baton::control {
 
+// Of undo-read and undo-export.
+struct UndoArguments {
+  std::string file;
+  std::string out;
+  std::uint64_t offset = 0;
+  std::uint64_t length = 0;
+};
+
 struct Arguments {
   std::string configuration = default_configuration;
   std::string node = host_name();
@@ -19,6 +27,7 @@ struct Arguments {
   std::string verb;
   std::string resource;  // empty: all, where the verb allows it
   VerbOptions options;   // `--yes` is `confirmed`
+  UndoArguments undo;
 };
 
 enum class VerbPlace : std::uint8_t {

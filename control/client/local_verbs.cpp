@@ -7,41 +7,11 @@
 
 #include "control/backing_disk.h"
 #include "control/client/metadata_access.h"
-#include "control/config.h"
+#include "control/client/target.h"
 #include "control/units.h"
 
 namespace baton::control {
 namespace {
-
-// A resource and this node's part of it.
-struct Target {
-  Configuration configuration;
-  const ResourceSpec* resource = nullptr;
-  const NodeSpec* node = nullptr;
-};
-
-Result<Target> find_target(const Arguments& arguments) {
-  auto configuration = load_configuration(arguments.configuration);
-  if (!configuration) return std::unexpected(configuration.error());
-  Target target{.configuration = std::move(*configuration)};
-  target.resource = target.configuration.find(arguments.resource);
-  if (target.resource == nullptr) {
-    std::vector<std::string> known;
-    for (const auto& resource : target.configuration.resources) known.push_back(resource.name);
-    return failure(fmt::format("no resource {} in {}: there {} {}", arguments.resource,
-                               arguments.configuration, known.size() == 1 ? "is" : "are",
-                               known.empty() ? "none" : fmt::format("{}", fmt::join(known, ", "))));
-  }
-  target.node = target.resource->node(arguments.node);
-  if (target.node == nullptr) {
-    std::vector<std::string> nodes;
-    for (const NodeSpec& node : target.resource->nodes) nodes.push_back(node.name);
-    return failure(fmt::format("{} names no node {}, only {}: choose one with --node",
-                               target.resource->file, arguments.node, fmt::join(nodes, ", ")),
-                   ExitCode::configuration);
-  }
-  return target;
-}
 
 // What create-md will do with one volume; found out for all of them before anything is done.
 struct Plan {

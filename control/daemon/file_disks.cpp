@@ -1,11 +1,15 @@
 #include "control/daemon/file_disks.h"
 
 #include <fmt/format.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
 
+#include <filesystem>
 #include <utility>
 
 #include "blockdev/file_device.h"
 #include "control/backing_disk.h"
+#include "control/units.h"
 
 namespace baton::control {
 
@@ -38,6 +42,41 @@ Result<replication::BackingStore> FileDisks::open(std::uint32_t volume) {
     *device = std::move(*opened);
   }
   return store;
+}
+
+// Beside the metadata, which lies beside the disk unless the configuration says otherwise.
+Result<std::unique_ptr<blockdev::BlockDevice>> FileDisks::create_undo(std::uint32_t volume,
+                                                                      std::uint64_t generation,
+                                                                      std::uint64_t bytes) {
+  const VolumeSite site{resource_, node_, volume};
+  const std::string path = undo_path(site, generation);
+  const auto meta = inspect_disk(site.meta());
+  if (!meta) return std::unexpected(meta.error());
+  if (meta->block_device) {
+    return failure(fmt::format(
+        "what only this node has cannot be kept: the metadata of {} is the block device "
+        "{}, and undo files lie beside it; copy the disk if its data may be needed, "
+        "then give it up with --no-undo",
+        site.text(), site.meta()));
+  }
+  // One that was begun or not used: the disk still holds what is in it.
+  ::unlink(path.c_str());
+  const std::string folder = std::filesystem::path(path).parent_path().string();
+  struct statvfs space{};
+  if (::statvfs(folder.c_str(), &space) == 0 && space.f_bavail * space.f_frsize < bytes) {
+    return failure(
+        fmt::format("what only this node has of volume {} needs {} in {}, and {} are free there: "
+                    "make room, or give it up with --no-undo",
+                    volume, size_text(bytes), folder, size_text(space.f_bavail * space.f_frsize)));
+  }
+  if (auto made = blockdev::create_sparse_file(path, bytes); !made) {
+    return std::unexpected(made.error());
+  }
+  return blockdev::open_file_device(ring_, pool_, path);
+}
+
+void FileDisks::remove_undo(std::uint32_t volume, std::uint64_t generation) {
+  ::unlink(undo_path({resource_, node_, volume}, generation).c_str());
 }
 
 }  // namespace baton::control

@@ -17,6 +17,10 @@ class FileDisks final : public replication::Disks {
       : ring_(ring), pool_(pool), resource_(resource), node_(node), journal_(journal) {}
 
   Result<replication::BackingStore> open(std::uint32_t volume) override;
+  Result<std::unique_ptr<blockdev::BlockDevice>> create_undo(std::uint32_t volume,
+                                                             std::uint64_t generation,
+                                                             std::uint64_t bytes) override;
+  void remove_undo(std::uint32_t volume, std::uint64_t generation) override;
 
  private:
   blockdev::Ring& ring_;

@@ -38,6 +38,7 @@ ResourceConfig engine_config(const ResourceSpec& spec, const NodeSpec& node, std
   config.resync_rate = spec.resync_rate;
   config.verify_rate = spec.verify_rate;
   config.verify_interval = spec.verify_interval;
+  config.after_sb = spec.after_sb;
   return config;
 }
 
@@ -216,7 +217,7 @@ Task<Result<>> HostedResource::secondary(VerbOptions options) {
 
 Task<Result<>> HostedResource::connect(VerbOptions options) {
   if (auto up = must_be_up(); !up) co_return up;
-  co_return co_await engine_->connect(options.discard_my_data);
+  co_return co_await engine_->connect(options.discard_my_data, !options.no_undo);
 }
 
 Task<Result<>> HostedResource::disconnect(VerbOptions /*options*/) {
@@ -241,14 +242,7 @@ Task<Result<>> HostedResource::invalidate(VerbOptions /*options*/) {
 
 Task<Result<>> HostedResource::resolve(VerbOptions options) {
   if (auto up = must_be_up(); !up) co_return up;
-  if (!options.no_undo) {
-    co_return failure(
-        fmt::format("what only the other node has would be lost: an undo file is not available "
-                    "yet in this version; copy its disk if it may be needed, then say --no-undo "
-                    "with resolve {} --keep {}",
-                    name(), options.keep));
-  }
-  co_return co_await engine_->resolve(options.keep);
+  co_return co_await engine_->resolve(options.keep, !options.no_undo);
 }
 
 Task<Result<>> HostedResource::verify(VerbOptions options) {

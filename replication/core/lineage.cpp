@@ -132,8 +132,15 @@ Verdict discard(const CopyFacts& self, const CopyFacts& peer, std::string_view r
     if (self_yields != peer_yields) reached("half-overwritten-is-no-history");
   }
   if (self_yields == peer_yields) return {};
-  if (peer_yields) return sync_verdict(self, peer, row, Action::everything);
-  return mirrored(sync_verdict(peer, self, row, Action::everything));
+  const CopyFacts& kept = peer_yields ? self : peer;
+  const CopyFacts& yields = peer_yields ? peer : self;
+  const Verdict decided = sync_verdict(kept, yields, row, Action::everything);
+  const bool first = yields.undo_first && loses_history(yields.lineage, kept.lineage);
+  if (first && decided.action != Action::refuse) {
+    return {"split-brain-undo-first", Action::split_brain, Direction::none,
+            "the side that yields first keeps what it has alone"};
+  }
+  return peer_yields ? decided : mirrored(decided);
 }
 
 Verdict forked(const CopyFacts& self, const CopyFacts& peer) {
@@ -178,6 +185,11 @@ Verdict settle_past(const CopyFacts& self, const CopyFacts& peer, Relation relat
 }
 
 }  // namespace
+
+bool loses_history(const Lineage& yields, const Lineage& kept) {
+  if (yields.empty() || kept.empty() || yields.front() != kept.front()) return false;
+  return !contains(kept, yields.back());
+}
 
 bool is_from_the_past(const Stamp& session, const Stamp& confirmed) {
   if (mutant("stamp-not-compared")) return false;

@@ -39,6 +39,10 @@ void append_generation(Lineage& lineage, GenerationId id, std::size_t max, const
 // (schedules: forced-half-way).
 Lineage half_way_history(const Lineage& own, const Lineage& towards);
 
+// True if a copy with history `yields` has something that one with `kept` has not, though both come
+// from one root: what is to be kept before it is overwritten.
+bool loses_history(const Lineage& yields, const Lineage& kept);
+
 // A session between two nodes, as both stamp it on their superblocks.
 struct Stamp {
   std::uint64_t number = 0;
@@ -68,6 +72,7 @@ struct CopyFacts {
   bool complete = false;         // an image of its own tip
   bool adopted = false;          // held data before it was Baton's
   bool discard_my_data = false;  // the operator gave this copy up
+  bool undo_first = false;       // what only this copy has is to be kept before, and is not yet
   bool holder = false;           // holds the baton now
   Role role = Role::secondary;
   Arrival arrival = Arrival::crashed;

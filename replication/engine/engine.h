@@ -9,6 +9,7 @@
 //   gate.cpp         who may write now, and what held writes wait for
 //   handover.cpp     the baton moves
 //   split_brain.cpp  two histories, and whose stays
+//   undo.cpp         what the other loses is kept first
 //   failed_flush.cpp a disk that does not keep its word
 //   service.cpp      a node without its disk, and the holder that serves it
 //   resync.cpp       copying what differs
@@ -36,12 +37,14 @@ class Engine final : public Resource {
     return using_disks(promote_now(options));
   }
   Task<Result<>> demote(bool force) override { return using_disks(demote_now(force)); }
-  Task<Result<>> connect(bool discard_my_data) override;
+  Task<Result<>> connect(bool discard_my_data, bool undo) override;
   Task<Result<>> disconnect() override;
   Task<Result<>> attach() override { return using_disks(attach_now()); }
   Task<Result<>> detach() override { return using_disks(detach_now()); }
   Task<Result<>> invalidate() override { return using_disks(invalidate_now()); }
-  Task<Result<>> resolve(std::string keep) override { return resolve_now(std::move(keep)); }
+  Task<Result<>> resolve(std::string keep, bool undo) override {
+    return resolve_now(std::move(keep), undo);
+  }
   Task<Result<>> handover(std::string to) override {
     return using_disks(handover_now(std::move(to)));
   }
@@ -68,6 +71,8 @@ class Engine final : public Resource {
 
   void spawn(Task<> task) { scope_.spawn(std::move(task)); }
   bool going_alone() const { return going_alone_; }
+  // The word that this node's data yields is not the one any more that has that number.
+  bool overtaken(std::uint64_t word) const { return stopping_ || word != word_number_; }
 
   // gate.cpp. A client write first waits for admission; just before it is submitted it looks once
   // more whether the copies it would go to have changed meanwhile.
@@ -120,8 +125,8 @@ class Engine final : public Resource {
   void offered(bool open);
   void void_offer(std::string_view why);
   // split_brain.cpp
-  void asked_to_yield(Session& session);
-  void yield_refused(std::string reason);
+  void asked_to_yield(const wire::Header& header, Session& session);
+  void yield_refused(const wire::Header& header, std::string reason);
   // resync.cpp
   void sync_begins(Incoming& message, Session& session);
   void sync_ends(Session& session);
@@ -178,10 +183,24 @@ class Engine final : public Resource {
   Task<Result<>> promote_now(PromoteOptions options);
   Task<Result<>> demote_now(bool force);
   Task<Result<>> invalidate_now();
-  Task<Result<>> resolve_now(std::string keep);
+  Task<Result<>> resolve_now(std::string keep, bool undo);
   SplitBrain describe_split_brain(const Session& session) const;
+  bool in_split_brain() const {
+    return session_ != nullptr && session_->established() && split_brain_.has_value();
+  }
   Result<> may_yield() const;
-  void yield_here();
+  void ask_policy(Session& session) const;
+  void yield_here(bool undo);
+  void give_word(bool undo);
+  void yield_unasked(Session& session);
+  void take_word_back();
+  // undo.cpp
+  bool undo_first() const;
+  void keep_undo_soon();
+  Task<> keep_undo();
+  std::vector<blockdev::Bitmap> what_may_differ(const Session& session) const;
+  void not_yielding(const std::string& why);
+  bool undo_is_of(const wire::State& peer);
   Task<Result<>> handover_now(std::string to);
   Task<Result<>> offer_now();
   Task<Result<>> grant_offered_now();
@@ -261,7 +280,14 @@ class Engine final : public Resource {
   std::size_t verbs_running_ = 0;  // those that down() waits for
   bool leaving_ = false;           // down() is about to follow: nobody waits for the baton any more
   bool want_connected_ = false;
-  bool discard_my_data_ = false;
+  bool discard_my_data_ = false;    // the word that this node's data yields
+  bool keeps_undo_ = true;          // with it: what differs is kept in undo files
+  bool undo_kept_ = false;          // it is, durably, for a peer that has generation
+  std::uint64_t kept_for_ = 0;      // … this one
+  bool yielding_ = false;           // it is being saved
+  std::uint64_t word_number_ = 0;   // of the word that was given or taken back last
+  std::uint64_t yield_asked_ = 0;   // number of our last `yield`
+  std::uint64_t yield_answer_ = 0;  // of the peer's that this node's word comes from; 0: none
   Role role_ = Role::secondary;
   bool holding_ = false;         // the baton, on our own word
   bool granted_away_ = false;    // GRANT sent, TAKEN not seen: not ours on our own word any more

@@ -30,6 +30,14 @@ class Disks {
   // Opens and locks the data and the metadata of volume number `volume`. Errors are sentences for a
   // person; missing metadata is an error that names create-md.
   virtual Result<BackingStore> open(std::uint32_t volume) = 0;
+  // Makes the file in which a copy keeps what it loses when it yields (blockdev/undo/format.h):
+  // `bytes` long, reading as zeroes, its name on stable storage. One of the same generation is
+  // replaced. Refused where there is no room, with a sentence that names both figures.
+  virtual Result<std::unique_ptr<blockdev::BlockDevice>> create_undo(std::uint32_t volume,
+                                                                     std::uint64_t generation,
+                                                                     std::uint64_t bytes) = 0;
+  // Removes one that could not be finished.
+  virtual void remove_undo(std::uint32_t volume, std::uint64_t generation) = 0;
 };
 
 // One established, not yet authenticated byte stream to the peer's daemon.

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "blockdev/metadata/metadata.h"
+#include "replication/core/after_sb.h"
 #include "replication/core/found_ranges.h"
 #include "replication/core/states.h"
 #include "replication/engine/environment.h"
@@ -49,6 +50,7 @@ struct ResourceConfig {
   std::uint64_t resync_rate = 0;           // bytes per second; 0: as the link allows
   std::uint64_t verify_rate = 64U << 20U;  // bytes per second of each copy
   Duration verify_interval{};              // since the last one has ended; 0: never
+  AfterSplitBrain after_sb;                // the same on both nodes
   // Of the activity log; a small log makes regions leave it early, which is what tests want. Room
   // for every region of the largest request at least.
   std::size_t active_regions = blockdev::active_regions_default;
@@ -168,7 +170,9 @@ class Resource {
   // Where there is a risk to accept (design §8 `primary`), the error is needs_confirmation().
   virtual Task<Result<>> promote(PromoteOptions options) = 0;
   virtual Task<Result<>> demote(bool force) = 0;
-  virtual Task<Result<>> connect(bool discard_my_data) = 0;
+  // `discard_my_data`: this node's copy yields, where the two have parted. `undo`: what differs is
+  // kept first, as with resolve().
+  virtual Task<Result<>> connect(bool discard_my_data, bool undo) = 0;
   virtual Task<Result<>> disconnect() = 0;
   // Opens the disks of a node that has gone on without, and connects again, so that what they lack
   // is copied to them. Its clients go on meanwhile. Fails with the disk's own sentence; the node is
@@ -181,9 +185,11 @@ class Resource {
   virtual Task<Result<>> invalidate() = 0;
   // In split brain: the copy of node `keep` stays, the other one yields, whichever of the two is
   // asked. Returns when the other has durably recorded that it is being overwritten (SyncTarget).
-  // Refused while the side that would yield is Primary; after any other failure the split brain is
-  // as it was, or the other side still yields once the two are connected.
-  virtual Task<Result<>> resolve(std::string keep) = 0;
+  // `undo`: what differs is first saved, durably, on the side that yields; where that fails,
+  // nothing is overwritten. Refused while the side that would yield is Primary; after any other
+  // failure the split brain is as it was, or the other side still yields once the two are
+  // connected.
+  virtual Task<Result<>> resolve(std::string keep, bool undo) = 0;
   // On the holder: gives the baton to the peer. On the other node: takes it. Both stay connected.
   virtual Task<Result<>> handover(std::string to) = 0;
 

@@ -412,7 +412,7 @@ Task<> Engine::become_target(Lineage towards, Session& session) {
   towards_ = std::move(towards);
   inconsistent_.assign(volumes_.size(), true);
   const bool durable = mutant("target-not-recorded") || co_await commit();
-  if (durable) discard_my_data_ = false;
+  if (durable) take_word_back();
   if (!durable || session.dropped()) co_return;
   for (auto& volume : volumes_) volume->begin_sync(false);
   sync_ready_ = true;

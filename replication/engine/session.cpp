@@ -165,10 +165,11 @@ void Session::dispatch(Incoming& message) {
     case Type::tunnel:
       return engine_.deliver_tunnel(message.payload.span());
     case Type::yield:
-      return engine_.asked_to_yield(*this);
+      return engine_.asked_to_yield(header, *this);
     case Type::yield_refused: {
       const auto text = message.payload.span();
-      return engine_.yield_refused({reinterpret_cast<const char*>(text.data()), text.size()});
+      return engine_.yield_refused(header,
+                                   {reinterpret_cast<const char*>(text.data()), text.size()});
     }
     case Type::verify_ask:
       return engine_.asked_to_verify(header, *this);

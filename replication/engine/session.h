@@ -82,6 +82,7 @@ class Session {
   bool role_given = false;  // it was told to be Primary, and has not said that it is
   std::vector<DiskState> peer_disks;
   Verdict verdict;
+  Yields yields = Yields::nobody;  // in split brain, by the policy
   std::uint64_t received_number() const { return received_number_; }
 
   // The newest number received in the bulk lane, for `follows`.
@@ -117,6 +118,7 @@ class Session {
   wire::Hello peer_hello_;
   wire::State own_state_;
   wire::State peer_state_;
+  std::vector<blockdev::Bitmap> peer_bits_;  // by volume, as the peer told them
   blockdev::SessionStamp stamp_;
   bool fault_is_a_reason_ = true;  // of a person's kind, not merely that the link is gone
   bool established_ = false;

@@ -52,6 +52,7 @@ Task<bool> Session::exchange_hello() {
   own_hello_.volumes = static_cast<std::uint32_t>(config.volumes.size());
   own_hello_.protocol = static_cast<std::uint8_t>(name_of(config.protocol).front());
   own_hello_.instance = engine_.instance_;
+  own_hello_.after_sb = text_of(config.after_sb);
   for (std::size_t i = 0; i < own_hello_.nonce.size(); i += 8) {
     const std::uint64_t word = engine_.env().random.next();
     std::memcpy(own_hello_.nonce.data() + i, &word, 8);
@@ -95,6 +96,11 @@ Task<bool> Session::exchange_hello() {
     why = fmt::format("{} has protocol {} for {}, {} has {}: make the configurations the same",
                       peer_hello_.from, known ? static_cast<char>(peer_hello_.protocol) : '?',
                       config.name, config.self, name_of(config.protocol));
+  } else if (peer_hello_.after_sb != own_hello_.after_sb) {
+    why = fmt::format(
+        "{} has after-sb-0pri and after-sb-1pri {} for {}, {} has {}: make the "
+        "configurations the same",
+        peer_hello_.from, peer_hello_.after_sb, config.name, config.self, own_hello_.after_sb);
   }
   const bool welcome = why.empty();
   if (!welcome) refuse(why);
@@ -139,6 +145,7 @@ wire::State Engine::describe(Session& session) const {
   state.complete = complete();
   state.adopted = adopted_;
   state.discard_my_data = discard_my_data_;
+  state.undo_first = undo_first();
   state.writer = holding_;
   state.peer_lacks = peer_lacks_;
   state.arrival = static_cast<std::uint8_t>(arrival_);
@@ -187,6 +194,7 @@ CopyFacts copy_facts(const std::string& name, const wire::State& state, const wi
   facts.complete = state.complete;
   facts.adopted = state.adopted;
   facts.discard_my_data = state.discard_my_data;
+  facts.undo_first = state.undo_first;
   facts.holder = state.holding || resumes(name, state, other);
   facts.role = role_of(state, other);
   facts.arrival = static_cast<Arrival>(state.arrival);
@@ -212,9 +220,12 @@ BatonFacts baton_facts(const std::string& name, const wire::State& state) {
 }  // namespace
 
 Task<bool> Session::exchange_bits() {
-  // Both sides end with the union of both bitmaps (design §5: settled is always the union).
+  // The peer's are kept apart: only a verdict that settles something makes the union of both
+  // (design §5), and in split brain each side goes on knowing what it alone has changed.
   constexpr std::uint64_t words_per_message = wire::control_bytes_max / 8;
+  peer_bits_.clear();
   for (auto& volume : engine_.volumes()) {
+    peer_bits_.emplace_back(volume->size());
     if (!volume->attached()) continue;
     const blockdev::Bitmap& bits = volume->bits();
     for (std::uint64_t word = 0; word < bits.words(); word += words_per_message) {
@@ -252,8 +263,7 @@ Task<bool> Session::exchange_bits() {
       refuse("a bitmap message is malformed");
       co_return false;
     }
-    if (!engine_.volumes()[message.header.volume]->attached()) continue;
-    blockdev::Bitmap& bits = engine_.volumes()[message.header.volume]->bits();
+    blockdev::Bitmap& bits = peer_bits_[message.header.volume];
     const std::uint64_t first = message.header.number;
     const std::uint64_t count = message.payload.size() / 8;
     if (first > bits.words() || count > bits.words() - first) {
@@ -263,7 +273,7 @@ Task<bool> Session::exchange_bits() {
     for (std::uint64_t i = 0; i < count; ++i) {
       le64 word;
       std::memcpy(&word, message.payload.data() + i * 8, 8);
-      if (!mutant("peer-bits-ignored")) bits.merge_word(first + i, word);
+      bits.merge_word(first + i, word);
     }
   }
 }
@@ -340,14 +350,30 @@ Task<Result<>> Engine::apply_verdicts(Session& session) {
     session.verdict.action = Action::split_brain;
     split_brain_ = describe_split_brain(session);
     log(Journal::Level::error, "split brain: " + split_brain_->reason);
+    ask_policy(session);
+    if (own.discard_my_data && peer.discard_my_data) {
+      reached("both-told-to-yield");
+      log(Journal::Level::warning,
+          "both nodes were told that their data yields: neither does, until one is told anew");
+      take_word_back();
+    }
     co_return Result<>{};
   }
   if (verdict.action == Action::wait) co_return Result<>{};
+  const bool given_up = verdict.action == Action::everything &&
+                        verdict.direction == Direction::peer_to_self && own.discard_my_data &&
+                        loses_history(own.lineage, peer.lineage);
+  if (given_up && !undo_is_of(peer)) {
+    co_return failure(
+        fmt::format("{} of {} first keeps what it has alone", config_.name, config_.self));
+  }
 
   slot_.session = session.stamp_;
   to_be_copied_to_ = false;  // by an earlier session, that ended while it was being settled
   bool bits_set = false;
   for (auto& volume : volumes_) {
+    const blockdev::Bitmap& told = session.peer_bits_[volume->index()];
+    if (!mutant("peer-bits-ignored")) volume->bits().merge(told);
     if (verdict.action == Action::everything) volume->bits().set_all();
     bits_set = bits_set || volume->bits().blocks_set() > 0;
     const IoError written = co_await volume->metadata().write_bitmap(0);
@@ -450,7 +476,7 @@ void Engine::session_established(Session& session) {
     wrote_alone_ = false;
     unmet_ = false;
     // Until it is durably a target the operator's word stands: the session may be lost first.
-    if (session.verdict.direction != Direction::peer_to_self) discard_my_data_ = false;
+    if (session.verdict.direction != Direction::peer_to_self) take_word_back();
     // "Nobody can have written since the stop" ends here: the peer may go on without us.
     unvouched_ = DiskState::consistent;
   }
@@ -461,6 +487,7 @@ void Engine::session_established(Session& session) {
   } else {
     baton_follows_role();
   }
+  if (!writes && split_brain_) yield_unasked(session);
   session_changed_.notify_all();
   gate_changed_.notify_all();
   changed();

@@ -1,8 +1,11 @@
 // What a split brain is made of, and how an operator ends it (design §5, §8 `resolve`).
+#include "replication/core/split_brain.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
 
+#include "base/mark.h"
 #include "replication/engine/engine.h"
 
 namespace baton::replication {
@@ -11,15 +14,11 @@ using wire::Type;
 
 namespace {
 
+// Header::flags of yield: nothing is kept of what is overwritten.
+constexpr std::uint32_t flag_no_undo = 1U << 18U;
+
 // The other side dials again after 100 ms and settles; more is the peer's disk or a slow link.
 constexpr Duration resolve_patience = std::chrono::seconds(30);
-
-GenerationId last_common(const Lineage& ours, const Lineage& theirs) {
-  for (auto at = ours.rbegin(); at != ours.rend(); ++at) {
-    if (std::ranges::find(theirs, *at) != theirs.end()) return *at;
-  }
-  return 0;
-}
 
 std::uint64_t bytes_changed(const wire::State& state) {
   std::uint64_t blocks = 0;
@@ -44,6 +43,37 @@ SplitBrain Engine::describe_split_brain(const Session& session) const {
   return found;
 }
 
+// Nobody has been told: what the configuration says about such a case, if anything.
+void Engine::ask_policy(Session& session) const {
+  const wire::State& own = session.own_state_;
+  const wire::State& peer = session.peer_state_;
+  if (own.discard_my_data || peer.discard_my_data) return;
+  const auto side = [](const std::string& name, const wire::State& state) {
+    return SplitSide{.name = name,
+                     .role = state.primary ? Role::primary : Role::secondary,
+                     .epoch = state.epoch.number,
+                     .bytes_changed = bytes_changed(state),
+                     .complete = state.complete};
+  };
+  const YieldVerdict verdict = decide_after_split_brain(config_.after_sb, side(config_.self, own),
+                                                        side(session.peer_, peer));
+  session.yields = verdict.who;
+  if (verdict.who == Yields::nobody) return;
+  env_.journal.line(Journal::Level::warning,
+                    fmt::format("after-sb: {}, so the data of {} yields", verdict.row,
+                                verdict.who == Yields::self ? config_.self : session.peer_));
+}
+
+// At the begin of a split brain's session: by a word that was given before, or by the policy.
+void Engine::yield_unasked(Session& session) {
+  if (session.yields == Yields::self && !discard_my_data_ && may_yield()) {
+    reached("yields-by-policy");
+    yield_answer_ = 0;
+    return yield_here(true);
+  }
+  keep_undo_soon();
+}
+
 Result<> Engine::may_yield() const {
   if (!split_brain_) return failure(fmt::format("{} has no split brain", config_.name));
   if (role_ != Role::primary) return {};
@@ -53,25 +83,34 @@ Result<> Engine::may_yield() const {
                   config_.name, config_.self));
 }
 
-void Engine::yield_here() {
+// In the session of the split brain. With `undo` it goes on until what differs is kept.
+void Engine::yield_here(bool undo) {
+  give_word(undo);
+  if (undo_first()) return keep_undo_soon();
   log(Journal::Level::warning,
       fmt::format("resolve: the data of this node yields to that of {}", peer_name_));
-  discard_my_data_ = true;
   session_->drop("this node's data yields");
 }
 
-void Engine::asked_to_yield(Session& session) {
+void Engine::asked_to_yield(const wire::Header& header, Session& session) {
   const Result<> may = may_yield();
-  if (may) return yield_here();
-  session.tell({}, Type::yield_refused, std::as_bytes(std::span(may.error().message)));
+  if (may) {
+    yield_answer_ = header.number;
+    return yield_here((header.flags & flag_no_undo) == 0);
+  }
+  wire::Header refusal;
+  refusal.number = header.number;
+  session.tell(refusal, Type::yield_refused, std::as_bytes(std::span(may.error().message)));
 }
 
-void Engine::yield_refused(std::string reason) {
+// To an earlier question the answer may come late: what it was about is over.
+void Engine::yield_refused(const wire::Header& header, std::string reason) {
+  if (header.number != yield_asked_) return;
   yield_refusal_ = std::move(reason);
   gate_changed_.notify_all();
 }
 
-Task<Result<>> Engine::resolve_now(std::string keep) {
+Task<Result<>> Engine::resolve_now(std::string keep, bool undo) {
   Result<> ready = co_await not_settling();
   if (!ready) co_return ready;
   if (keep != config_.self && keep != peer_name_) {
@@ -92,19 +131,27 @@ Task<Result<>> Engine::resolve_now(std::string keep) {
   yield_refusal_.reset();
   Session* const before = session_;
   if (here) {
-    yield_here();
+    yield_answer_ = 0;
+    yield_here(undo);
   } else {
-    session_->tell({}, Type::yield);
+    take_word_back();  // an earlier one, that this node's data yields
+    wire::Header header;
+    header.number = ++yield_asked_;
+    header.flags = undo ? 0 : flag_no_undo;
+    session_->tell(header, Type::yield);
   }
-  // The session of the split brain ends, and the next one knows who yields.
-  const TimePoint deadline = env_.clock.now() + resolve_patience;
+  // The session of the split brain ends, as soon as what differs is kept, however long that takes;
+  // and the next one knows who yields.
+  TimePoint deadline = TimePoint::never();
   bool parted = false;
   while (up_ && !stopping_ && env_.clock.now() < deadline) {
     if (yield_refusal_) co_return failure(*yield_refusal_);
     parted = parted || session_ != before;
     if (parted && replicating_ && sync_ready_) co_return Result<>{};
-    const bool again = parted && session_ != nullptr && session_->established() && split_brain_;
-    if (again) co_return failure(split_brain_->reason);
+    if (parted && in_split_brain() && !yielding_) co_return failure(split_brain_->reason);
+    if (parted && !yielding_ && deadline == TimePoint::never()) {
+      deadline = env_.clock.now() + resolve_patience;
+    }
     co_await gate_changed_.wait_until(env_.clock, deadline);
   }
   co_return failure(fmt::format("{}: {} does not become SyncTarget: {}", config_.name,

@@ -139,6 +139,7 @@ Task<Result<>> Engine::start_up() {
   released_ = false;
   stopping_ = false;
   leaving_ = false;
+  undo_kept_ = false;  // the disk may be another one
   out_of_reach_ = false;
   up_ = true;
   const bool durable = co_await commit();

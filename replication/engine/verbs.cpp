@@ -69,7 +69,7 @@ Task<Result<>> Engine::take_alone(bool force_generation) {
   holding_ = true;
   granted_away_ = false;
   served_ = false;
-  discard_my_data_ = false;  // an earlier word, about data that is now the disk's
+  take_word_back();  // about data that is now the disk's
   log(Journal::Level::notice, fmt::format("Primary, epoch {}", epoch_.number));
   note_clients_of_primary();
   update_gate();
@@ -231,7 +231,7 @@ Task<Result<>> Engine::demote_now(bool force) {
   co_return Result<>{};
 }
 
-Task<Result<>> Engine::connect(bool discard_my_data) {
+Task<Result<>> Engine::connect(bool discard_my_data, bool undo) {
   if (!up_) co_return failure(fmt::format("{} is not up on this node", config_.name));
   if (!has_peer())
     co_return failure(fmt::format("{} has no other node to connect to", config_.name));
@@ -239,7 +239,11 @@ Task<Result<>> Engine::connect(bool discard_my_data) {
     co_return failure(fmt::format("{} is Primary here; demote it before its data can be discarded",
                                   config_.name));
   }
-  discard_my_data_ = discard_my_data;
+  if (discard_my_data) {
+    give_word(undo);
+  } else {
+    take_word_back();
+  }
   if (discard_my_data && session_ != nullptr) session_->drop("this node's data is to be discarded");
   want_connected_ = true;
   if (!dialling_) scope_.spawn(keep_connected());

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "blockdev/metadata/metadata.h"
+#include "blockdev/undo/format.h"
 #include "replication/core/estimate.h"
 #include "replication/core/range_lock.h"
 #include "replication/core/sums.h"
@@ -164,6 +165,13 @@ class Volume {
   // --- verify; see verify.cpp and sums.cpp ---
   // The chunk that begins at `block`. With `repair`, what differs is copied to the peer.
   Task<VerifiedChunk> verify_chunk(std::uint64_t block, bool repair, Session& session);
+  // --- undo.cpp ---
+  // Keeps what the disk shows of `what`, durably; or nothing is left behind, and the error says why
+  // not. The caller answers for nobody writing meanwhile.
+  // Given up, with an error, when the word that it is for is overtaken.
+  Task<Result<>> save_undo(const blockdev::Bitmap& what, blockdev::UndoInfo info,
+                           std::uint64_t word);
+
   bool syncing = false;          // SyncSource or SyncTarget in the session that is on
   std::uint64_t sync_total = 0;  // bytes to copy when it began
   std::uint64_t sync_done = 0;   // of them, copied or found equal
@@ -242,6 +250,11 @@ class Volume {
   void note_equal(blockdev::BlockRange range);
   Task<> copy_what_differs(blockdev::BlockRange range, RangeGuard& guard, Session& session,
                            SyncWindow& window);
+  Task<blockdev::BlockRange> next_to_keep(const blockdev::Bitmap& what, std::uint64_t block,
+                                          bool& zeroes);
+  Task<> measure_undo(const blockdev::Bitmap& what, blockdev::UndoInfo& info, std::uint64_t word);
+  Task<IoError> fill_undo(const blockdev::Bitmap& what, const blockdev::UndoInfo& measured,
+                          std::uint64_t word, blockdev::BlockDevice& file);
   Task<> clean_activity_log();
   void flush_peer_soon();
   Task<> flush_peer();

@@ -159,6 +159,7 @@ std::vector<std::byte> encode(const Hello& hello) {
   out.number(hello.protocol);
   out.number(hello.instance);
   out.bytes(hello.nonce);
+  out.text(hello.after_sb);
   return out.take();
 }
 
@@ -175,6 +176,7 @@ std::expected<Hello, std::string> decode_hello(std::span<const std::byte> bytes)
   hello.protocol = in.number<std::uint8_t>();
   hello.instance = in.number<std::uint64_t>();
   in.bytes(hello.nonce);
+  hello.after_sb = in.text();
   // A later version may append; what it must not do is send less.
   if (!in.ok()) return std::unexpected("the greeting is malformed");
   return hello;
@@ -214,6 +216,7 @@ std::vector<std::byte> encode(const State& state) {
     out.number(volume.disk_state);
     out.number(volume.bits);
   }
+  out.flag(state.undo_first);
   return out.take();
 }
 
@@ -254,6 +257,7 @@ std::expected<State, std::string> decode_state(std::span<const std::byte> bytes)
     }
     state.volumes.push_back(volume);
   }
+  state.undo_first = in.flag();
   if (!in.finished()) return std::unexpected("the state is malformed");
   return state;
 }

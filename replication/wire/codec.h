@@ -38,6 +38,7 @@ struct Hello {
   std::uint8_t protocol = 0;   // 'A', 'B' or 'C': verdicts depend on it, so both must agree
   std::uint64_t instance = 0;  // of the sender's process: another one means it was restarted
   Nonce nonce{};
+  std::string after_sb;  // what is done in split brain without asking: both must agree
 };
 
 struct VolumeState {
@@ -68,6 +69,7 @@ struct State {
   Stamp confirmed;                   // newest that both are known to have stamped
   std::uint64_t new_session_id = 0;  // proposal; the ids of both sides are mixed
   std::vector<VolumeState> volumes;
+  bool undo_first = false;  // discard_my_data, once what this copy has alone is kept
 
   bool has_disks() const;  // all of them are usable
 };

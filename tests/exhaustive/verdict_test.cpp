@@ -38,6 +38,7 @@ void for_each_copy(const std::string& name, Visit visit) {
       facts.complete = facts.complete && facts.towards.empty();
       facts.adopted = bit(2);
       facts.discard_my_data = bit(3);
+      facts.undo_first = bit(3) && bit(7);
       facts.holder = bit(4);
       facts.role = bit(4) && bit(5) ? Role::primary : Role::secondary;
       facts.old_session = bit(6);
@@ -71,12 +72,15 @@ TEST_P(VerdictTable, both_sides_complement_each_other_and_no_rule_is_broken) {
                           ours.action == Action::everything;
       ASSERT_EQ(copies, ours.direction != Direction::none);
       if (ours.action == Action::split_brain) {
-        ASSERT_EQ(alpha.discard_my_data, beta.discard_my_data);
-        ASSERT_TRUE(alpha.discard_my_data || given_up(alpha, beta) == given_up(beta, alpha));
+        const bool undo_first = ours.row == "split-brain-undo-first";
+        ASSERT_EQ(alpha.discard_my_data != beta.discard_my_data, undo_first);
+        ASSERT_TRUE(undo_first || alpha.discard_my_data ||
+                    given_up(alpha, beta) == given_up(beta, alpha));
       }
       if (!copies) return;
       const CopyFacts& source = ours.direction == Direction::self_to_peer ? alpha : beta;
       const CopyFacts& target = ours.direction == Direction::self_to_peer ? beta : alpha;
+      ASSERT_FALSE(target.undo_first && loses_history(target.lineage, source.lineage)) << ours.row;
       ASSERT_TRUE(source.complete) << ours.row;
       ASSERT_NE(target.role, Role::primary) << ours.row;
       ASSERT_FALSE(target.adopted && !target.discard_my_data) << ours.row;
@@ -93,10 +97,11 @@ TEST_P(VerdictTable, both_sides_complement_each_other_and_no_rule_is_broken) {
        {"both-empty", "first-sync", "equal", "fast-forward-by-bitmap", "fast-forward-everything",
         "first-sync-resumed", "split-brain", "split-brain-discarded", "unrelated-data",
         "unrelated-discarded", "copy-from-the-past", "copy-from-the-past-discarded",
-        "both-from-the-past", "source-incomplete", "primary-made-target", "adopted-never-target"}) {
+        "both-from-the-past", "source-incomplete", "primary-made-target", "adopted-never-target",
+        "split-brain-undo-first"}) {
     EXPECT_GT(reached[row], 0U) << row << " is never reached";
   }
-  EXPECT_EQ(reached.size(), 16U) << "a row without a name in this test";
+  EXPECT_EQ(reached.size(), 17U) << "a row without a name in this test";
 }
 
 INSTANTIATE_TEST_SUITE_P(Protocols, VerdictTable,

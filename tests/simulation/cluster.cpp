@@ -17,6 +17,7 @@ Cluster::Cluster(std::uint64_t seed, const Settings& settings, Factory& factory)
   config.name = "vm1";
   config.protocol = settings.protocol;
   config.auto_resume = settings.auto_resume;
+  config.after_sb = settings.after_sb;
   config.active_regions = settings.active_regions;
   config.checksum_based = settings.checksum_based;
   config.verify_interval = settings.verify_interval;
@@ -38,6 +39,7 @@ Cluster::Cluster(std::uint64_t seed, const Settings& settings, Factory& factory)
   }
   rules_ = std::make_unique<Rules>(world_, net_, oracle_, nodes_, settings.protocol);
   if (!factory.writes_metadata()) rules_->disks().give_up();
+  if (settings.after_sb != replication::AfterSplitBrain()) rules_->expect_policy();
   std::uint64_t number = 0;
   for (auto& node : nodes_) {
     for (std::uint32_t volume = 0; volume < settings.volume_bytes.size(); ++volume) {
@@ -104,7 +106,7 @@ bool Cluster::may_fail(const SimDisk& disk) {
 }
 
 void Cluster::submitted(const SimDisk& disk, std::uint64_t offset, std::uint64_t length) {
-  if (disk.holds_data()) rules_->disks().before_write(disk, offset, length);
+  if (disk.holds_data()) rules_->before_write(disk, offset, length);
 }
 
 // The copy may now lack what it was bound to have: writes that it had received only, and, after a

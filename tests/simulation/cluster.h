@@ -15,6 +15,7 @@ struct Settings {
   std::size_t clients_per_node = 1;  // per volume
   bool nbd = false;  // clients speak NBD to the node's session; else they call the engine
   bool auto_resume = true;
+  replication::AfterSplitBrain after_sb;
   std::size_t active_regions = blockdev::active_regions_default;
   bool checksum_based = false;
   Duration verify_interval{};

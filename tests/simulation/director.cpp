@@ -23,7 +23,9 @@ Node::MakeVerb verb_of(const Step& step, const std::string& peer) {
     case Do::handover:
       return [peer](Resource& r) { return r.handover(peer); };
     case Do::connect:
-      return [discard = step.has_word("discard")](Resource& r) { return r.connect(discard); };
+      return [discard = step.has_word("discard"), undo = !step.has_word("no-undo")](Resource& r) {
+        return r.connect(discard, undo);
+      };
     case Do::disconnect:
       return [](Resource& r) { return r.disconnect(); };
     case Do::attach:
@@ -31,9 +33,8 @@ Node::MakeVerb verb_of(const Step& step, const std::string& peer) {
     case Do::detach:
       return [](Resource& r) { return r.detach(); };
     case Do::resolve:
-      return [keep = step.has_word("own") ? node_name(step.node) : peer](Resource& r) {
-        return r.resolve(keep);
-      };
+      return [keep = step.has_word("own") ? node_name(step.node) : peer,
+              undo = !step.has_word("no-undo")](Resource& r) { return r.resolve(keep, undo); };
     case Do::offer:
       return [](Resource& r) { return r.offer(); };
     case Do::grant:
@@ -167,13 +168,19 @@ void Director::carry_out(const Step& step) {
 void Director::operate(const Step& step) {
   Node& node = cluster_.node(step.node);
   if (!node.running()) return;
+  // `whole`: a copy that is half filled, or known to lack something, is not forced.
+  const auto half = [](const auto& device) {
+    return device.disk_state < replication::DiskState::consistent;
+  };
+  if (step.has_word("whole") && std::ranges::any_of(node.status().devices, half)) return;
   const std::string peer = node_name(other(step.node));
   const bool forced = step.what == Do::promote && step.has_word("force");
   if (step.what == Do::promote) wanted_ = step.node;
   if (step.what == Do::handover) wanted_ = other(step.node);
-  if (step.what == Do::connect && step.has_word("discard")) cluster_.rules().discards(step.node);
-  if (step.what == Do::resolve && cluster_.rules().split_brain()) {
-    cluster_.rules().discards(step.has_word("own") ? other(step.node) : step.node);
+  const bool discards = step.what == Do::connect && step.has_word("discard");
+  if (discards || (step.what == Do::resolve && cluster_.rules().split_brain())) {
+    const int yields = step.has_word("own") ? other(step.node) : step.node;
+    cluster_.rules().discards(yields, !step.has_word("no-undo"));
   }
   // Who has granted the baton away shows Primary until it hears that it was taken; who is served
   // does without it.

@@ -10,6 +10,8 @@ void Director::hurt_disks(const Step& step) {
   Node& node = cluster_.node(step.node);
   const auto volume = static_cast<std::uint32_t>(step.number("volume", 0));
   SimDisk& disk = step.has_word("meta") ? node.metadata(volume) : node.data(volume);
+  if (step.what == Do::undo_room) return node.give_undo_room(step.number("bytes", 0));
+  if (step.what == Do::mend && step.has_word("undo")) return node.mend_undo();
   if (step.what == Do::mend) return disk.mend();
   if (step.what == Do::slow_disk) {
     DiskModel model = cluster_.settings().disks[static_cast<std::size_t>(step.node)];
@@ -54,6 +56,7 @@ void Director::hurt_disks(const Step& step) {
   fault.length = step.number("length", UINT64_MAX);
   fault.error = step.has_word("enospc") ? IoError::no_space : IoError::io;
   fault.guarded = step.has_word("guarded");
+  if (step.has_word("undo")) return node.fail_undo(fault);
   disk.fail(fault);
 }
 

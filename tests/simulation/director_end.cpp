@@ -202,6 +202,7 @@ bool Director::make_well() {
         disk->set_model(cluster_.settings().disks[static_cast<std::size_t>(number)]);
       }
     }
+    node.mend_undo();
     node.process().pause(false);
     node.speak_another_version(false);
     if (node.runs_another_version()) {

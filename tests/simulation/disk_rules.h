@@ -20,6 +20,7 @@ class DiskRules {
 
   // Disks lie from now on: what is on them says nothing about the product.
   void give_up() { believed_ = false; }
+  bool believed() const { return believed_; }
 
   // A write, zeroing or discard is being submitted to a data disk.
   void before_write(const SimDisk& disk, std::uint64_t offset, std::uint64_t length);

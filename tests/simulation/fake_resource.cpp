@@ -87,7 +87,7 @@ class FakeResource final : public replication::Resource {
     co_return Result<>();
   }
 
-  Task<Result<>> connect(bool discard) override {
+  Task<Result<>> connect(bool discard, bool /*undo*/) override {
     if (discard) shared_.wrote_alone_[index()] = false;
     if (other() != nullptr) other()->scope_.spawn(other()->come_together());
     co_return Result<>();
@@ -96,7 +96,7 @@ class FakeResource final : public replication::Resource {
   Task<Result<>> attach() override { co_return failure("not in this fake"); }
   Task<Result<>> detach() override { co_return failure("not in this fake"); }
   Task<Result<>> invalidate() override { co_return failure("not in this fake"); }
-  Task<Result<>> resolve(std::string /*keep*/) override {
+  Task<Result<>> resolve(std::string /*keep*/, bool /*undo*/) override {
     co_return failure("the fake has no split brain");
   }
   Task<Result<>> handover(std::string /*to*/) override {

@@ -28,6 +28,14 @@ const std::vector<Mark> all = {
      "a Primary learns only in the next session that its grant was taken"},
     {"baton-resumed-with-the-peer", "a restarted holder is Primary again by the verdict"},
     {"session-refused-for-metadata", "the session's stamp cannot be recorded"},
+    // a side yields
+    {"undo-of-everything", "the bitmaps do not say where two histories differ: all of it is kept"},
+    {"undo-not-written", "the undo file cannot be written: nothing is overwritten"},
+    {"undo-overtaken", "promoted, or told otherwise, while its undo was written"},
+    {"undo-of-another-split-brain", "what was kept is about another history of the peer's",
+     "the peer's disk would have to be replaced between the saving and the next meeting"},
+    {"both-told-to-yield", "two words that contradict each other: neither counts"},
+    {"yields-by-policy", "a side yields as after-sb-0pri or after-sb-1pri says"},
     // the connection
     {"two-links-at-once", "both nodes have dialled, and one link yields"},
     {"link-replaced-by-restarted-peer", "the old link was not known to be dead"},

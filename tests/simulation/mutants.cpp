@@ -94,6 +94,15 @@ const std::vector<Mutant> all = {
      "repair-under-writes"},
     {"sums-of-a-doubtful-copy", "what reads show after a failed flush counts as equal",
      "flush-fails-before-a-checksum-resync"},
+    // a side yields
+    {"overwritten-before-its-undo", "what the loser has alone is not kept first",
+     "resolve-keeps-what-is-lost"},
+    {"undo-not-flushed", "the undo file is in the disk's cache when the copy is overwritten",
+     "resolve-keeps-what-is-lost"},
+    {"undo-of-the-peers-blocks", "only what the other side has changed is kept",
+     "resolve-keeps-what-is-lost"},
+    {"both-sides-yield", "each node takes the policy's word to be about itself",
+     "policy-discards-the-younger-primary"},
     // the baton
     {"promote-without-connection-check", "an UpToDate copy may be promoted, whoever is Primary"},
     {"handover-before-drain", "the baton goes while writes are in flight"},

@@ -26,6 +26,7 @@ Node::Node(World& world, SimNet& net, Factory& factory, int number,
       factory_(factory),
       number_(number),
       config_(std::move(config)),
+      model_(model),
       random_(world.stream("node", static_cast<std::uint64_t>(number))),
       process_(world, number, random_.duration(std::chrono::seconds(1), std::chrono::hours(1))) {
   for (std::size_t i = 0; i < config_.volumes.size(); ++i) {
@@ -39,8 +40,7 @@ Node::Node(World& world, SimNet& net, Factory& factory, int number,
 
 Node::~Node() {
   if (running()) {
-    for (auto& disk : data_) disk->process_killed();
-    for (auto& disk : metadata_) disk->process_killed();
+    forget_requests();
     throw_away_process();
   }
 }
@@ -75,6 +75,36 @@ Result<replication::BackingStore> Node::open(std::uint32_t volume) {
   return replication::BackingStore{std::move(*data), std::move(*metadata)};
 }
 
+Result<std::unique_ptr<blockdev::BlockDevice>> Node::create_undo(std::uint32_t volume,
+                                                                 std::uint64_t generation,
+                                                                 std::uint64_t bytes) {
+  undo_names_.erase({volume, generation});
+  if (bytes > undo_room_bytes_) return failure("the undo file does not fit; say --no-undo");
+  // Odd, as all that holds no volume's data, and behind every other disk's number.
+  constexpr std::uint64_t first_number = 33;
+  undo_files_.push_back(std::make_unique<SimDisk>(
+      world_, number_, first_number + std::uint64_t{2} * volume, bytes, model_));
+  SimDisk& file = *undo_files_.back();
+  if (undo_fault_) file.fail(*undo_fault_);
+  undo_names_[{volume, generation}] = &file;
+  return file.open(process_);
+}
+
+void Node::remove_undo(std::uint32_t volume, std::uint64_t generation) {
+  undo_names_.erase({volume, generation});
+}
+
+const SimDisk* Node::undo(std::uint32_t volume, std::uint64_t generation) const {
+  const auto found = undo_names_.find({volume, generation});
+  return found == undo_names_.end() ? nullptr : found->second;
+}
+
+void Node::mend_undo() {
+  undo_room_bytes_ = UINT64_MAX;
+  undo_fault_.reset();
+  for (auto& file : undo_files_) file->mend();
+}
+
 Task<Result<replication::Link>> Node::dial(std::string peer, TimePoint deadline) {
   co_return co_await net_.dial(process_, number_of(peer), deadline);
 }
@@ -104,7 +134,8 @@ const replication::ResourceStatus& Node::fresh_status() {
 
 bool Node::disks_idle() const {
   const auto idle = [](const auto& disk) { return disk->idle(); };
-  return std::ranges::all_of(data_, idle) && std::ranges::all_of(metadata_, idle);
+  return std::ranges::all_of(data_, idle) && std::ranges::all_of(metadata_, idle) &&
+         std::ranges::all_of(undo_files_, idle);
 }
 
 // --- life and death ---
@@ -149,6 +180,12 @@ void Node::speak_another_version(bool other) {
   if (other) config_.version_lowest = ++config_.version_highest;
 }
 
+void Node::forget_requests() {
+  for (auto& disk : data_) disk->process_killed();
+  for (auto& disk : metadata_) disk->process_killed();
+  for (auto& disk : undo_files_) disk->process_killed();
+}
+
 void Node::throw_away_process() {
   process_.pause(false);
   process_.forget_calls();
@@ -172,8 +209,7 @@ void Node::kill() {
   world_.trace().say(number_, "is killed");
   // First whatever could still complete into the frames.
   net_.process_killed(number_);
-  for (auto& disk : data_) disk->process_killed();
-  for (auto& disk : metadata_) disk->process_killed();
+  forget_requests();
   throw_away_process();
 }
 
@@ -187,6 +223,7 @@ void Node::power_cut(PowerLoss how) {
   net_.power_cut(number_);
   for (auto& disk : data_) disk->power_cut(how);
   for (auto& disk : metadata_) disk->power_cut(how);
+  for (auto& disk : undo_files_) disk->power_cut(how);
 }
 
 void Node::exit() {
@@ -194,8 +231,7 @@ void Node::exit() {
   world_.trace().say(number_, "exits");
   net_.process_killed(number_);
   if (!disks_idle()) world_.violated("contract of Resource", "down() left requests on a disk");
-  for (auto& disk : data_) disk->process_killed();
-  for (auto& disk : metadata_) disk->process_killed();
+  forget_requests();
   throw_away_process();
 }
 

@@ -9,7 +9,9 @@
 //               boot id changes
 #pragma once
 
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -80,6 +82,12 @@ class Node final : replication::Disks,
   SimDisk& data(std::uint32_t volume) { return *data_[volume]; }
   SimDisk& metadata(std::uint32_t volume) { return *metadata_[volume]; }
   std::size_t volumes() const { return data_.size(); }
+  // The undo file of that generation, finished or not; null: there is none.
+  const SimDisk* undo(std::uint32_t volume, std::uint64_t generation) const;
+  // Of undo files that are made from now on: what is there for each, and what goes wrong in it.
+  void give_undo_room(std::uint64_t bytes) { undo_room_bytes_ = bytes; }
+  void fail_undo(DiskFault fault) { undo_fault_ = fault; }
+  void mend_undo();
   bool disks_idle() const;
 
   void start();
@@ -108,6 +116,10 @@ class Node final : replication::Disks,
 
  private:
   Result<replication::BackingStore> open(std::uint32_t volume) override;
+  Result<std::unique_ptr<blockdev::BlockDevice>> create_undo(std::uint32_t volume,
+                                                             std::uint64_t generation,
+                                                             std::uint64_t bytes) override;
+  void remove_undo(std::uint32_t volume, std::uint64_t generation) override;
   Task<Result<replication::Link>> dial(std::string peer, TimePoint deadline) override;
   void line(Level level, std::string text) override;
   void resource_changed(const std::string& resource) override;
@@ -124,16 +136,22 @@ class Node final : replication::Disks,
   static Task<> run_verb(Node& node, std::shared_ptr<Verb> verb, Task<Result<>> task);
   void operated(Verb& verb, Result<> result);
   void throw_away_process();
+  void forget_requests();
 
   World& world_;
   SimNet& net_;
   Factory& factory_;
   int number_;
   replication::ResourceConfig config_;
+  DiskModel model_;
   Prng random_;
   Process process_;
   std::vector<std::unique_ptr<SimDisk>> data_;
   std::vector<std::unique_ptr<SimDisk>> metadata_;
+  std::vector<std::unique_ptr<SimDisk>> undo_files_;  // all that were ever made
+  std::map<std::pair<std::uint32_t, std::uint64_t>, SimDisk*> undo_names_;
+  std::uint64_t undo_room_bytes_ = UINT64_MAX;
+  std::optional<DiskFault> undo_fault_;
   bool powered_ = true;
   bool up_ = false;
   bool runs_another_version_ = false;

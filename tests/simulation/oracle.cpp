@@ -104,8 +104,8 @@ void Oracle::prune(std::vector<Entry>& history) const {
     if (write.fate == Fate::in_flight) return false;
     for (const Entry& other : history) {
       const Write& later = writes_[other.write];
-      if (later.fate == Fate::firm && later.durable == all_ && later.invoked > known_by(entry) &&
-          later.acknowledged <= oldest) {
+      const bool stays = later.fate == Fate::firm && !later.rolled_back && later.durable == all_;
+      if (stays && later.invoked > known_by(entry) && later.acknowledged <= oldest) {
         return true;
       }
     }

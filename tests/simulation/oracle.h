@@ -132,6 +132,13 @@ class Oracle {
   std::optional<Finding> check_copy(int node, int as_node, std::uint32_t volume,
                                     const ReadCopy& read) const;
 
+  // Both are what cells show. True if `first` was begun after `second` (0: a blank disk, or
+  // zeroes).
+  bool later(std::uint64_t first, std::uint64_t second) const {
+    return first < writes_.size() && second < writes_.size() &&
+           writes_[first].invoked > writes_[second].invoked;
+  }
+
   std::uint64_t writes() const { return writes_.size() - 1; }
   std::uint64_t acknowledged() const { return acknowledged_; }
   std::uint64_t reads_checked() const { return reads_checked_; }

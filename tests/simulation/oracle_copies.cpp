@@ -147,7 +147,7 @@ void Oracle::forked(int node, const ReadCopy& read) {
   if (forked_) return;
   for (std::uint64_t number = 1; number < writes_.size(); ++number) {
     Write& write = writes_[number];
-    if (write.fate != Fate::firm || has(write.copies, node)) continue;
+    if (write.fate != Fate::firm || write.rolled_back || has(write.copies, node)) continue;
     // The operator was told that writes may be lost. Those that no flush covered, and that this
     // copy lost with its power, nobody misses: this copy is as good as the other, and is followed.
     if (has(write.lost, node) && write.durable == 0) {

@@ -39,6 +39,7 @@ Rules::Rules(World& world, SimNet& net, Oracle& oracle, std::vector<std::unique_
       checked_(nodes.size(), std::vector<char>(nodes.empty() ? 0 : nodes[0]->volumes())),
       damage_(oracle, nodes.size(), nodes.empty() ? 0 : nodes[0]->volumes(), read_copy()),
       disk_rules_(world, nodes),
+      undo_rules_(world, oracle, nodes),
       follows_(nodes.size()) {
   oracle_.excuse(&damage_);
 }
@@ -197,6 +198,19 @@ void Rules::check_gone_back() {
   }
 }
 
+void Rules::before_write(const SimDisk& disk, std::uint64_t offset, std::uint64_t length) {
+  disk_rules_.before_write(disk, offset, length);
+  if (!oracle_.is_forked() || !disk_rules_.believed()) return;
+  const bool yields = undo_rules_.before_write(disk);
+  if (yields && (policy_ || has(told_, disk.node()))) discarding_ = disk.node();
+}
+
+void Rules::discards_are_over() {
+  discarding_ = last_told_ = -1;
+  told_ = 0;
+  undo_rules_.words_are_over();
+}
+
 int Rules::primary() const {
   for (std::size_t i = 0; i < nodes_.size(); ++i) {
     if (seen_[i].primary) return static_cast<int>(i);
@@ -301,7 +315,7 @@ void Rules::check_single_primary() {
 }
 
 void Rules::check_split_brain_is_reported() {
-  if (!oracle_.is_forked() || !were_connected_ || discarding_ >= 0) return;
+  if (!oracle_.is_forked() || !were_connected_ || discarding() >= 0) return;
   if (world_.now() - connected_since_ < split_brain_limit || split_brain()) return;
   if (oracle_.exclusive(0, 1) > 0 && oracle_.exclusive(1, 0) > 0) {
     world_.violated("R3 split brain is not reported",
@@ -324,10 +338,10 @@ void Rules::check_agreement() {
     // Under A a copy that counts as UpToDate may lack what is in the send queue (rule 4), and no
     // failure of the writer is survived without loss (rule 1): only the writer's copy is bound.
     const bool binding = protocol_ != replication::Protocol::a;
-    if (auto finding = oracle_.all_agree(met_at_, discarding_, binding, read_copy())) {
+    if (auto finding = oracle_.all_agree(met_at_, discarding(), binding, read_copy())) {
       world_.violated(finding->rule, finding->what);
     }
-    discarding_ = -1;
+    discards_are_over();
     went_back_ = 0;
   }
   agreed_ = agree;
@@ -348,10 +362,10 @@ void Rules::check_adoption() {
     if (follows_[i] == 0 || !has_all) continue;
     const bool binding = protocol_ != replication::Protocol::a;
     const int follower = static_cast<int>(i);
-    if (auto finding = oracle_.end_fork(discarding_, binding, follower, read_copy())) {
+    if (auto finding = oracle_.end_fork(discarding(), binding, follower, read_copy())) {
       world_.violated(finding->rule, finding->what);
     }
-    discarding_ = -1;
+    discards_are_over();
     return;
   }
 }

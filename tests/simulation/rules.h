@@ -21,6 +21,7 @@
 #include "tests/simulation/damage.h"
 #include "tests/simulation/disk_rules.h"
 #include "tests/simulation/sim_client.h"
+#include "tests/simulation/undo_rules.h"
 
 namespace baton::sim {
 
@@ -42,7 +43,15 @@ class Rules final : public Witness {
   // history of its own, whoever has written until now.
   void went_back(int node);
   // The operator has told `node` to give up its own data.
-  void discards(int node) { discarding_ = node; }
+  // Whether it is carried out, the disks show: with the first write that overwrites the copy. Where
+  // disks lie, the word counts.
+  void discards(int node, bool undo = true) {
+    told_ |= bit(node);
+    if (!undo) undo_rules_.waive(node);
+    last_told_ = node;
+  }
+  // Nodes yield without being told, too.
+  void expect_policy() { policy_ = true; }
 
   // A verify of everything, begun at `began` (the oracle's time), has ended well.
   void verified(std::uint64_t began);
@@ -57,6 +66,9 @@ class Rules final : public Witness {
   ReadCopy read_copy() const;
   Damage& damage() { return damage_; }
   DiskRules& disks() { return disk_rules_; }
+  UndoRules& undo() { return undo_rules_; }
+  // Something is being written to a data disk.
+  void before_write(const SimDisk& disk, std::uint64_t offset, std::uint64_t length);
   // Every block of `node` that differs from the other copy is damage of its own.
   void hurt_where_different(int node);
   // How often all nodes have met: sessions that every one of them says it has.
@@ -95,6 +107,11 @@ class Rules final : public Witness {
   std::optional<std::uint64_t> first_unexcused_difference(std::uint32_t volume, int other) const;
   void check_answers();
   void check_found(const Node& node, const replication::VerifyStatus& verify);
+  // Who gives its data up, or -1.
+  int discarding() const {
+    return discarding_ < 0 && !disk_rules_.believed() ? last_told_ : discarding_;
+  }
+  void discards_are_over();
   bool claim_counts(int node, std::uint32_t volume) const;
   bool writes_here(int node) const;
   bool clients_idle() const;
@@ -110,6 +127,7 @@ class Rules final : public Witness {
   std::vector<std::vector<char>> checked_;  // claims that were checked when they were made
   Damage damage_;
   DiskRules disk_rules_;
+  UndoRules undo_rules_;
   std::uint64_t meetings_ = 0;
   bool agreed_ = false;
   std::vector<char> follows_;  // nodes that have become targets since the fork
@@ -117,6 +135,9 @@ class Rules final : public Witness {
   bool were_connected_ = false;
   TimePoint connected_since_;
   int discarding_ = -1;
+  bool policy_ = false;
+  int last_told_ = -1;
+  NodeSet told_ = 0;  // to give up their own data, since all agreed
   int forcing_ = -1;
   NodeSet went_back_ = 0;
   NodeSet could_not_ask_ = 0;       // of those: somebody it would have to ask was out of reach

@@ -421,7 +421,7 @@ burst B requests=10 reads=0
 heal
 wait-split-brain
 demote B force
-connect B discard
+connect B discard no-undo
 +105ms is B not-split-brain
 slow-link A bytes=10000000
 +20ms is B Inconsistent
@@ -457,6 +457,7 @@ const std::vector<Scenario>& scenarios() {
     every.insert(every.end(), meeting_scripts().begin(), meeting_scripts().end());
     every.insert(every.end(), rare_path_scripts().begin(), rare_path_scripts().end());
     every.insert(every.end(), verify_scripts().begin(), verify_scripts().end());
+    every.insert(every.end(), undo_scripts().begin(), undo_scripts().end());
     every.insert(every.end(), short_scripts().begin(), short_scripts().end());
     return every;
   }();
@@ -472,6 +473,7 @@ Plan plan_of(const Scenario& scenario) {
   Plan plan;
   plan.settings.protocol = scenario.protocol;
   plan.settings.auto_resume = scenario.auto_resume;
+  plan.settings.after_sb = scenario.after_sb;
   plan.settings.nbd = scenario.nbd;
   plan.settings.active_regions = scenario.active_regions;
   plan.settings.checksum_based = scenario.checksum_based;

@@ -21,6 +21,7 @@ struct Scenario {
   bool checksum_based = false;
   std::uint64_t verify_seconds = 0;  // the interval of a scheduled verify
   std::uint64_t seeds = 10;          // as many as a test needs to meet the interleaving
+  replication::AfterSplitBrain after_sb{};
 };
 
 // The numbered ones that break naive designs (schedules.cpp).
@@ -35,6 +36,8 @@ const std::vector<Scenario>& meeting_scripts();
 const std::vector<Scenario>& rare_path_scripts();
 // The copies are compared while they are in use (verify_scripts.cpp).
 const std::vector<Scenario>& verify_scripts();
+// A split brain ends, and what one side loses is kept (undo_scripts.cpp).
+const std::vector<Scenario>& undo_scripts();
 // Those in which every event meets every fault (short_scripts.cpp).
 const std::vector<Scenario>& short_scripts();
 // The schedules, what else was written or found, and the short ones.

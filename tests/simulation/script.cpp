@@ -11,7 +11,7 @@
 namespace baton::sim {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, Do>, 52> words = {{
+constexpr std::array<std::pair<std::string_view, Do>, 53> words = {{
     {"promote", Do::promote},
     {"demote", Do::demote},
     {"handover", Do::handover},
@@ -46,6 +46,7 @@ constexpr std::array<std::pair<std::string_view, Do>, 52> words = {{
     {"fail", Do::fail},
     {"hang", Do::hang},
     {"mend", Do::mend},
+    {"undo-room", Do::undo_room},
     {"slow-disk", Do::slow_disk},
     {"rot", Do::rot},
     {"lose-writes", Do::lose_writes},

@@ -34,12 +34,12 @@ enum class Do : std::uint8_t {
   promote,   // [force]
   demote,    // [force]
   handover,  // from NODE to the other
-  connect,   // [discard]
+  connect,   // [discard] [no-undo]
   disconnect,
   attach,
   detach,
   invalidate,
-  resolve,  // own | other: whose data stays
+  resolve,  // own | other: whose data stays [no-undo]
   offer,
   withdraw,
   verify,  // [repair] [from-start] [stop]
@@ -65,10 +65,12 @@ enum class Do : std::uint8_t {
   jump,       // ms=; NODE's clock leaps ahead, its timers are due
   version,    // other | same; what NODE speaks from its next start on
   // [read | write | flush] [enospc] [meta]; count= or sticky, offset= length=, volume=; or `all`.
-  // `guarded`: only while the other copy is UpToDate and its disks are sound
+  // `undo`: of the undo files that NODE makes from now on. `guarded`: only while the other copy is
+  // UpToDate and its disks are sound
   fail,
-  hang,  // [meta] [guarded] volume=; no request completes until `mend`
-  mend,
+  hang,       // [meta] [guarded] volume=; no request completes until `mend`
+  mend,       // [meta | undo]
+  undo_room,  // bytes=; so much is there for each undo file that NODE makes from now on
   slow_disk,  // ms=
   // disks that lie; [meta] volume= offset= length=
   rot,          // sectors=; flips a bit in each

@@ -103,6 +103,23 @@ connect B discard
 wait-sync
 burst B requests=4 reads=100 hot=4
 )"},
+    // What the loser has alone is kept first, whatever fails while it is.
+    {.name = "short-resolve", .script = R"(
+primary A force
+wait-sync
+burst A requests=4 reads=0 hot=4 max=4096
+cut silence
++8s burst A requests=3 reads=0 hot=4 max=4096
+promote B force
+burst B requests=4 reads=0 hot=6 max=4096
+demote B force
+heal
+wait-split-brain
+mark
+resolve A own
+wait-sync
+burst B requests=4 reads=100 hot=6
+)"},
     {.name = "short-first-sync", .script = R"(
 mark
 primary A force

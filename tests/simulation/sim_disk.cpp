@@ -51,6 +51,7 @@ SimDisk::~SimDisk() {
 }
 
 std::string SimDisk::name() const {
+  if (number_ > 32) return node_name(node_) + ":undo" + std::to_string((number_ - 33) / 2);
   return node_name(node_) + (number_ % 2 == 0 ? ":disk" : ":meta") + std::to_string(number_ / 2);
 }
 
@@ -129,7 +130,8 @@ IoError SimDisk::failure_of(const Request& request) {
     // A disk that has begun to fail goes on; a flush asks again, since roles may have changed.
     if (request.op != Op::flush) fault->guarded = false;
     const IoError error = fault->error;
-    if (fault->count != UINT64_MAX && --fault->count == 0) faults_.erase(fault);
+    if (fault->count != UINT64_MAX) --fault->count;
+    if (fault->count == 0) faults_.erase(fault);
     return error;
   }
   return IoError::none;

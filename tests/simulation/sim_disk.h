@@ -76,7 +76,7 @@ class DiskWatch {
 
 class SimDisk {
  public:
-  // `number` names it in the trace: volume * 2, plus 1 for its metadata.
+  // `number` names it in the trace: volume * 2, plus 1 for its metadata, plus 33 for an undo file.
   SimDisk(World& world, int node, std::uint64_t number, std::uint64_t size, DiskModel model);
   SimDisk(const SimDisk&) = delete;
   SimDisk& operator=(const SimDisk&) = delete;

@@ -47,9 +47,10 @@ Classes draw_classes(Prng& random) {
 // Writes a script while it keeps track of who runs and what is cut, so that steps make sense.
 class SwarmAuthor : Author {
  public:
-  // `metadata` and `oddities` have streams of their own, so that worlds without their faults stay
-  // what they were.
-  SwarmAuthor(Prng random, Prng metadata, Prng oddities, std::size_t volumes, Script& script)
+  // `metadata`, `oddities` and `parting` have streams of their own, so that worlds without their
+  // faults stay what they were.
+  SwarmAuthor(Prng random, Prng metadata, Prng oddities, Prng parting, std::size_t volumes,
+              Script& script)
       : Author(random, script),
         classes_(draw_classes(random_)),
         metadata_(metadata),
@@ -58,6 +59,8 @@ class SwarmAuthor : Author {
         clocks_jump_(oddities_.percent(20)),
         versions_differ_(oddities_.percent(8)),
         large_requests_(oddities_.percent(8)),
+        parting_(parting),
+        parts_(parting_.percent(12)),
         volumes_(volumes) {}
 
   bool detaches() const { return classes_.detaches; }
@@ -72,6 +75,7 @@ class SwarmAuthor : Author {
       if (metadata_errors_ && metadata_.percent(30)) hurt_metadata();
       if (clocks_jump_ && oddities_.percent(30)) jump();
       if (versions_differ_ && oddities_.percent(15)) run_another_version();
+      if (parts_ && parting_.percent(20)) part_and_resolve();
     }
   }
 
@@ -333,6 +337,49 @@ class SwarmAuthor : Author {
     add(Do::jump, node).numbers = {{"ms", oddities_.between(1, most)}};
   }
 
+  // Two histories, and an operator who ends it in one of the ways there are, while whatever else
+  // this world has in store goes on.
+  void part_and_resolve() {
+    const int loser = parting_.percent(50) ? primary_ : 1 - primary_;
+    add(Do::get_well);  // a copy that has crashed is forced at the operator's own risk
+    down_ = {};
+    add(Do::cut, any_node(), {"silence"});
+    add(Do::burst, primary_).numbers = {{"requests", parting_.between(1, 30)}, {"reads", 0}};
+    Step& promote = add(Do::promote, 1 - primary_, {"force", "whole"});
+    promote.after = seconds(8);
+    add(Do::burst, 1 - primary_).numbers = {{"requests", parting_.between(1, 30)}, {"reads", 0}};
+    if (parting_.percent(70)) add(Do::demote, loser, {"force"});
+    add(Do::heal).after = milliseconds(parting_.below(50));
+    cut_ = false;
+    const std::uint64_t fault = parting_.below(8);
+    if (fault == 0) add(Do::fail, loser, {"undo", "write"}).numbers = {{"count", 3}};
+    if (fault == 1) add(Do::fail, loser, {"undo", "flush"});
+    if (fault == 2) add(Do::undo_room, loser).numbers = {{"bytes", parting_.below(200) * 1024}};
+    const std::uint64_t words = parting_.between(1, 3);
+    for (std::uint64_t i = 0; i < words; ++i) {
+      resolve(loser);
+      const std::uint64_t then = parting_.below(6);
+      if (then == 0) kill(any_node());
+      if (then == 1) power(any_node());
+      if (then == 2) cut_or_heal();
+      if (then == 3) work();
+    }
+    if (fault < 3) add(Do::mend, loser, {"undo"});
+    primary_ = 1 - loser;
+  }
+
+  // Where one or the other node is asked; now and then the wrong one is to yield.
+  void resolve(int loser) {
+    if (parting_.percent(15)) loser = 1 - loser;
+    const int asked = any_node();
+    const bool discard = parting_.percent(20);
+    Step& step = discard ? add(Do::connect, loser, {"discard"})
+                         : add(Do::resolve, asked, {asked == loser ? "other" : "own"});
+    step.after = milliseconds(parting_.below(3000));
+    if (parting_.percent(15)) step.words.emplace_back("no-undo");
+    step.background = parting_.percent(60);
+  }
+
   // One node is upgraded first, or last.
   void run_another_version() {
     const int node = oddities_.percent(50) ? primary_ : 1 - primary_;
@@ -375,6 +422,8 @@ class SwarmAuthor : Author {
   bool clocks_jump_;
   bool versions_differ_;
   bool large_requests_;
+  Prng parting_;
+  bool parts_;
   std::size_t volumes_;
   int primary_ = 0;
   bool cut_ = false;
@@ -477,6 +526,20 @@ Settings swarm_settings(std::uint64_t seed) {
   }
   settings.nbd = Prng(seed, "nbd").percent(35);
   settings.checksum_based = Prng(seed, "checksum").percent(25);
+  Prng policy(seed, "after split brain");
+  if (policy.percent(10)) {
+    static constexpr std::array zero = {replication::AfterSb0::disconnect,
+                                        replication::AfterSb0::discard_younger_primary,
+                                        replication::AfterSb0::discard_older_primary,
+                                        replication::AfterSb0::discard_zero_changes,
+                                        replication::AfterSb0::discard_least_changes,
+                                        replication::AfterSb0::discard_node};
+    static constexpr std::array one = {replication::AfterSb1::disconnect,
+                                       replication::AfterSb1::consensus,
+                                       replication::AfterSb1::discard_secondary};
+    settings.after_sb = {
+        .zero = zero[policy.below(zero.size())], .node = "B", .one = one[policy.below(one.size())]};
+  }
   // Of one to seven regions: in half of the worlds they take turns in the log.
   if (random.percent(50)) settings.active_regions = random.between(2, 4);
   return settings;
@@ -486,7 +549,7 @@ Plan swarm_plan(std::uint64_t seed) {
   Plan plan;
   plan.settings = swarm_settings(seed);
   SwarmAuthor author(Prng(seed, "script"), Prng(seed, "metadata"), Prng(seed, "oddities"),
-                     plan.settings.volume_bytes.size(), plan.script);
+                     Prng(seed, "parting"), plan.settings.volume_bytes.size(), plan.script);
   author.write();
   if (plan.settings.nbd) drop_clients(Prng(seed, "drop clients"), plan.script);
   if (author.detaches()) detach_and_attach(Prng(seed, "disks"), plan.script);

@@ -311,6 +311,8 @@ class BeyondAuthor : Author {
 Plan beyond_plan(std::uint64_t seed) {
   Plan plan;
   plan.settings = swarm_settings(seed);
+  // Who yields unasked, the disks show; these lie.
+  plan.settings.after_sb = {};
   BeyondAuthor(Prng(seed, "beyond"), plan.settings, plan.script).write();
   add_verifies(Prng(seed, "verify"), plan.script);
   return plan;

@@ -227,8 +227,7 @@ TEST(Config, an_unknown_way_to_meet_a_failed_disk_is_refused) {
 }
 
 TEST(Config, options_of_later_versions_say_not_yet) {
-  for (const char* line : {"on-peer-lost = \"suspend\"", "after-sb-1pri = \"discard-secondary\"",
-                           "allow-two-primaries = true"}) {
+  for (const char* line : {"on-peer-lost = \"suspend\"", "allow-two-primaries = true"}) {
     const std::string message = error_with("protocol = \"C\"", line);
     EXPECT_THAT(message, StartsWith("vm1.toml:3: ")) << line;
     EXPECT_THAT(message, HasSubstr("not available yet")) << line;
@@ -290,6 +289,27 @@ TEST(Config, two_nodes_need_addresses_and_a_secret_or_loopback) {
   EXPECT_THAT(error_with("10.0.0.2:7789", "10.0.0.1:7789"), HasSubstr("have the same address"));
   EXPECT_THAT(error_with("secret = \"s\"", "secret = \"s\"\nsecret-file = \"f\""),
               HasSubstr("vm1.toml:5: secret and secret-file are both given"));
+}
+
+TEST(Config, policies_after_split_brain_are_those_of_drbd_that_can_be_kept) {
+  const auto with = [](const std::string& lines) {
+    return replaced(pair_text, "secret = \"s\"", "secret = \"s\"\n" + lines);
+  };
+  const auto spec =
+      parse(with("after-sb-0pri = \"discard-node-beta\"\n"
+                 "after-sb-1pri = \"discard-secondary\""));
+  ASSERT_TRUE(spec) << spec.error().message;
+  EXPECT_EQ(text_of(spec->after_sb), "discard-node-beta discard-secondary");
+  EXPECT_EQ(text_of(parse(pair_text)->after_sb), "disconnect disconnect");
+  EXPECT_THAT(error_of(with("after-sb-0pri = \"discard-yunger-primary\"")),
+              HasSubstr("did you mean \"discard-younger-primary\"?"));
+  EXPECT_THAT(error_of(with("after-sb-0pri = \"discard-node-gamma\"")),
+              HasSubstr("names no node of vm1"));
+  EXPECT_THAT(error_of(with("after-sb-1pri = \"violently-as0p\"")),
+              HasSubstr("a Primary never yields"));
+  EXPECT_THAT(error_of(with("after-sb-2pri = \"violently-as0p\"")),
+              HasSubstr("a Primary never yields"));
+  EXPECT_THAT(error_of(with("after-sb-2pri = \"consensus\"")), HasSubstr("is unknown"));
 }
 
 TEST(Config, more_than_two_nodes_come_later) {

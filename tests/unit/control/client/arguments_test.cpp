@@ -76,11 +76,19 @@ TEST(Arguments, every_verb_of_the_design_is_known) {
                                      "new-current-uuid",
                                      "handover",
                                      "migrate",
-                                     "resolve"};
+                                     "resolve",
+                                     "undo-list",
+                                     "undo-read",
+                                     "undo-export"};
   EXPECT_EQ(verbs().size(), all.size());
   for (const std::string& name : all) {
     std::vector<const char*> words{name.c_str(), "vm1"};
     if (name == "resolve") words.insert(words.end(), {"--keep", "alpha"});
+    if (name.starts_with("undo-") && name != "undo-list") {
+      words.insert(words.end(), {"--file", "f"});
+    }
+    if (name == "undo-read") words.insert(words.end(), {"--offset", "0", "--length", "1"});
+    if (name == "undo-export") words.insert(words.end(), {"--out", "o"});
     const auto arguments = parse(words);
     ASSERT_TRUE(arguments) << name << ": " << arguments.error().message;
     EXPECT_EQ(arguments->verb, name);
@@ -107,6 +115,13 @@ TEST(Arguments, verbs_have_their_options) {
   EXPECT_TRUE(verify->options.repair && verify->options.from_start && !verify->options.stop);
   EXPECT_TRUE(parse({"verify", "vm1", "--stop"})->options.stop);
   EXPECT_EQ(parse({"migrate", "vm1", "--uri", "tcp:h:1"})->options.uri, "tcp:h:1");
+  EXPECT_TRUE(parse({"connect", "vm1", "--discard-my-data", "--no-undo"})->options.no_undo);
+  const auto undo = parse({"undo-read", "--file", "f", "--offset", "4096", "--length", "512"});
+  ASSERT_TRUE(undo);
+  EXPECT_EQ(undo->undo.file, "f");
+  EXPECT_EQ(undo->undo.offset, 4096U);
+  EXPECT_EQ(undo->undo.length, 512U);
+  EXPECT_EQ(parse({"undo-export", "--file", "f", "--out", "o"})->undo.out, "o");
 }
 
 TEST(Arguments, wrong_usage_is_exit_code_2_and_says_what_was_meant) {
@@ -121,6 +136,8 @@ TEST(Arguments, wrong_usage_is_exit_code_2_and_says_what_was_meant) {
   EXPECT_THAT(usage_error({"handover", "vm1", "--allow", "--deny"}), HasSubstr("--deny"));
   EXPECT_THAT(usage_error({"verify", "vm1", "--stop", "--repair"}), HasSubstr("--repair"));
   EXPECT_THAT(usage_error({"resolve", "vm1"}), HasSubstr("--keep"));
+  EXPECT_THAT(usage_error({"connect", "vm1", "--no-undo"}), HasSubstr("--discard-my-data"));
+  EXPECT_THAT(usage_error({"undo-read", "--file", "f"}), HasSubstr("--offset"));
   EXPECT_THAT(usage_error({"--config"}), HasSubstr("--config"));
 }
 

@@ -65,6 +65,11 @@ class Host final : Disks, Links, Journal {
     peer_->resource_->accept(std::move(far));
     co_return std::move(near);
   }
+  Result<std::unique_ptr<blockdev::BlockDevice>> create_undo(std::uint32_t, std::uint64_t,
+                                                             std::uint64_t) override {
+    return failure("nothing yields here");
+  }
+  void remove_undo(std::uint32_t, std::uint64_t) override {}
   void line(Level /*level*/, std::string /*text*/) override {}
 
   Loop& loop_;
