@@ -3,6 +3,7 @@
 Method: its commands are taken out of it and run as they stand, on two hosts made of namespaces: each
 has its own network, name, /etc/baton, /run and /var/lib. Only the lines that install and build are
 left out; whoever runs this has built."""
+import json
 import os
 import pathlib
 import shlex
@@ -142,8 +143,10 @@ class Walk(baton_test.TestCase):
         verbs = inline(section, "batonctl ")
         self.assertEqual([verb.split()[1] for verb in verbs],
                          ["handover", "secondary", "primary", "primary", "attach", "detach", "secondary",
-                          "resolve"])
-        handover, secondary, primary, force, attach, detach, give_up, resolve = verbs
+                          "resolve", "undo-list"])
+        handover, secondary, primary, force, attach, detach, give_up, resolve, undo_list = verbs
+        (undo_read,) = inline(section, "undo-read ")
+        (undo_export,) = inline(section, "undo-export ")
         alpha.run(handover)
         self.wait_primary(beta)
         beta.run(secondary)
@@ -188,6 +191,14 @@ class Walk(baton_test.TestCase):
                         "-c 'read -P 1 0 64k' -c 'read -P 2 1M 64k' -c 'read -P 3 2M 64k' "
                         "-c 'read -P 0 3M 64k'")
         self.assertNotIn("failed", read.stdout)
+        (kept,) = json.loads(alpha.run(f"{undo_list} --json").stdout)
+        self.assertIn(kept["file"], alpha.run(undo_list).stdout)
+        undo_read = undo_read.replace("FILE", kept["file"]).replace("--offset N", "--offset 3145728")
+        lost = alpha.run(f"batonctl {undo_read.replace('--length N', '--length 65536')} | od -An -tx1")
+        self.assertEqual(set(lost.stdout.split()), {"04", "*"})
+        undo_export = undo_export.replace("FILE", kept["file"]).replace("IMAGE", "/var/lib/baton/kept.img")
+        alpha.run(f"batonctl {undo_export} && od -An -tx1 -j3145728 -N65536 /var/lib/baton/kept.img | "
+                  "grep -q '04 04' && rm /var/lib/baton/kept.img")
         self.stop_daemon(alpha)
         self.stop_daemon(beta)
         # Knows holes: the images are sparse, and 8 GiB.
