@@ -178,7 +178,8 @@ void Director::operate(const Step& step) {
   if (step.what == Do::promote) wanted_ = step.node;
   if (step.what == Do::handover) wanted_ = other(step.node);
   const bool discards = step.what == Do::connect && step.has_word("discard");
-  if (discards || (step.what == Do::resolve && cluster_.rules().split_brain())) {
+  // Also where only this node knows of the split brain, or is about to: the word waits for that.
+  if (discards || step.what == Do::resolve) {
     const int yields = step.has_word("own") ? other(step.node) : step.node;
     cluster_.rules().discards(yields, !step.has_word("no-undo"));
   }

@@ -86,11 +86,19 @@ const Oracle::Entry* Oracle::superseder(const std::vector<Entry>& history, const
   return nullptr;
 }
 
+// In a fork, of a write that came after it. Acknowledged, it is of the history of the copies that
+// are bound to it: its client's node may be served by the other. While it is on its way nothing
+// says.
+bool Oracle::of_its_history(const Write& write, int node) {
+  if (write.fate == Fate::in_flight) return true;
+  return write.fate == Fate::firm ? has(write.copies, node) : write.node == node;
+}
+
 bool Oracle::may_show(const std::vector<Entry>& history, const Entry& entry, int node,
                       std::uint64_t invoked) const {
   const Write& write = writes_[entry.write];
   if (write.fate == Fate::refused || write.rolled_back) return false;
-  if (forked_ && write.invoked > forked_at_ && write.node != node) return false;
+  if (forked_ && write.invoked > forked_at_ && !of_its_history(write, node)) return false;
   return superseder(history, entry, node, invoked) == nullptr;
 }
 

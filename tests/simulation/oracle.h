@@ -188,6 +188,7 @@ class Oracle {
   std::uint64_t known_by(const Entry& entry) const;
   const Entry* superseder(const std::vector<Entry>& history, const Entry& entry, int node,
                           std::uint64_t invoked) const;
+  static bool of_its_history(const Write& write, int node);
   bool may_show(const std::vector<Entry>& history, const Entry& entry, int node,
                 std::uint64_t invoked) const;
   std::optional<Finding> judge(int node, std::uint32_t volume, std::uint64_t cell,

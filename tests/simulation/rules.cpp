@@ -357,7 +357,7 @@ void Rules::check_adoption() {
   for (std::size_t i = 0; i < seen_.size(); ++i) {
     const Seen& seen = seen_[i];
     if (seen.target) follows_[i] = 1;
-    const bool has_all = seen.running && !seen.primary && seen.connected && seen.steady &&
+    const bool has_all = seen.running && !seen.primary && seen.connected && !seen.target &&
                          std::ranges::all_of(seen.claims, std::identity{});
     if (follows_[i] == 0 || !has_all) continue;
     const bool binding = protocol_ != replication::Protocol::a;

@@ -1,6 +1,7 @@
 #include "tests/simulation/swarm.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "tests/simulation/author.h"
 
@@ -77,6 +78,7 @@ class SwarmAuthor : Author {
       if (versions_differ_ && oddities_.percent(15)) run_another_version();
       if (parts_ && parting_.percent(20)) part_and_resolve();
     }
+    if (parts_) force_no_half_copies();
   }
 
  private:
@@ -366,6 +368,15 @@ class SwarmAuthor : Author {
     }
     if (fault < 3) add(Do::mend, loser, {"undo"});
     primary_ = 1 - loser;
+  }
+
+  // What has yielded and is half overwritten is of two histories; whoever forces that gets both.
+  void force_no_half_copies() {
+    bool first = true;  // nothing is whole yet
+    for (Step& step : script_) {
+      const bool forces = step.what == Do::promote && step.has_word("force");
+      if (forces && !std::exchange(first, false)) step.words.emplace_back("whole");
+    }
   }
 
   // Where one or the other node is asked; now and then the wrong one is to yield.
