@@ -13,6 +13,16 @@ using replication::Role;
 
 namespace {
 
+// A word that nobody has heard, or about a split brain that there is not, is none.
+Task<Result<>> resolve_or_take_back(Task<Result<>> verb, Rules& rules, int yields) {
+  Result<> done = co_await std::move(verb);
+  const auto says = [&](const char* words) {
+    return !done && done.error().message.find(words) != std::string::npos;
+  };
+  if (says("has no split brain") || says("is not connected to")) rules.takes_back(yields);
+  co_return done;
+}
+
 Node::MakeVerb verb_of(const Step& step, const std::string& peer) {
   const bool force = step.has_word("force");
   switch (step.what) {
@@ -179,8 +189,9 @@ void Director::operate(const Step& step) {
   if (step.what == Do::handover) wanted_ = other(step.node);
   const bool discards = step.what == Do::connect && step.has_word("discard");
   // Also where only this node knows of the split brain, or is about to: the word waits for that.
+  const int yields = step.has_word("own") ? other(step.node) : step.node;
+  const bool anew = !cluster_.rules().told(yields);
   if (discards || step.what == Do::resolve) {
-    const int yields = step.has_word("own") ? other(step.node) : step.node;
     cluster_.rules().discards(yields, !step.has_word("no-undo"));
   }
   // Who has granted the baton away shows Primary until it hears that it was taken; who is served
@@ -190,7 +201,11 @@ void Director::operate(const Step& step) {
                       (status.baton_holder.empty() || status.baton_holder == node.name());
   if (forced && !writes) cluster_.rules().expect_force(step.node);
   const std::uint64_t began = cluster_.oracle().tick();
-  auto verb = node.operate(to_text(step), verb_of(step, peer));
+  const Node::MakeVerb what = verb_of(step, peer);
+  const bool may_be_void = step.what == Do::resolve && anew;
+  auto verb = node.operate(to_text(step), [this, what, yields, may_be_void](Resource& r) {
+    return may_be_void ? resolve_or_take_back(what(r), cluster_.rules(), yields) : what(r);
+  });
   if (step.background && !forced) return;
   finish(step, verb);
   const bool whole = step.what == Do::verify && step.has_word("from-start");

@@ -84,11 +84,13 @@ bool Oracle::present(std::uint64_t number, int node, const ReadCopy& read, bool 
     // any later zeroing.
     const auto zeroed_later = [&](const Entry& other) {
       return entry != nullptr && other.value > entry->value && writes_[other.write].zero &&
-             writes_[other.write].fate != Fate::refused && !surely_earlier(other);
+             writes_[other.write].fate != Fate::refused && !writes_[other.write].rolled_back &&
+             !surely_earlier(other);
     };
     // Of two writes that were under way together the numbers do not say which came last.
     const auto surely_later = [&](std::uint64_t other) {
-      return other < writes_.size() && writes_[other].invoked > known_by(*entry);
+      return other < writes_.size() && !writes_[other].rolled_back &&
+             writes_[other].invoked > known_by(*entry);
     };
     bool shown = value && *value != 0 && entry != nullptr &&
                  (*value == entry->value || surely_later(*value));
@@ -210,9 +212,9 @@ std::vector<std::uint64_t> Oracle::only_on(int node, int other) const {
   std::vector<std::uint64_t> found;
   for (std::uint64_t number = 1; number < writes_.size(); ++number) {
     const Write& write = writes_[number];
-    // Of the other's writes that were never acknowledged, one that was read here since the fork is
+    // Of writes that were never acknowledged, one from before the fork that was read here since is
     // no history of this node's own.
-    const bool others = write.observed && write.node == other && write.invoked < forked_at_;
+    const bool others = write.observed && write.invoked < forked_at_;
     if (write.fate == Fate::firm && !write.rolled_back && has(write.copies, node) &&
         !has(write.copies, other) && !others && shows_anywhere(number, node)) {
       found.push_back(number);

@@ -50,6 +50,11 @@ class Rules final : public Witness {
     if (!undo) undo_rules_.waive(node);
     last_told_ = node;
   }
+  bool told(int node) const { return has(told_, node); }
+  void takes_back(int node) {
+    told_ &= static_cast<NodeSet>(~bit(node));
+    if (last_told_ == node) last_told_ = -1;
+  }
   // Nodes yield without being told, too.
   void expect_policy() { policy_ = true; }
 
