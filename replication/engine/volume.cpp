@@ -258,21 +258,11 @@ Task<> Volume::serve_write(Request& request, ClientDevice& client) {
 }
 
 // A write that is to be begun once more may have been carried out, and have been read: it keeps its
-// place before all that overlap it, from before they can find the range free.
+// place before all that overlap it, from before they can find the range free. They find what made
+// it fail: a disk is not attached while writes are under way.
 void Volume::keep_place(Outcome& outcome) {
   if (outcome.order == nullptr || (!outcome.elsewhere && !outcome.with_peer)) return;
   if (!mutant("begun-again-in-any-order")) outcome.order->enter();
-}
-
-// True if one that overlaps has kept its place while this write, which has none, waited for the
-// range.
-bool Volume::goes_behind(std::uint64_t offset, std::uint64_t length, Outcome& outcome) {
-  if (outcome.order == nullptr || outcome.order->entered()) return false;
-  if (!forwarding_.written_in(offset, length)) return false;
-  reached("write-goes-behind-one-begun-once-more");
-  outcome.elsewhere = true;
-  keep_place(outcome);
-  return true;
 }
 
 Task<> Volume::write_large(Request& request, std::uint64_t piece_max, Outcome& outcome) {
@@ -281,10 +271,8 @@ Task<> Volume::write_large(Request& request, std::uint64_t piece_max, Outcome& o
   // begun once more, the old part would come back.
   RangeGuard guard(ranges_, request.offset, request.length, true);
   co_await guard.acquired();
-  if (goes_behind(request.offset, request.length, outcome)) {
-    guard.release();
-    co_return;
-  }
+  const bool held = !mutant("large-write-holds-nothing");
+  if (!held) guard.release();
   Latch answered;
   outcome.answered = &answered;
   Scope pieces(engine_.env().loop);
@@ -302,7 +290,7 @@ Task<> Volume::write_large(Request& request, std::uint64_t piece_max, Outcome& o
     request.complete();
   }
   keep_place(outcome);
-  guard.release();
+  if (held) guard.release();
   // Under A and B the peer may still be writing.
   co_await pieces.join();
 }
@@ -333,13 +321,7 @@ Task<> Volume::write_piece(Piece piece, Outcome& outcome) {
   // 1. One after the other where ranges overlap, the same order on every copy.
   RangeGuard guard(ranges_, piece.offset, piece.length, true);
   const bool range_is_held = outcome.answered != nullptr;
-  if (!range_is_held) {
-    co_await guard.acquired();
-    if (goes_behind(piece.offset, piece.length, outcome)) {
-      guard.release();
-      co_return;
-    }
-  }
+  if (!range_is_held) co_await guard.acquired();
 
   // 2. The region is durable in the activity log before the write is submitted anywhere (rule 5).
   IoError error = IoError::none;

@@ -225,7 +225,6 @@ class Volume {
   // These answer the request, unless it is to be done elsewhere.
   Task<> write_large(blockdev::Request& request, std::uint64_t piece_max, Outcome& outcome);
   void keep_place(Outcome& outcome);
-  bool goes_behind(std::uint64_t offset, std::uint64_t length, Outcome& outcome);
   Task<> write_piece(Piece piece, Outcome& outcome);
   // forwarding.cpp
   Task<> write_through_holder(blockdev::Request& request, Outcome& outcome);

@@ -133,8 +133,6 @@ const std::vector<Mark> all = {
     {"read-of-a-failed-disk-served", "a read that the own disk has failed is asked of the other"},
     {"flush-asked-of-the-other-copy", "the disk failed under a flush"},
     {"write-begun-once-more", "the disk or the baton went while a write was on its way"},
-    {"write-goes-behind-one-begun-once-more",
-     "one that overlaps was carried out first, and failed"},
     {"forwarded-write-lost", "the link went while the holder had a write"},
     {"forwarded-write-refused", "the holder was handing the baton over"},
     {"forwarded-flush-lost", "the link went while the holder had a flush"},

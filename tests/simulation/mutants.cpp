@@ -26,6 +26,7 @@ const std::vector<Mutant> all = {
     {.name = "begun-again-in-any-order",
      .naive = "what is begun once more comes after what had waited for its range",
      .seed = 1047859},
+    {"large-write-holds-nothing", "the pieces of a large write go on beside what overlaps it"},
     {"served-by-itself", "who takes over from its holder's failed disk still waits for a holder",
      "served-until-its-copy-is-whole"},
     {"forced-out-is-flushed", "who is demoted by force answers the flush of what it cannot flush",
