@@ -104,6 +104,7 @@ void FileDevice::read_aligned(Request& request) {
   Transfer& transfer = take_transfer(request);
   transfer.io = RingIo::read(file_.fd, std::span(request.data, request.length), request.offset);
   transfer.io.at_once = at_once(request.length);
+  transfer.io.from_worker = file_.submission_waits;
   ring_.start(transfer, transfer.io);
 }
 
@@ -112,7 +113,7 @@ void FileDevice::write_aligned(Request& request) {
   transfer.io = RingIo::write(file_.fd, std::span(request.data, request.length), request.offset,
                               request.flags.fua ? RWF_DSYNC : 0);
   // Through the page cache the sync would be waited for on our thread.
-  transfer.io.from_worker = request.flags.fua && !file_.direct;
+  transfer.io.from_worker = (request.flags.fua && !file_.direct) || file_.submission_waits;
   transfer.io.at_once = at_once(request.length);
   transfer.cover(request.offset, request.offset + request.length, false);
   if (overlap_.enter(transfer)) ring_.start(transfer, transfer.io);

@@ -28,6 +28,7 @@ BackingFile::BackingFile(BackingFile&& other) noexcept
       block_device(other.block_device),
       direct(other.direct),
       in_memory(other.in_memory),
+      submission_waits(other.submission_waits),
       block(other.block),
       memory_alignment(other.memory_alignment),
       can_punch(other.can_punch),
@@ -177,8 +178,15 @@ void learn_regular_file(BackingFile& file, const struct stat& facts) {
   file.limits.size = static_cast<std::uint64_t>(facts.st_size);
   file.limits.rotational = queue_attribute(facts.st_dev, "rotational") != 0;
   struct statfs filesystem = {};
-  file.in_memory = fstatfs(file.fd, &filesystem) == 0 &&
-                   (filesystem.f_type == TMPFS_MAGIC || filesystem.f_type == RAMFS_MAGIC);
+  if (fstatfs(file.fd, &filesystem) == 0) {
+    const auto type = static_cast<std::uint32_t>(filesystem.f_type);
+    file.in_memory = type == TMPFS_MAGIC || type == RAMFS_MAGIC;
+    constexpr std::array waiting = {std::uint32_t{FUSE_SUPER_MAGIC}, std::uint32_t{NFS_SUPER_MAGIC},
+                                    std::uint32_t{CIFS_SUPER_MAGIC},
+                                    std::uint32_t{SMB2_SUPER_MAGIC},
+                                    std::uint32_t{CEPH_SUPER_MAGIC}};
+    file.submission_waits = std::ranges::find(waiting, type) != waiting.end();
+  }
   // A hole punched past the end changes nothing, and shows whether the filesystem knows how.
   const off_t past_the_end = (facts.st_size + largest_block) & -off_t{largest_block};
   file.can_punch = fallocate(file.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, past_the_end,

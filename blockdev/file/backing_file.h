@@ -23,6 +23,9 @@ struct BackingFile {
   bool block_device = false;
   bool direct = false;     // O_DIRECT: past the page cache
   bool in_memory = false;  // tmpfs: never waits for a disk
+  // FUSE and network filesystems: the kernel may wait for the other side within the very call that
+  // hands it a request, so a thread of the kernel's own has to make that call.
+  bool submission_waits = false;
   // Offsets and lengths of direct transfers are multiples of `block` (1: any), addresses of
   // `memory_alignment`. Both are powers of two, at most 4096. `limits.size` is a multiple of
   // `block`.

@@ -75,6 +75,7 @@ Task<IoError> FileDevice::replace(std::uint64_t offset, std::uint64_t length,
 }
 
 Task<IoError> FileDevice::carry_out(RingIo io) {
+  io.from_worker = io.from_worker || file_.submission_waits;
   while (true) {
     const int result = co_await RingCall(ring_, io);
     const auto ended = settle(io, result, file_.block);

@@ -43,6 +43,13 @@ bool intact(const Cell& cell, PageIdentity identity, std::size_t index, std::uin
   return !any_bit_from(cell, bits.end - bits.first);
 }
 
+bool sealed(const Cell& cell) {
+  const std::uint32_t kind = cell.kind;
+  const bool known = kind == static_cast<std::uint32_t>(CellKind::activity_log) ||
+                     kind == static_cast<std::uint32_t>(CellKind::bitmap);
+  return known && cell.checksum == checksum_of(cell);
+}
+
 BitRange bits_of_cell(std::uint64_t page, std::size_t index, std::uint64_t bits_in_use) {
   const std::uint64_t first = (page * cells_per_page + index) * bits_per_cell;
   return {.first = std::min(first, bits_in_use),

@@ -19,6 +19,9 @@ void seal(BitPage& page, PageIdentity identity, std::uint64_t sequence);
 // or past `bits_in_use` (counted over the whole activity log or bitmap) is set.
 bool intact(const Cell& cell, PageIdentity identity, std::size_t index, std::uint64_t bits_in_use);
 
+// True if somebody sealed it, with whatever identity.
+bool sealed(const Cell& cell);
+
 // The bits of cell `index` of `page` that exist when there are `bits_in_use` in all.
 struct BitRange {
   std::uint64_t first = 0;

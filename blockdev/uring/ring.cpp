@@ -242,6 +242,10 @@ void Ring::start(RingOperation& operation, const RingIo& io) {
   waiting_.push_back(operation);
 }
 
+namespace {
+constexpr unsigned workers_max = 256;  // as the kernel's own limit on 64 processors
+}  // namespace
+
 void Ring::bind_to_this_thread() {
   if (mode_ != RingMode::plain) {
     // Debian 12's liburing has io_uring_enable_rings in its header but not in its shared library.
@@ -251,6 +255,10 @@ void Ring::bind_to_this_thread() {
   }
   // Saves the kernel a look-up for each call; Linux before 5.18 cannot, and works as well.
   (void)io_uring_register_ring_fd(uring_.get());
+  // A disk that hangs keeps a thread of the kernel for each request, and those are shared by all
+  // disks of the ring; the kernel's own limit is four a processor. Linux before 5.15 keeps that.
+  std::array<unsigned, 2> most_workers = {workers_max, 0};
+  (void)io_uring_register_iowq_max_workers(uring_.get(), most_workers.data());
   bound_to_thread_ = true;
 }
 

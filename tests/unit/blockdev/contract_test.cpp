@@ -1,10 +1,13 @@
 // Goal: every device keeps the promises of block_device.h. Method: one set of cases over all of
-// them: memory, and files with and without direct I/O, on a disk and on tmpfs.
+// them: memory, files with and without direct I/O, on a disk and on tmpfs, and parts of them, whose
+// neighbours must be at the end what they were at the start.
+#include <fcntl.h>
 #include <sys/stat.h>
 
 #include <deque>
 
 #include "blockdev/memory_device.h"
+#include "blockdev/part_device.h"
 #include "tests/support/device_rig.h"
 
 namespace baton::blockdev {
@@ -12,11 +15,14 @@ namespace {
 
 constexpr std::uint64_t mebibyte = 1U << 20U;
 constexpr std::uint64_t device_bytes = 8 * mebibyte;
+constexpr std::uint64_t neighbour_bytes = mebibyte;
 
 struct Kind {
   const char* name;
   const char* folder;  // null: memory
   bool direct;
+  // Of a part of something larger: how much lies before it, and again behind it.
+  std::int64_t part_at = -1;
   // Block devices need root and a free loop device: file/block_device_test.cpp.
 };
 
@@ -24,21 +30,58 @@ class Contract : public testing::TestWithParam<Kind> {
  protected:
   void SetUp() override {
     const Kind& kind = GetParam();
+    const std::uint64_t whole_bytes =
+        part() ? part_at() + device_bytes + neighbour_bytes : device_bytes;
     if (kind.folder == nullptr) {
-      device_ = make_memory_device(rig_.shard.loop(), device_bytes);
-      return;
+      device_ = make_memory_device(rig_.shard.loop(), whole_bytes);
+      return take_part();
     }
     const std::string folder = *kind.folder == '\0' ? testing::TempDir() : kind.folder;
     if (access(folder.c_str(), W_OK) != 0) GTEST_SKIP() << "no " << folder << " on this machine";
     path_ = std::make_unique<ScratchPath>(folder);
-    ASSERT_TRUE(create_sparse_file(path_->str(), device_bytes));
+    ASSERT_TRUE(create_sparse_file(path_->str(), whole_bytes));
+    if (part()) write_neighbours();
     FileOptions options;
     options.direct = kind.direct;
     auto opened = open_file_device(*rig_.ring, rig_.shard.buffers(), path_->str(), options);
     ASSERT_TRUE(opened) << opened.error().message;
     device_ = std::move(*opened);
+    take_part();
   }
-  void TearDown() override { device_.reset(); }
+  void TearDown() override {
+    device_.reset();
+    if (part() && path_ != nullptr) expect_neighbours();
+  }
+
+  static bool part() { return GetParam().part_at >= 0; }
+  static std::uint64_t part_at() { return static_cast<std::uint64_t>(GetParam().part_at); }
+  void take_part() {
+    if (!part()) return;
+    device_ =
+        make_part(rig_.shard.loop(), std::move(device_), part_at(), device_bytes, "a part of it");
+  }
+  // Up to the part's first byte and from its last.
+  static std::vector<std::pair<std::uint64_t, std::uint64_t>> neighbours() {
+    return {{0, part_at()}, {part_at() + device_bytes, neighbour_bytes}};
+  }
+  void write_neighbours() {
+    const int fd = open(path_->str().c_str(), O_RDWR | O_CLOEXEC);
+    for (const auto& [offset, length] : neighbours()) {
+      ASSERT_EQ(pwrite(fd, neighbour_.data(), length, static_cast<off_t>(offset)),
+                static_cast<ssize_t>(length));
+    }
+    close(fd);
+  }
+  void expect_neighbours() {
+    const int fd = open(path_->str().c_str(), O_RDWR | O_CLOEXEC);
+    for (const auto& [offset, length] : neighbours()) {
+      AlignedBytes seen(neighbour_bytes);
+      EXPECT_EQ(pread(fd, seen.data(), length, static_cast<off_t>(offset)),
+                static_cast<ssize_t>(length));
+      EXPECT_EQ(std::memcmp(seen.data(), neighbour_.data(), length), 0) << "at " << offset;
+    }
+    close(fd);
+  }
 
   std::vector<Extent> extents(std::uint64_t offset, std::uint64_t length, Flags flags = {}) {
     std::vector<Extent> found;
@@ -63,6 +106,7 @@ class Contract : public testing::TestWithParam<Kind> {
   }
 
   Rig rig_;
+  AlignedBytes neighbour_{neighbour_bytes};  // not zero, so that zeroing it is seen
   std::unique_ptr<ScratchPath> path_;
   std::unique_ptr<BlockDevice> device_;
 };
@@ -76,7 +120,13 @@ INSTANTIATE_TEST_SUITE_P(Devices, Contract,
                                          Kind{"direct_file", "", true},
                                          Kind{"cached_file", "", false},
                                          Kind{"direct_tmpfs_file", "/dev/shm", true},
-                                         Kind{"cached_tmpfs_file", "/dev/shm", false}),
+                                         Kind{"cached_tmpfs_file", "/dev/shm", false},
+                                         Kind{"first_part_of_direct_file", "", true, 0},
+                                         Kind{"later_part_of_direct_file", "", true, 4096},
+                                         Kind{"first_part_of_cached_file", "", false, 0},
+                                         Kind{"later_part_of_cached_file", "", false, mebibyte},
+                                         Kind{"later_part_of_tmpfs_file", "/dev/shm", true, 4096},
+                                         Kind{"later_part_of_memory", nullptr, false, 4096}),
                          name_of_kind);
 
 TEST_P(Contract, has_the_size_it_was_given_and_reads_as_zeroes_at_first) {

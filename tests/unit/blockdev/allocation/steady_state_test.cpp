@@ -3,6 +3,7 @@
 // asks of the heap.
 #include <deque>
 
+#include "blockdev/part_device.h"
 #include "tests/support/count_mallocs.h"
 #include "tests/support/device_rig.h"
 
@@ -66,6 +67,16 @@ void check_file(const std::string& folder, bool direct) {
   expect_no_allocation(rig, **device);
 }
 
+void check_part(std::uint64_t offset) {
+  const ScratchPath path(testing::TempDir());
+  ASSERT_TRUE(create_sparse_file(path.str(), 2 * device_bytes));
+  Rig rig;
+  auto whole = open_file_device(*rig.ring, rig.shard.buffers(), path.str());
+  ASSERT_TRUE(whole);
+  const auto part = make_part(rig.shard.loop(), std::move(*whole), offset, device_bytes, "a part");
+  expect_no_allocation(rig, *part);
+}
+
 TEST(SteadyState, the_counter_counts) {
   const std::uint64_t before = tests::mallocs();
   const auto one = std::make_unique<AlignedBytes>(1);
@@ -77,6 +88,12 @@ TEST(SteadyState, direct_file_allocates_nothing) {
 }
 TEST(SteadyState, cached_file_allocates_nothing) {
   check_file(testing::TempDir(), false);
+}
+TEST(SteadyState, first_part_allocates_nothing) {
+  check_part(0);
+}
+TEST(SteadyState, later_part_allocates_nothing) {
+  check_part(device_bytes);
 }
 TEST(SteadyState, file_on_tmpfs_allocates_nothing) {
   check_file("/dev/shm", true);

@@ -11,6 +11,7 @@
 #include <fstream>
 
 #include "blockdev/file/backing_file.h"
+#include "blockdev/part_device.h"
 #include "tests/support/device_rig.h"
 
 namespace baton::blockdev {
@@ -245,6 +246,23 @@ TEST_F(LoopDeviceCached, after_a_failed_flush_no_flush_and_no_fua_succeeds) {
   fua.fua = true;
   EXPECT_EQ(rig_.write(*device_, 0, data.data(), 4096, fua), IoError::io);
   EXPECT_EQ(rig_.write(*device_, 0, data.data(), 4096), IoError::none);
+}
+
+// The kernel reports a failed sync once for the descriptor, whoever asks: a part that trusted the
+// next one would take lost writes for durable ones.
+TEST_F(LoopDeviceCached, after_a_failed_flush_of_one_part_no_flush_of_another_succeeds) {
+  open_cached();
+  const std::shared_ptr<BlockDevice> whole = std::move(device_);
+  const auto data = make_part(rig_.shard.loop(), whole, 0, disk_bytes - mebibyte, "data");
+  device_ = make_part(rig_.shard.loop(), whole, disk_bytes - mebibyte, mebibyte, "metadata");
+  AlignedBytes bytes(disk_bytes - mebibyte);
+  bytes.fill(4);
+  ASSERT_EQ(rig_.write(*data, 0, bytes.data(), bytes.size()), IoError::none);
+  ASSERT_EQ(rig_.perform(*data, Op::flush, 0, 0), IoError::io);
+  EXPECT_EQ(rig_.perform(*device_, Op::flush, 0, 0), IoError::io);
+  Flags fua;
+  fua.fua = true;
+  EXPECT_EQ(rig_.write(*device_, 0, bytes.data(), 4096, fua), IoError::io);
 }
 
 }  // namespace
