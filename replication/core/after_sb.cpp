@@ -19,6 +19,8 @@ constexpr std::array<std::pair<std::string_view, AfterSb1>, 3> one_words{
      {"consensus", AfterSb1::consensus},
      {"discard-secondary", AfterSb1::discard_secondary}}};
 
+constexpr std::string_view node_prefix = "discard-node-";
+
 // The side for which it is true, if it is for one of them.
 Yields only(bool self, bool peer) {
   if (self == peer) return Yields::nobody;
@@ -48,8 +50,18 @@ YieldVerdict without_primary(const AfterSplitBrain& policy, const SplitSide& sel
 
 }  // namespace
 
+const std::array<std::string_view, 6> after_sb_0pri_words{zero_words[0].first, zero_words[1].first,
+                                                          zero_words[2].first, zero_words[3].first,
+                                                          zero_words[4].first, "discard-node-NAME"};
+const std::array<std::string_view, 3> after_sb_1pri_words{one_words[0].first, one_words[1].first,
+                                                          one_words[2].first};
+
+std::string after_sb_node(std::string_view word) {
+  return word.starts_with(node_prefix) ? std::string(word.substr(node_prefix.size())) : "";
+}
+
 std::string text_of_0pri(const AfterSplitBrain& policy) {
-  if (policy.zero == AfterSb0::discard_node) return "discard-node-" + policy.node;
+  if (policy.zero == AfterSb0::discard_node) return std::string(node_prefix) + policy.node;
   for (const auto& [word, value] : zero_words) {
     if (value == policy.zero) return std::string(word);
   }
@@ -71,7 +83,7 @@ std::optional<AfterSb0> after_sb_0pri(std::string_view word) {
   for (const auto& [name, value] : zero_words) {
     if (name == word) return value;
   }
-  if (word.starts_with("discard-node-")) return AfterSb0::discard_node;
+  if (word.starts_with(node_prefix)) return AfterSb0::discard_node;
   return std::nullopt;
 }
 

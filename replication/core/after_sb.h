@@ -5,6 +5,7 @@
 // yielding side has alone is kept in undo files like after `resolve`.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -46,6 +47,11 @@ std::string text_of(const AfterSplitBrain& policy);
 // Nothing for a word that is no policy (or none that is taken, see the configuration).
 std::optional<AfterSb0> after_sb_0pri(std::string_view word);
 std::optional<AfterSb1> after_sb_1pri(std::string_view word);
+// NAME of "discard-node-NAME"; empty for every other word.
+std::string after_sb_node(std::string_view word);
+// All that are taken, for messages.
+extern const std::array<std::string_view, 6> after_sb_0pri_words;
+extern const std::array<std::string_view, 3> after_sb_1pri_words;
 
 struct SplitSide {
   std::string name;

@@ -159,6 +159,8 @@ PromotionVerdict decide_promotion(const PromotionFacts& facts) {
       reached("forced-consistent");
       return {"consistent-forced", A::take_alone, {}};
     }
+    if (facts.fenced) return {"consistent-fenced", A::take_alone, {}};
+    if (facts.may_fence && !facts.force) return {"consistent-to-be-fenced", A::fence, {}};
     return {"consistent", facts.force ? A::confirm : A::refuse,
             "the other node cannot be asked and may be Primary or have newer data: two writers or "
             "lost writes are possible"};

@@ -56,6 +56,10 @@ struct PromotionFacts {
   bool split_brain = false;
   bool force = false;
   bool confirmed = false;
+  // A handler can be asked to fence the peer, and its word would do: this copy has lived through
+  // the loss, and nobody has left (a holder goes on alone behind a goodbye).
+  bool may_fence = false;
+  bool fenced = false;  // it was asked just now: the peer is out
 };
 
 enum class PromotionAction : std::uint8_t {
@@ -63,6 +67,7 @@ enum class PromotionAction : std::uint8_t {
   take_from_peer,  // ask the connected holder, who is Secondary
   take_role,       // the connected holder, who is Secondary, keeps the baton and serves this node
   take_alone,      // nobody to ask: next epoch on our own word
+  fence,           // ask the handler, then decide again
   start_fresh,     // first generation of a new resource
   confirm,         // name the risk and ask
   refuse,

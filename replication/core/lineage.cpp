@@ -126,10 +126,14 @@ bool given_up(const CopyFacts& copy, const CopyFacts& other) {
 Verdict discard(const CopyFacts& self, const CopyFacts& peer, std::string_view row) {
   bool self_yields = self.discard_my_data;
   bool peer_yields = peer.discard_my_data;
-  if (!self_yields && !peer_yields && !mutant("loser-asked-again")) {
-    self_yields = given_up(self, peer);
-    peer_yields = given_up(peer, self);
-    if (self_yields != peer_yields) reached("half-overwritten-is-no-history");
+  // A word in favour of what is half this very copy is void: there is nothing else to keep
+  // (schedules: discard-of-the-only-whole-copy).
+  const bool self_half = given_up(self, peer) && !mutant("loser-asked-again");
+  const bool peer_half = given_up(peer, self) && !mutant("loser-asked-again");
+  if (self_half != peer_half) {
+    reached("half-overwritten-is-no-history");
+    self_yields = self_half;
+    peer_yields = peer_half;
   }
   if (self_yields == peer_yields) return {};
   const CopyFacts& kept = peer_yields ? self : peer;

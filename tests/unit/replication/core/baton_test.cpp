@@ -192,6 +192,34 @@ TEST(Promotion, every_copy_without_a_witness_wants_force_and_a_confirmation) {
   }
 }
 
+// Over every disk state, and every other input that could get in the way.
+TEST(Promotion, fencings_word_does_for_a_consistent_copy_alone_and_for_no_other) {
+  for (int disk = 0; disk <= static_cast<int>(DiskState::up_to_date); ++disk) {
+    for (int bits = 0; bits < 64; ++bits) {
+      PromotionFacts facts = facts_of(static_cast<DiskState>(disk));
+      facts.connected = (bits & 1) != 0;
+      facts.peer_primary = (bits & 2) != 0;
+      facts.fresh = (bits & 4) != 0;
+      facts.split_brain = (bits & 8) != 0;
+      facts.force = (bits & 16) != 0;
+      facts.peer_holds = (bits & 32) != 0;
+      const PromotionVerdict before = decide_promotion(facts);
+      facts.may_fence = true;
+      const bool asks = decide_promotion(facts).action == PromotionAction::fence;
+      EXPECT_EQ(asks, before.row == "consistent" && !facts.force) << before.row;
+      facts.may_fence = false;
+      facts.fenced = true;
+      const PromotionVerdict after = decide_promotion(facts);
+      if (before.row == "consistent") {
+        EXPECT_EQ(after.row, "consistent-fenced");
+        EXPECT_EQ(after.action, PromotionAction::take_alone);
+      } else {
+        EXPECT_EQ(after.row, before.row);
+      }
+    }
+  }
+}
+
 TEST(Promotion, a_copy_that_is_being_filled_is_not_promoted_even_by_force) {
   for (const DiskState disk : {DiskState::inconsistent, DiskState::outdated}) {
     PromotionFacts facts = facts_of(disk);
