@@ -27,17 +27,27 @@ struct VolumeSite {
   std::size_t volume;
 
   const std::string& disk() const { return node.disks[volume]; }
-  const std::string& meta() const { return node.meta[volume]; }
+  // The metadata is at the end of the disk.
+  bool internal() const { return node.meta[volume] == internal_metadata; }
+  // The file or device that the metadata is in; the disk itself when it is internal.
+  const std::string& meta() const { return internal() ? disk() : node.meta[volume]; }
   std::uint64_t configured_size() const { return resource.volumes[volume].size; }
   // "disk /var/lib/baton/vm1.img of vm1 volume 0", as sentences begin.
   std::string text() const;
+  // "/var/lib/baton/vm1.img.baton", or "the end of /dev/vg/vm1".
+  std::string meta_text() const;
 };
 
 // DISK.baton.undo-GENERATION: what the volume's copy showed where it was overwritten to end a split
-// brain, GENERATION being the tip of the history that yielded (design §8).
+// brain, GENERATION being the tip of the history that yielded (design §8). Beside the metadata, and
+// beside the disk where that is internal. Without the generation: how all of them begin.
 std::string undo_path(const VolumeSite& site, std::uint64_t generation);
+std::string undo_path_begin(const VolumeSite& site);
 
 // Of an existing disk: the right size, a size that can be served, metadata named where it must be.
 Result<> check_disk(const VolumeSite& site, const DiskFacts& facts);
+
+// How large a new volume on an existing disk is, one that check_disk() takes.
+std::uint64_t volume_size(const VolumeSite& site, const DiskFacts& facts);
 
 }  // namespace baton::control

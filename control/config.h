@@ -4,6 +4,7 @@
 // pure; only load_configuration() and read_secret() look at the disk.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -14,9 +15,15 @@
 #include "base/result.h"
 #include "control/endpoint.h"
 #include "replication/core/after_sb.h"
+#include "replication/core/handlers.h"
+#include "replication/core/peer_loss.h"
 #include "replication/core/states.h"
 
 namespace baton::control {
+
+// In `meta`: at the end of the volume's own disk. No path, since those in a NodeSpec begin with
+// '/'.
+inline constexpr std::string_view internal_metadata = "internal";
 
 struct VolumeSpec {
   std::uint64_t size = 0;  // 0: that of an existing disk
@@ -28,7 +35,8 @@ struct NodeSpec {
   std::optional<TcpAddress> address;  // present when there are two nodes
   std::vector<Endpoint> nbd;          // may be empty: a copy that nobody attaches to
   std::vector<std::string> disks;     // absolute; one per volume
-  std::vector<std::string> meta;      // absolute; one per volume; DISK.baton where not given
+  std::vector<std::string> meta;      // absolute, or internal_metadata; one per volume; DISK.baton
+                                      // where not given
   bool meta_given = false;            // required where a disk is a block device
   std::string qmp;                    // absolute path of the guest's QMP socket, or empty
 };
@@ -43,11 +51,15 @@ struct ResourceSpec {
   Duration fence_hold = std::chrono::seconds(20);
   bool auto_resume = true;
   replication::OnIoError on_io_error = replication::OnIoError::detach;
+  Duration disk_timeout{};  // 0: a disk is waited for
   bool checksum_based = false;
   std::uint64_t resync_rate = 0;  // bytes per second; 0: self-tuning
   std::uint64_t verify_rate = 64U << 20U;
   Duration verify_interval{};  // 0: never by itself
+  replication::OnPeerLost on_peer_lost = replication::OnPeerLost::go_on;
   replication::AfterSplitBrain after_sb;
+  // Commands for the shell; empty: none.
+  std::array<std::string, replication::handler_count> handlers;
   std::string secret;
   std::string secret_file;  // absolute, or empty
   std::vector<VolumeSpec> volumes;

@@ -66,6 +66,7 @@ Result<> claim_all(Uses& uses, const ResourceSpec& resource, const NodeSpec& nod
     const std::string disk = fmt::format("the disk of {} volume {}", resource.name, volume);
     const std::string meta = fmt::format("the metadata of {} volume {}", resource.name, volume);
     if (auto good = claim(uses, resource, node, node.disks[volume], disk); !good) return good;
+    if (node.meta[volume] == internal_metadata) continue;  // on the disk, which is claimed
     if (auto good = claim(uses, resource, node, node.meta[volume], meta); !good) return good;
   }
   if (node.address) {

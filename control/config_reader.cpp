@@ -6,8 +6,10 @@
 #include <tuple>
 #include <utility>
 
+#include "blockdev/metadata/format.h"
 #include "control/config.h"
 #include "control/config_checks.h"
+#include "control/config_policies.h"
 #include "control/nearest.h"
 #include "control/toml_section.h"
 #include "control/units.h"
@@ -17,16 +19,12 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::array<std::string_view, 3> top_keys{"resource", "volume", "node"};
-constexpr std::array<std::string_view, 18> resource_keys{"name",           "protocol",
-                                                         "timeout",        "ping-int",
-                                                         "fence-hold",     "secret",
-                                                         "secret-file",    "auto-resume",
-                                                         "on-io-error",    "on-peer-lost",
-                                                         "after-sb-0pri",  "after-sb-1pri",
-                                                         "after-sb-2pri",  "allow-two-primaries",
-                                                         "checksum-based", "resync-rate",
-                                                         "verify-rate",    "verify-interval"};
+constexpr std::array<std::string_view, 4> top_keys{"resource", "volume", "node", "handlers"};
+constexpr std::array<std::string_view, 19> resource_keys{
+    "name",           "protocol",      "timeout",       "ping-int",       "fence-hold",
+    "secret",         "secret-file",   "auto-resume",   "on-io-error",    "on-peer-lost",
+    "disk-timeout",   "after-sb-0pri", "after-sb-1pri", "after-sb-2pri",  "allow-two-primaries",
+    "checksum-based", "resync-rate",   "verify-rate",   "verify-interval"};
 constexpr std::array<std::string_view, 1> volume_keys{"size"};
 constexpr std::array<std::string_view, 5> node_keys{"address", "nbd", "disks", "meta", "qmp"};
 
@@ -43,14 +41,6 @@ constexpr std::array<TomlSection::Elsewhere, 6> resource_elsewhere{{{"name", "[r
                                                                     {"ping-int", "[resource]"},
                                                                     {"auto-resume", "[resource]"}}};
 
-// Options whose other values come with a later version. DRBD's values are named, so that a
-// configuration moved over from DRBD gets a clear answer.
-struct LaterOption {
-  std::string_view key;
-  std::string_view only_value;
-};
-constexpr std::array<LaterOption, 1> later_options{{{"on-peer-lost", "continue"}}};
-
 Duration bounded(const TomlSection& section, std::string_view key, Duration standard, Duration low,
                  Duration high) {
   const Duration value = section.duration(key).value_or(standard);
@@ -62,63 +52,10 @@ Duration bounded(const TomlSection& section, std::string_view key, Duration stan
 }
 
 void read_later_options(const TomlSection& section) {
-  for (const LaterOption& option : later_options) {
-    const auto value = section.text(option.key);
-    if (!value || *value == option.only_value) continue;
-    section.fail(option.key, fmt::format("{} = \"{}\" is not available yet: only \"{}\" (the "
-                                         "default) is, so leave the line out",
-                                         option.key, *value, option.only_value));
-  }
   if (section.boolean("allow-two-primaries").value_or(false)) {
     section.fail("allow-two-primaries",
                  "allow-two-primaries = true is not available yet: live migration does not need "
                  "it, so leave the line out");
-  }
-}
-
-// DRBD's values that are not taken, and why not.
-void refuse_after_sb(const TomlSection& section, std::string_view key, std::string_view value) {
-  if (value != "violently-as0p" && value != "call-pri-lost-after-sb") return;
-  section.fail(key, fmt::format("{} = \"{}\" is not taken: a Primary never yields, since its guest "
-                                "would go on with what it has read; make that node Secondary, then "
-                                "after-sb-0pri decides",
-                                key, value));
-}
-
-void read_after_sb(const TomlSection& section, ResourceSpec& spec) {
-  static constexpr std::array<std::string_view, 6> zero_words{
-      "disconnect",           "discard-younger-primary", "discard-older-primary",
-      "discard-zero-changes", "discard-least-changes",   "discard-node-NAME"};
-  static constexpr std::array<std::string_view, 3> one_words{"disconnect", "consensus",
-                                                             "discard-secondary"};
-  static constexpr std::array<std::string_view, 1> two_words{"disconnect"};
-  if (const auto word = section.text("after-sb-0pri")) {
-    const auto policy = replication::after_sb_0pri(*word);
-    if (!policy) {
-      section.fail("after-sb-0pri", fmt::format("after-sb-0pri = \"{}\" is unknown: {}", *word,
-                                                suggestion(*word, zero_words, "value")));
-    }
-    spec.after_sb.zero = *policy;
-    constexpr std::string_view prefix = "discard-node-";
-    if (*policy == replication::AfterSb0::discard_node) {
-      spec.after_sb.node = word->substr(prefix.size());
-    }
-  }
-  if (const auto word = section.text("after-sb-1pri")) {
-    refuse_after_sb(section, "after-sb-1pri", *word);
-    const auto policy = replication::after_sb_1pri(*word);
-    if (!policy) {
-      section.fail("after-sb-1pri", fmt::format("after-sb-1pri = \"{}\" is unknown: {}", *word,
-                                                suggestion(*word, one_words, "value")));
-    }
-    spec.after_sb.one = *policy;
-  }
-  if (const auto word = section.text("after-sb-2pri")) {
-    refuse_after_sb(section, "after-sb-2pri", *word);
-    if (*word != "disconnect") {
-      section.fail("after-sb-2pri", fmt::format("after-sb-2pri = \"{}\" is unknown: {}", *word,
-                                                suggestion(*word, two_words, "value")));
-    }
   }
 }
 
@@ -129,16 +66,6 @@ replication::Protocol read_protocol(const TomlSection& section) {
   if (written == "C") return replication::Protocol::c;
   section.fail("protocol",
                fmt::format("protocol = \"{}\" is unknown: choose \"A\", \"B\" or \"C\"", written));
-}
-
-replication::OnIoError read_on_io_error(const TomlSection& section) {
-  const std::string written = section.text("on-io-error").value_or("detach");
-  if (written == "detach") return replication::OnIoError::detach;
-  if (written == "pass-on") return replication::OnIoError::pass_on;
-  section.fail("on-io-error",
-               fmt::format("on-io-error = \"{}\" is unknown: choose \"detach\" (the other node "
-                           "serves this one) or \"pass-on\" (clients are told)",
-                           written));
 }
 
 void read_timing(const TomlSection& section, ResourceSpec& spec) {
@@ -153,6 +80,9 @@ void read_timing(const TomlSection& section, ResourceSpec& spec) {
                              duration_text(spec.ping_interval), duration_text(spec.timeout)));
   }
   spec.fence_hold = bounded(section, "fence-hold", 20s, 1s, 10min);
+  // Shorter than a second would take a busy disk for a broken one.
+  const Duration patience = section.duration("disk-timeout").value_or(0s);
+  if (patience != 0s) spec.disk_timeout = bounded(section, "disk-timeout", 0s, 1s, 10min);
 }
 
 std::uint64_t read_rate(const TomlSection& section, std::string_view key, std::uint64_t standard,
@@ -199,9 +129,7 @@ void read_resource(const TomlSection& section, const std::string& folder, Resour
   read_timing(section, spec);
   read_secret_options(section, folder, spec);
   spec.auto_resume = section.boolean("auto-resume").value_or(true);
-  spec.on_io_error = read_on_io_error(section);
   read_copying(section, spec);
-  read_after_sb(section, spec);
   read_later_options(section);
 }
 
@@ -212,6 +140,10 @@ VolumeSpec read_volume(const TomlSection& section) {
   if (section.find("size") != nullptr && (volume.size == 0 || volume.size % 512 != 0)) {
     section.fail("size", fmt::format("size = {} is not a multiple of 512 bytes (one sector)",
                                      size_literal(volume.size)));
+  }
+  if (volume.size > blockdev::volume_size_max) {
+    section.fail("size", fmt::format("size = {} is too large: a volume has at most {} bytes",
+                                     size_literal(volume.size), blockdev::volume_size_max));
   }
   return volume;
 }
@@ -241,10 +173,7 @@ void read_metadata_places(const TomlSection& section, const std::string& folder,
                                      written->size(), node.disks.size()));
   }
   for (const std::string& place : *written) {
-    if (place == "internal") {
-      section.fail("meta", "meta = \"internal\" is not available yet: name a file beside the disk");
-    }
-    node.meta.push_back(resolve_path(place, folder));
+    node.meta.push_back(place == internal_metadata ? place : resolve_path(place, folder));
   }
 }
 
@@ -340,7 +269,18 @@ Result<ResourceSpec> parse_resource(std::string_view toml, const std::string& fi
     if (resource == nullptr || resource->as_table() == nullptr) {
       top.fail("resource", "there is no [resource] section");
     }
-    read_resource(TomlSection(*resource->as_table(), file, "[resource]"), folder, spec);
+    const TomlSection section(*resource->as_table(), file, "[resource]");
+    read_resource(section, folder, spec);
+    const toml::node* handlers = top.find("handlers");
+    if (handlers != nullptr && handlers->as_table() == nullptr) {
+      top.fail("handlers", "handlers is no section: write [handlers]");
+    }
+    if (handlers == nullptr) {
+      read_policies(section, nullptr, spec);
+    } else {
+      const TomlSection programs(*handlers->as_table(), file, "[handlers]");
+      read_policies(section, &programs, spec);
+    }
     read_volumes(top, file, spec);
     read_nodes(top, file, folder, spec);
     if (auto good = check_alone(spec); !good) return std::unexpected(good.error());

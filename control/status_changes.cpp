@@ -83,6 +83,8 @@ void tell_resource(const StatusEntry* before, const StatusEntry& after, std::vec
   telling.state("baton-holder", "baton", was.status.baton_holder, after.status.baton_holder);
   telling.number("baton-epoch", "epoch", was.status.baton_epoch, after.status.baton_epoch);
   telling.yes_no("window", "handover window", was.status.window_open, after.status.window_open);
+  telling.yes_no("suspended", "suspended", !was.status.suspended.empty(),
+                 !after.status.suspended.empty());
   telling.yes_no("held-writes", "writes held", was.status.held_writes != 0,
                  after.status.held_writes != 0);
   telling.failure(was.error, after.error);

@@ -26,6 +26,13 @@ json::object to_json(const PeerVolumeStatus& peer) {
   // Two decimals; rounded down, so that 100 means all of it.
   object["percent-in-sync"] = std::floor(peer.percent_in_sync * 100) / 100;
   if (peer.seconds_to_go) object["seconds-to-go"] = *peer.seconds_to_go;
+  // As drbdsetup spells it: whose word holds the resync.
+  const bool both = peer.sync_held_here && peer.sync_held_there;
+  if (both) {
+    object["resync-suspended"] = "user,peer";
+  } else if (peer.sync_held_here || peer.sync_held_there) {
+    object["resync-suspended"] = peer.sync_held_here ? "user" : "peer";
+  }
   return object;
 }
 
@@ -145,7 +152,9 @@ ConnectionStatus connection_from(const json::object& object) {
          .peer_disk_state = state_of(peer.at("peer-disk-state"), disk_states),
          .out_of_sync_bytes = number<std::uint64_t>(peer, "out-of-sync") * 1024,
          .percent_in_sync = number<double>(peer, "percent-in-sync"),
-         .seconds_to_go = optional_number(peer, "seconds-to-go")});
+         .seconds_to_go = optional_number(peer, "seconds-to-go"),
+         .sync_held_here = text_or_empty(peer, "resync-suspended").starts_with("user"),
+         .sync_held_there = text_or_empty(peer, "resync-suspended").ends_with("peer")});
   }
   if (const json::value* split = object.if_contains("split-brain")) {
     connection.split_brain = split_brain_from(split->as_object());
@@ -165,12 +174,17 @@ StatusEntry entry_from(const json::object& object) {
   for (const json::value& value : object.at("devices").as_array()) {
     const json::object& device = value.as_object();
     const json::object& log = device.at("activity-log").as_object();
-    status.devices.push_back({.volume = number<std::uint32_t>(device, "volume"),
-                              .disk_state = state_of(device.at("disk-state"), disk_states),
-                              .size = number<std::uint64_t>(device, "size") * 1024,
-                              .log_hits = number<std::uint64_t>(log, "hits"),
-                              .log_misses = number<std::uint64_t>(log, "misses"),
-                              .log_stalls = number<std::uint64_t>(log, "stalls")});
+    VolumeStatus read{.volume = number<std::uint32_t>(device, "volume"),
+                      .disk_state = state_of(device.at("disk-state"), disk_states),
+                      .size = number<std::uint64_t>(device, "size") * 1024,
+                      .log_hits = number<std::uint64_t>(log, "hits"),
+                      .log_misses = number<std::uint64_t>(log, "misses"),
+                      .log_stalls = number<std::uint64_t>(log, "stalls")};
+    if (const json::value* unanswered = device.if_contains("unanswered")) {
+      read.unanswered = number<std::uint64_t>(unanswered->as_object(), "count");
+      read.unanswered_ms = number<std::uint64_t>(unanswered->as_object(), "oldest-ms");
+    }
+    status.devices.push_back(read);
   }
   for (const json::value& value : object.at("connections").as_array()) {
     status.connections.push_back(connection_from(value.as_object()));
@@ -179,6 +193,7 @@ StatusEntry entry_from(const json::object& object) {
   status.baton_holder = text_or_empty(baton, "holder");
   status.baton_epoch = number<std::uint64_t>(baton, "epoch");
   status.window_open = baton.at("window").as_bool();
+  status.suspended = text_or_empty(object, "suspended-reason");
   const json::object& held = object.at("held-writes").as_object();
   status.held_writes = number<std::uint64_t>(held, "count");
   status.held_reason = text_or_empty(held, "reason");
@@ -220,13 +235,17 @@ json::object to_json(const StatusEntry& entry) {
   object["role"] = name_json(name_of(status.role));
   json::array devices;
   for (const VolumeStatus& device : status.devices) {
-    devices.push_back({{"volume", device.volume},
-                       {"disk-state", name_json(name_of(device.disk_state))},
-                       {"size", device.size / 1024},
-                       {"activity-log",
-                        {{"hits", device.log_hits},
-                         {"misses", device.log_misses},
-                         {"stalls", device.log_stalls}}}});
+    json::object shown = {{"volume", device.volume},
+                          {"disk-state", name_json(name_of(device.disk_state))},
+                          {"size", device.size / 1024},
+                          {"activity-log",
+                           {{"hits", device.log_hits},
+                            {"misses", device.log_misses},
+                            {"stalls", device.log_stalls}}}};
+    if (device.unanswered > 0) {
+      shown["unanswered"] = {{"count", device.unanswered}, {"oldest-ms", device.unanswered_ms}};
+    }
+    devices.push_back(std::move(shown));
   }
   object["devices"] = std::move(devices);
   json::array connections;
@@ -235,6 +254,8 @@ json::object to_json(const StatusEntry& entry) {
   }
   object["connections"] = std::move(connections);
   object["baton"] = baton_json(status);
+  object["suspended"] = !status.suspended.empty();
+  object["suspended-reason"] = status.suspended;
   object["held-writes"] = {{"count", status.held_writes},
                            {"reason", status.held_reason},
                            {"oldest-ms", status.held_oldest_ms}};

@@ -38,6 +38,17 @@ std::string peer_volume_text(const PeerVolumeStatus& peer) {
   return line;
 }
 
+// Whose word holds resyncs, and how it ends.
+std::string held_text(const std::string& resource, const ConnectionStatus& connection) {
+  if (connection.peer_devices.empty()) return "";
+  const PeerVolumeStatus& any = connection.peer_devices.front();
+  if (!any.sync_held_here && !any.sync_held_there) return "";
+  const std::string where = !any.sync_held_there  ? "here"
+                            : !any.sync_held_here ? "on " + connection.name
+                                                  : "here and on " + connection.name;
+  return fmt::format("    resync is held: batonctl resume-sync {} {}\n", resource, where);
+}
+
 std::string connection_text(const std::string& resource, const ConnectionStatus& connection) {
   std::string text = fmt::format("  {}  {}", connection.name, name_of(connection.connection_state));
   if (connection.peer_role != Role::unknown) {
@@ -48,6 +59,7 @@ std::string connection_text(const std::string& resource, const ConnectionStatus&
   for (const PeerVolumeStatus& peer : connection.peer_devices) {
     text += peer_volume_text(peer) + '\n';
   }
+  text += held_text(resource, connection);
   if (connection.verify) text += fmt::format("    verify: {}\n", verify_text(*connection.verify));
   if (connection.split_brain) {
     text += fmt::format(
@@ -74,11 +86,18 @@ std::string entry_text(const StatusEntry& entry) {
   for (const VolumeStatus& device : status.devices) {
     text += fmt::format("  volume {}  {:<{}}  {}\n", device.volume, name_of(device.disk_state),
                         disk_width, size_text(device.size));
+    if (device.unanswered == 0) continue;
+    text +=
+        fmt::format("    its disk hangs: {} request{} not answered for {}; attach waits for that\n",
+                    device.unanswered, device.unanswered == 1 ? "" : "s",
+                    duration_text(std::chrono::milliseconds(device.unanswered_ms)));
   }
   for (const ConnectionStatus& connection : status.connections) {
     text += connection_text(status.name, connection);
   }
   if (status.window_open) text += "  handover window open: the first write here takes the baton\n";
+  if (!status.suspended.empty())
+    text += fmt::format("  writes stand still: {}\n", status.suspended);
   if (status.held_writes != 0) {
     text += fmt::format("  {} write{} held, the oldest for {}: {}\n", status.held_writes,
                         status.held_writes == 1 ? "" : "s",

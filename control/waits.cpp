@@ -42,6 +42,7 @@ struct Amount {
   std::uint64_t total = 0;
   std::uint64_t to_go = 0;
   std::optional<std::uint64_t> seconds;  // of the slowest
+  bool held = false;                     // by an operator
   bool settled = true;                   // every state is what it shall become
 };
 
@@ -57,6 +58,7 @@ Amount amount_of(const ResourceStatus& status) {
                                peer.replication_state == ReplicationState::verify_t;
       amount.settled =
           amount.settled && established && peer.peer_disk_state == DiskState::up_to_date;
+      amount.held = amount.held || peer.sync_held_here || peer.sync_held_there;
       amount.seconds = std::max(amount.seconds, peer.seconds_to_go);
     }
   }
@@ -95,6 +97,7 @@ Result<WaitProgress> sync_progress(const ResourceStatus& status) {
   }
   const double in_sync = static_cast<double>(amount.total - std::min(amount.to_go, amount.total));
   std::string text = fmt::format("{}: {} to go", status.name, size_text(amount.to_go));
+  if (amount.held) text += ", held by pause-sync";
   if (amount.seconds) {
     text += fmt::format(", {}", duration_text(std::chrono::seconds(*amount.seconds)));
   }

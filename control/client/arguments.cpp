@@ -13,7 +13,7 @@
 namespace baton::control {
 namespace {
 
-constexpr std::array<VerbInfo, 28> all_verbs{{
+constexpr std::array<VerbInfo, 30> all_verbs{{
     {"create-md", VerbPlace::here, false, "make metadata, and the disk where it is missing"},
     {"up", VerbPlace::daemon, false, "attach the disks, connect, open the exports"},
     {"down", VerbPlace::daemon, false, "stop cleanly"},
@@ -24,10 +24,11 @@ constexpr std::array<VerbInfo, 28> all_verbs{{
     {"attach", VerbPlace::daemon, false, "take the disks into use again"},
     {"detach", VerbPlace::daemon, false, "put the disks out of use"},
     {"invalidate", VerbPlace::daemon, false, "give up this node's copy: it is fetched anew"},
-    {"invalidate-remote", VerbPlace::later, false, "give up the peer's copy"},
+    {"invalidate-remote", VerbPlace::daemon, false,
+     "give up the peer's copy: it is fetched anew from here"},
     {"verify", VerbPlace::daemon, false, "compare the copies while they are in use"},
-    {"pause-sync", VerbPlace::later, false, "hold resynchronisation"},
-    {"resume-sync", VerbPlace::later, false, "go on with resynchronisation"},
+    {"pause-sync", VerbPlace::daemon, false, "hold resynchronisation, from this node"},
+    {"resume-sync", VerbPlace::daemon, false, "end pause-sync of this node"},
     {"wait-connect", VerbPlace::daemon, false, "wait until the peer is connected"},
     {"wait-sync", VerbPlace::daemon, false, "wait until every copy is UpToDate"},
     {"resize", VerbPlace::later, false, "take a new size of the disks into use"},
@@ -39,6 +40,8 @@ constexpr std::array<VerbInfo, 28> all_verbs{{
     {"handover", VerbPlace::daemon, false, "move the right to write between connected nodes"},
     {"migrate", VerbPlace::daemon, false, "live-migrate the guest and the right to write"},
     {"resolve", VerbPlace::daemon, false, "choose whose data stays after split brain"},
+    {"resume-io", VerbPlace::daemon, false, "go on without a lost peer (on-peer-lost = suspend)"},
+    {"outdate", VerbPlace::daemon, false, "this copy counts as Outdated (for fence-peer handlers)"},
     {"undo-list", VerbPlace::here, false, "list what was kept of copies that yielded"},
     {"undo-read", VerbPlace::here, true, "print bytes that were kept"},
     {"undo-export", VerbPlace::here, true, "write what was kept into a sparse image"},
@@ -50,7 +53,18 @@ void add_verb_options(CLI::App& verb, Arguments& arguments) {
   const auto is = [&name](std::initializer_list<std::string_view> names) {
     return std::find(names.begin(), names.end(), name) != names.end();
   };
-  if (is({"create-md"})) verb.add_flag("--force", options.force, "replace existing metadata");
+  if (is({"create-md"})) {
+    verb.add_flag("--force", options.force, "replace existing metadata");
+    verb.add_flag("--overwrite-end", arguments.overwrite_end,
+                  "also where the disk holds data in the place of its internal metadata");
+    verb.footer(
+        "A disk that holds data is adopted as it is. The metadata lies in DISK.baton, or where "
+        "meta\n"
+        "in the configuration says: in a file or device of its own, or, with \"internal\", at the "
+        "end\n"
+        "of the disk. Data there is overwritten with --overwrite-end alone: shrink what is on the\n"
+        "disk first, a filesystem for one.");
+  }
   if (is({"down"})) verb.add_flag("--force", options.force, "end attached clients first");
   if (is({"primary"})) {
     verb.add_flag("--force", options.force, "also on a copy that is not known to be UpToDate");

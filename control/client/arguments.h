@@ -28,6 +28,7 @@ struct Arguments {
   std::string resource;  // empty: all, where the verb allows it
   VerbOptions options;   // `--yes` is `confirmed`
   UndoArguments undo;
+  bool overwrite_end = false;  // create-md: data where internal metadata goes
 };
 
 enum class VerbPlace : std::uint8_t {

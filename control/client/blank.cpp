@@ -1,4 +1,4 @@
-// Looks at disks and metadata files before anything is written to them.
+// Looks at disks before anything is written to them.
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
@@ -8,7 +8,7 @@
 #include <cstring>
 #include <vector>
 
-#include "blockdev/metadata/format.h"
+#include "blockdev/metadata/cells.h"
 #include "control/client/metadata_access.h"
 
 namespace baton::control {
@@ -41,70 +41,61 @@ struct Part {
   off_t start = 0;
   off_t end = 0;
 };
-Result<Part> next_data(int fd, off_t offset, const std::string& path) {
+Result<Part> next_data(int fd, off_t offset, off_t limit, const std::string& path) {
+  if (offset >= limit) return Part{};
   const off_t start = lseek(fd, offset, SEEK_DATA);
   if (start < 0 && errno == ENXIO) return Part{};
-  if (start < 0) {
-    // No SEEK_DATA here (a block device, some network filesystems): all of it counts as data.
-    const off_t end = lseek(fd, 0, SEEK_END);
-    if (end < 0) return unreadable(path);
-    return offset < end ? Part{offset, end} : Part{};
-  }
+  // No SEEK_DATA here (a block device, some network filesystems): all of it counts as data.
+  if (start < 0) return Part{offset, limit};
+  if (start >= limit) return Part{};
   const off_t end = lseek(fd, start, SEEK_HOLE);
   if (end < 0) return unreadable(path);
-  return Part{start, end};
+  return Part{start, std::min(end, limit)};
 }
 
-Result<bool> part_is_zero(int fd, const Part& part, const std::string& path) {
+// Whether `fits` says so of every piece of [begin, end) that is no hole. Pieces begin and end on
+// sectors if the range does.
+template <class Fits>
+Result<bool> all_data(const std::string& path, std::uint64_t begin, std::uint64_t end, Fits fits) {
+  const OpenFile file(path);
+  if (file.fd() < 0) return unreadable(path);
   std::vector<char> buffer(std::size_t{1} << 20U);
-  for (off_t at = part.start; at < part.end;) {
-    const auto wanted = std::min(buffer.size(), static_cast<std::size_t>(part.end - at));
-    const ssize_t count = pread(fd, buffer.data(), wanted, at);
-    if (count < 0) return unreadable(path);
-    if (count == 0) return true;
-    if (!all_zero(buffer.data(), static_cast<std::size_t>(count))) return false;
-    at += count;
+  const auto limit = static_cast<off_t>(end);
+  for (auto at = static_cast<off_t>(begin);;) {
+    const auto part = next_data(file.fd(), at, limit, path);
+    if (!part) return std::unexpected(part.error());
+    if (part->end == 0) return true;
+    for (at = part->start; at < part->end;) {
+      const auto wanted = std::min(buffer.size(), static_cast<std::size_t>(part->end - at));
+      const ssize_t count = pread(file.fd(), buffer.data(), wanted, at);
+      if (count < 0) return unreadable(path);
+      if (count == 0) return true;  // the file became shorter
+      if (!fits(buffer.data(), static_cast<std::size_t>(count))) return false;
+      at += count;
+    }
+  }
+}
+
+bool zeroes_or_cells(const char* bytes, std::size_t count) {
+  for (std::size_t at = 0; at < count; at += blockdev::cell_bytes) {
+    blockdev::Cell cell;
+    const std::size_t length = std::min(blockdev::cell_bytes, count - at);
+    if (all_zero(bytes + at, length)) continue;
+    if (length < sizeof cell) return false;
+    std::memcpy(&cell, bytes + at, sizeof cell);
+    if (!blockdev::sealed(cell)) return false;
   }
   return true;
 }
 
 }  // namespace
 
-Result<bool> disk_is_blank(const std::string& path) {
-  const OpenFile file(path);
-  if (file.fd() < 0) return unreadable(path);
-  for (off_t at = 0;;) {
-    const auto part = next_data(file.fd(), at, path);
-    if (!part) return std::unexpected(part.error());
-    if (part->end == 0) return true;
-    const auto zero = part_is_zero(file.fd(), *part, path);
-    if (!zero || !*zero) return zero;
-    at = part->end;
-  }
+Result<bool> disk_is_blank(const std::string& path, std::uint64_t bytes) {
+  return all_data(path, 0, bytes, all_zero);
 }
 
-Result<MetadataFound> look_for_metadata(const std::string& path) {
-  const auto facts = inspect_disk(path);
-  if (!facts) return std::unexpected(facts.error());
-  if (!facts->exists) return MetadataFound::nothing;
-  const OpenFile file(path);
-  if (file.fd() < 0) return unreadable(path);
-  auto found = MetadataFound::nothing;
-  for (const std::uint64_t at : {std::uint64_t{0}, blockdev::superblock_distance_bytes}) {
-    std::array<char, page_bytes> page{};
-    const ssize_t count = pread(file.fd(), page.data(), page.size(), static_cast<off_t>(at));
-    if (count < 0) return unreadable(path);
-    const auto& magic = blockdev::superblock_magic;
-    // The magic stands near the start of a superblock page; where exactly is the format's affair.
-    const std::string_view content(page.data(), static_cast<std::size_t>(count));
-    if (content.find(std::string_view(magic.data(), magic.size())) != std::string_view::npos) {
-      return MetadataFound::metadata;
-    }
-    if (!all_zero(page.data(), static_cast<std::size_t>(count))) {
-      found = MetadataFound::something_else;
-    }
-  }
-  return found;
+Result<bool> internal_area_is_free(const std::string& path, const blockdev::InternalArea& area) {
+  return all_data(path, area.offset, area.offset + area.bytes, zeroes_or_cells);
 }
 
 }  // namespace baton::control

@@ -1,23 +1,17 @@
 #include "control/client/metadata_access.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <boost/json/array.hpp>
-#include <boost/json/object.hpp>
-#include <boost/json/serialize.hpp>
 #include <cerrno>
 #include <cstring>
-#include <filesystem>
 #include <utility>
-#include <vector>
 
 #include "blockdev/file_device.h"
 #include "blockdev/metadata/metadata.h"
 #include "control/client/local_shard.h"
-#include "control/client/read_only_file.h"
+#include "control/metadata_place.h"
 #include "control/units.h"
 
 namespace baton::control {
@@ -26,7 +20,6 @@ namespace {
 using blockdev::BlockDevice;
 using blockdev::Metadata;
 using blockdev::Superblock;
-using DeviceResult = Result<std::unique_ptr<BlockDevice>>;
 
 // One bitmap for each other node; a resource with one node gets one too, so that a second node can
 // be added later without new metadata.
@@ -72,39 +65,58 @@ class Hold final : public VolumeHold {
 
   // Opens, and so locks, what exists.
   Result<> lock() {
-    for (auto [path, device] :
-         {std::pair(&site_.disk(), &disk_), std::pair(&site_.meta(), &metadata_)}) {
-      const auto facts = inspect_disk(*path);
-      if (!facts) return std::unexpected(facts.error());
-      // An empty file (a create-md that was cut short) cannot be a device yet.
-      if (!facts->exists || facts->size == 0) continue;
-      auto opened = open(*path);
-      if (!opened) return std::unexpected(opened.error());
-      *device = std::move(*opened);
-    }
-    return {};
+    if (auto locked = lock(site_.disk(), disk_); !locked || site_.internal()) return locked;
+    return lock(site_.meta(), metadata_);
   }
 
   Result<> create(std::uint64_t size, bool adopted) override {
-    if (!disk_) {
-      if (auto made = blockdev::create_sparse_file(site_.disk(), size); !made) return made;
-    }
     const std::uint32_t slots = bitmap_slots(site_.resource);
-    metadata_.reset();  // its size may change
-    if (auto room = make_room(site_.meta(), Metadata::bytes_needed(size, slots)); !room) {
-      return room;
-    }
-    auto opened = open(site_.meta());
-    if (!opened) return std::unexpected(opened.error());
-    metadata_ = std::move(*opened);
+    const auto ready = site_.internal() ? take_end_of_disk(size) : make_both(size, slots);
+    if (!ready) return ready;
     return shard_->run(Metadata::format(shard_->loop(), *metadata_,
                                         first_superblock(site_, size, adopted), slots));
   }
 
  private:
-  DeviceResult open(const std::string& path) {
-    return blockdev::open_file_device(shard_->ring(), shard_->buffers(), path);
+  Result<> lock(const std::string& path, std::unique_ptr<BlockDevice>& device) {
+    const auto facts = inspect_disk(path);
+    if (!facts) return std::unexpected(facts.error());
+    // An empty file (a create-md that was cut short) cannot be a device yet.
+    if (!facts->exists || facts->size == 0) return {};
+    return open(path, device);
   }
+
+  Result<> make_both(std::uint64_t size, std::uint32_t slots) {
+    if (!disk_) {
+      if (auto made = blockdev::create_sparse_file(site_.disk(), size); !made) return made;
+    }
+    metadata_.reset();  // its size may change
+    if (auto room = make_room(site_.meta(), Metadata::bytes_needed(size, slots)); !room) {
+      return room;
+    }
+    return open(site_.meta(), metadata_);
+  }
+
+  Result<> take_end_of_disk(std::uint64_t size) {
+    if (!disk_) {
+      auto made = blockdev::create_sparse_file(site_.disk(), blockdev::disk_bytes_for(size));
+      if (made) made = open(site_.disk(), disk_);
+      if (!made) return made;
+    }
+    auto parts = split_disk(shard_->loop(), site_, std::move(disk_));
+    if (!parts) return std::unexpected(parts.error());
+    disk_ = std::move(parts->data);
+    metadata_ = std::move(parts->metadata);
+    return {};
+  }
+
+  Result<> open(const std::string& path, std::unique_ptr<BlockDevice>& device) {
+    auto opened = blockdev::open_file_device(shard_->ring(), shard_->buffers(), path);
+    if (!opened) return std::unexpected(opened.error());
+    device = std::move(*opened);
+    return {};
+  }
+
   VolumeSite site_;
   std::unique_ptr<LocalShard> shard_;
   std::unique_ptr<BlockDevice> disk_;

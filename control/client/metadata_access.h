@@ -6,21 +6,18 @@
 #include <string>
 
 #include "base/result.h"
+#include "blockdev/metadata/internal_area.h"
 #include "control/backing_disk.h"
 
 namespace baton::control {
 
-enum class MetadataFound : std::uint8_t {
-  nothing,         // no file, an empty one, or zeroes where a superblock would be
-  metadata,        // Baton's, readable or not
-  something_else,  // data that is not ours to overwrite
-};
+// True when every byte of the first `bytes` of the disk reads as zero. Holes cost nothing;
+// allocated space is read.
+Result<bool> disk_is_blank(const std::string& path, std::uint64_t bytes);
 
-// Looks, and changes nothing.
-Result<MetadataFound> look_for_metadata(const std::string& path);
-
-// True when every byte of the disk reads as zero. Holes cost nothing; allocated space is read.
-Result<bool> disk_is_blank(const std::string& path);
+// True when nothing that is not ours lies where internal metadata goes: zeroes, and what a
+// create-md that was cut short has left.
+Result<bool> internal_area_is_free(const std::string& path, const blockdev::InternalArea& area);
 
 // The disks and metadata of one volume, held under the locks that batond would take, so that no
 // daemon uses them meanwhile. Those that do not exist yet are made by create().
@@ -30,8 +27,9 @@ class VolumeHold {
   static Result<std::unique_ptr<VolumeHold>> take(const VolumeSite& site);
   virtual ~VolumeHold() = default;
 
-  // Makes what is missing (the disk sparse, with `size` bytes) and writes new metadata. `adopted`:
-  // the disk held data before. Everything is on stable storage on return.
+  // Makes what is missing (the disk sparse, for a volume of `size` bytes, and room for its metadata
+  // where that is internal) and writes new metadata. `adopted`: the disk held data before.
+  // Everything is on stable storage on return.
   virtual Result<> create(std::uint64_t size, bool adopted) = 0;
 };
 

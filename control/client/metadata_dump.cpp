@@ -8,6 +8,7 @@
 #include "control/client/local_shard.h"
 #include "control/client/metadata_access.h"
 #include "control/client/read_only_file.h"
+#include "control/metadata_place.h"
 
 namespace baton::control {
 namespace {
@@ -87,16 +88,31 @@ std::string metadata_text(const json::object& dump) {
   return text;
 }
 
+namespace {
+
+using DeviceResult = Result<std::unique_ptr<blockdev::BlockDevice>>;
+
+DeviceResult open_metadata(Loop& loop, const VolumeSite& site) {
+  auto whole = open_read_only(loop, site.meta());
+  if (!whole || !site.internal()) return whole;
+  auto parts = split_disk(loop, site, std::move(*whole));
+  if (!parts) return std::unexpected(parts.error());
+  return std::move(parts->metadata);
+}
+
+}  // namespace
+
 Result<std::string> dump_metadata(const VolumeSite& site, bool as_json) {
-  const auto found = look_for_metadata(site.meta());
+  const auto found = look_for_metadata(site);
   if (!found) return std::unexpected(found.error());
   if (*found != MetadataFound::metadata) {
-    return failure(fmt::format("{} has no metadata in {}: make it with batonctl create-md {}",
-                               site.text(), site.meta(), site.resource.name));
+    const auto disk = inspect_disk(site.disk());
+    if (!disk) return std::unexpected(disk.error());
+    return std::unexpected(no_metadata(site, *disk));
   }
   auto shard = LocalShard::open();
   if (!shard) return std::unexpected(shard.error());
-  const auto device = open_read_only((*shard)->loop(), site.meta());
+  const auto device = open_metadata((*shard)->loop(), site);
   if (!device) return std::unexpected(device.error());
   std::vector<std::string> warnings;
   const auto metadata = (*shard)->run(Metadata::load((*shard)->loop(), **device, warnings));

@@ -83,11 +83,11 @@ struct OpenUndo {
 };
 
 std::vector<std::string> undo_files(const VolumeSite& site) {
-  const fs::path meta(site.meta());
-  const std::string begin = meta.filename().string() + ".undo-";
+  const fs::path paths(undo_path_begin(site));
+  const std::string begin = paths.filename().string();
   std::vector<std::string> found;
   std::error_code error;
-  for (fs::directory_iterator entry(meta.parent_path(), error), end; !error && entry != end;
+  for (fs::directory_iterator entry(paths.parent_path(), error), end; !error && entry != end;
        entry.increment(error)) {
     if (entry->path().filename().string().starts_with(begin)) {
       found.push_back(entry->path().string());

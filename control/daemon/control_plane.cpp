@@ -20,7 +20,7 @@ struct NamedResourceVerb {
   std::string_view name;
   ControlPlane::ResourceVerb verb;
 };
-constexpr std::array<NamedResourceVerb, 11> resource_verbs{
+constexpr std::array<NamedResourceVerb, 16> resource_verbs{
     {{"up", &HostedResource::up},
      {"down", &HostedResource::down},
      {"primary", &HostedResource::primary},
@@ -30,7 +30,12 @@ constexpr std::array<NamedResourceVerb, 11> resource_verbs{
      {"attach", &HostedResource::attach},
      {"detach", &HostedResource::detach},
      {"invalidate", &HostedResource::invalidate},
+     {"invalidate-remote", &HostedResource::invalidate_remote},
+     {"pause-sync", &HostedResource::pause_sync},
+     {"resume-sync", &HostedResource::resume_sync},
      {"resolve", &HostedResource::resolve},
+     {"resume-io", &HostedResource::resume_io},
+     {"outdate", &HostedResource::outdate},
      {"handover", &HostedResource::handover}}};
 
 Error stopping_error() {

@@ -4,6 +4,7 @@
 
 #include <boost/asio/signal_set.hpp>
 #include <csignal>
+#include <cstdlib>
 #include <fstream>
 #include <thread>
 #include <utility>
@@ -70,6 +71,20 @@ Daemon::~Daemon() {
   sigaddset(&asked_already, SIGTERM);
   sigaddset(&asked_already, SIGINT);
   pthread_sigmask(SIG_BLOCK, &asked_already, nullptr);
+  end_with_hanging_disks();
+}
+
+// Requests that a disk has never answered still use this process's memory: none of it is given
+// back. The kernel keeps the disk locked until they have ended.
+void Daemon::end_with_hanging_disks() {
+  std::uint64_t left = 0;
+  for (const auto& site : sites_) left += site->disk_requests_left();
+  if (left == 0) return;
+  log_line(LogLevel::warning,
+           fmt::format("ends with {} request{} that a disk has not answered: it stays locked until "
+                       "it has",
+                       left, left == 1 ? "" : "s"));
+  std::_Exit(static_cast<int>(exit_code_));
 }
 
 Result<> Daemon::add_resources(Site& site, const std::vector<const ResourceSpec*>& group) {

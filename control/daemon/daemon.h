@@ -43,6 +43,7 @@ class Daemon {
   Task<BroughtUp> bring_up();
   Task<> bring_up_one(ControlPlane::Placed placed, BroughtUp& up);
   Task<Result<>> bring_down();
+  void end_with_hanging_disks();
   Result<> add_resources(Site& site, const std::vector<const ResourceSpec*>& group);
 
   const Configuration& configuration_;

@@ -8,10 +8,32 @@
 #include <utility>
 
 #include "blockdev/file_device.h"
-#include "control/backing_disk.h"
+#include "control/metadata_place.h"
 #include "control/units.h"
 
 namespace baton::control {
+
+Result<std::unique_ptr<blockdev::BlockDevice>> FileDisks::open_noted(const std::string& path) {
+  std::string note;
+  auto opened = blockdev::open_file_device(ring_, pool_, path, {.note = &note});
+  if (opened && !note.empty()) journal_.line(replication::Journal::Level::notice, note);
+  return opened;
+}
+
+// Both parts over one descriptor: a block device is claimed once, and its lock is one.
+Result<replication::BackingStore> FileDisks::open_internal(const VolumeSite& site,
+                                                           const DiskFacts& disk) {
+  // For the better sentence only. One copy that cannot be read is no reason to stop: whoever loads
+  // the metadata falls back to the other one, and says what is wrong with both.
+  const auto found = look_for_metadata(site);
+  if (found && *found != MetadataFound::metadata) return std::unexpected(no_metadata(site, disk));
+  auto opened = open_noted(site.disk());
+  if (!opened) return std::unexpected(opened.error());
+  auto parts = split_disk(ring_.loop(), site, std::move(*opened));
+  if (!parts) return std::unexpected(parts.error());
+  return replication::BackingStore{.data = std::move(parts->data),
+                                   .metadata = std::move(parts->metadata)};
+}
 
 Result<replication::BackingStore> FileDisks::open(std::uint32_t volume) {
   const VolumeSite site{resource_, node_, volume};
@@ -24,6 +46,7 @@ Result<replication::BackingStore> FileDisks::open(std::uint32_t volume) {
                     site.text(), resource_.name, resource_.file));
   }
   if (auto good = check_disk(site, *disk); !good) return std::unexpected(good.error());
+  if (site.internal()) return open_internal(site, *disk);
   const auto meta = inspect_disk(site.meta());
   if (!meta) return std::unexpected(meta.error());
   if (!meta->exists) {
@@ -35,10 +58,8 @@ Result<replication::BackingStore> FileDisks::open(std::uint32_t volume) {
   replication::BackingStore store;
   for (auto [path, device] :
        {std::pair(&site.disk(), &store.data), std::pair(&site.meta(), &store.metadata)}) {
-    std::string note;
-    auto opened = blockdev::open_file_device(ring_, pool_, *path, {.note = &note});
+    auto opened = open_noted(*path);
     if (!opened) return std::unexpected(opened.error());
-    if (!note.empty()) journal_.line(replication::Journal::Level::notice, note);
     *device = std::move(*opened);
   }
   return store;
@@ -54,7 +75,7 @@ Result<std::unique_ptr<blockdev::BlockDevice>> FileDisks::create_undo(std::uint3
   if (!meta) return std::unexpected(meta.error());
   if (meta->block_device) {
     return failure(fmt::format(
-        "what only this node has cannot be kept: the metadata of {} is the block device "
+        "what only this node has cannot be kept: the metadata of {} is in the block device "
         "{}, and undo files lie beside it; copy the disk if its data may be needed, "
         "then give it up with --no-undo",
         site.text(), site.meta()));

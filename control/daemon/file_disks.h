@@ -4,6 +4,7 @@
 
 #include "base/buffer_pool.h"
 #include "blockdev/uring/ring.h"
+#include "control/backing_disk.h"
 #include "control/config.h"
 #include "replication/engine/environment.h"
 
@@ -23,6 +24,9 @@ class FileDisks final : public replication::Disks {
   void remove_undo(std::uint32_t volume, std::uint64_t generation) override;
 
  private:
+  Result<std::unique_ptr<blockdev::BlockDevice>> open_noted(const std::string& path);
+  Result<replication::BackingStore> open_internal(const VolumeSite& site, const DiskFacts& disk);
+
   blockdev::Ring& ring_;
   BufferPool& pool_;
   const ResourceSpec& resource_;

@@ -34,18 +34,27 @@ ResourceConfig engine_config(const ResourceSpec& spec, const NodeSpec& node, std
   config.boot_id = boot_id;
   config.auto_resume = spec.auto_resume;
   config.on_io_error = spec.on_io_error;
+  config.disk_timeout = spec.disk_timeout;
   config.checksum_based = spec.checksum_based;
   config.resync_rate = spec.resync_rate;
   config.verify_rate = spec.verify_rate;
   config.verify_interval = spec.verify_interval;
+  config.on_peer_lost = spec.on_peer_lost;
   config.after_sb = spec.after_sb;
   return config;
 }
 
 replication::Environment environment_of(const ShardPlace& place, replication::Disks& disks,
-                                        replication::Links& links, replication::Journal& journal) {
-  return {
-      place.shard.loop(), place.shard, place.random, place.shard.buffers(), disks, links, journal};
+                                        replication::Links& links, replication::Journal& journal,
+                                        replication::Handlers& handlers) {
+  return {place.shard.loop(),
+          place.shard,
+          place.random,
+          place.shard.buffers(),
+          disks,
+          links,
+          journal,
+          handlers};
 }
 
 }  // namespace
@@ -59,7 +68,8 @@ HostedResource::HostedResource(const ShardPlace& place, const ResourceSpec& spec
       journal_(place.board, spec.name),
       disks_(place.ring, place.shard.buffers(), spec, node, journal_),
       links_(place.shard, spec),
-      engine_(make_resource(environment_of(place, disks_, links_, journal_),
+      handlers_(place.shard, spec, node, journal_),
+      engine_(make_resource(environment_of(place, disks_, links_, journal_, handlers_),
                             engine_config(spec, node, std::move(secret), boot_id))),
       mover_(place.shard, *engine_, journal_, spec, node),
       switched_(place.shard.loop()),
@@ -70,6 +80,7 @@ HostedResource::HostedResource(const ShardPlace& place, const ResourceSpec& spec
           },
           this) {
   engine_->observe(this);
+  handlers_.describe(*engine_);
   for (std::uint32_t volume = 0; volume < spec.volumes.size(); ++volume) {
     exports_.push_back(std::make_unique<VolumeExport>(*engine_, spec.name, volume));
     offered_.push_back(exports_.back().get());
@@ -240,6 +251,21 @@ Task<Result<>> HostedResource::invalidate(VerbOptions /*options*/) {
   co_return co_await engine_->invalidate();
 }
 
+Task<Result<>> HostedResource::invalidate_remote(VerbOptions /*options*/) {
+  if (auto up = must_be_up(); !up) co_return up;
+  co_return co_await engine_->invalidate_remote();
+}
+
+Task<Result<>> HostedResource::pause_sync(VerbOptions /*options*/) {
+  if (auto up = must_be_up(); !up) co_return up;
+  co_return co_await engine_->pause_sync();
+}
+
+Task<Result<>> HostedResource::resume_sync(VerbOptions /*options*/) {
+  if (auto up = must_be_up(); !up) co_return up;
+  co_return co_await engine_->resume_sync();
+}
+
 Task<Result<>> HostedResource::resolve(VerbOptions options) {
   if (auto up = must_be_up(); !up) co_return up;
   co_return co_await engine_->resolve(options.keep, !options.no_undo);
@@ -252,6 +278,16 @@ Task<Result<>> HostedResource::verify(VerbOptions options) {
   Result<> done = co_await engine_->verify(verify);
   publish();  // at once, so that whoever asked for this sees the status before the answer
   co_return done;
+}
+
+Task<Result<>> HostedResource::outdate(VerbOptions /*options*/) {
+  if (auto up = must_be_up(); !up) co_return up;
+  co_return co_await engine_->outdate();
+}
+
+Task<Result<>> HostedResource::resume_io(VerbOptions /*options*/) {
+  if (auto up = must_be_up(); !up) co_return up;
+  co_return co_await engine_->resume_io();
 }
 
 Task<Result<>> HostedResource::handover(VerbOptions options) {

@@ -11,6 +11,7 @@
 #include "control/daemon/acceptor.h"
 #include "control/daemon/file_disks.h"
 #include "control/daemon/guest_mover.h"
+#include "control/daemon/handler_programs.h"
 #include "control/daemon/nbd_doors.h"
 #include "control/daemon/status_board.h"
 #include "control/daemon/tcp_links.h"
@@ -52,8 +53,13 @@ class HostedResource final : replication::ResourceObserver, Runnable {
   Task<Result<>> attach(VerbOptions options);
   Task<Result<>> detach(VerbOptions options);
   Task<Result<>> invalidate(VerbOptions options);
+  Task<Result<>> invalidate_remote(VerbOptions options);
+  Task<Result<>> pause_sync(VerbOptions options);
+  Task<Result<>> resume_sync(VerbOptions options);
   Task<Result<>> handover(VerbOptions options);
   Task<Result<>> resolve(VerbOptions options);
+  Task<Result<>> resume_io(VerbOptions options);
+  Task<Result<>> outdate(VerbOptions options);
   Task<Result<>> verify(VerbOptions options);
 
   // Its value is a MigrationResult.
@@ -90,6 +96,7 @@ class HostedResource final : replication::ResourceObserver, Runnable {
   BoardJournal journal_;
   FileDisks disks_;
   TcpLinks links_;
+  HandlerPrograms handlers_;
   std::unique_ptr<replication::Resource> engine_;  // never null
   GuestMover mover_;
   std::vector<std::unique_ptr<VolumeExport>> exports_;

@@ -31,6 +31,8 @@ class Site {
   void stop_and_join();
 
   Shard& shard() { return shard_; }
+  // Given to a disk that does not answer, and given up. After stop_and_join().
+  std::uint64_t disk_requests_left() const { return ring_->in_flight(); }
   // Owns the work that others have carried out here (shard_call.h).
   Scope& scope() { return scope_; }
 

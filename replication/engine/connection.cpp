@@ -163,6 +163,10 @@ Task<> Engine::session_ended(Session& session) {
   const bool took_part = std::exchange(replicating_, false);
   update_gate();
   changed();
+  if (took_part) {
+    suspension_begins();
+    fence_lost_peer();
+  }
   bool lacks = false;
   for (auto& volume : volumes_) {
     const bool volume_lacks = volume->session_lost();
@@ -180,7 +184,8 @@ Task<> Engine::session_ended(Session& session) {
   // generation at once. Otherwise with the first write that it will miss (rule 8).
   // With a disk of its own that has failed, this node does not go on at all: the peer's copy is the
   // one that counts, and a generation here would make it look like the older one.
-  if (took_part && holding_ && has_peer() && peer_has_tip_ && lacks && every_volume_usable()) {
+  if (took_part && holding_ && has_peer() && peer_has_tip_ && lacks && every_volume_usable() &&
+      alone() == OnPeerLost::go_on) {
     if (mutant("done-before-generation")) session.lose_everything();
     co_await make_generation();
   }

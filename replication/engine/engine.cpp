@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "base/mutant.h"
+
 namespace baton::replication {
 
 std::unique_ptr<Resource> make_resource(Environment environment, ResourceConfig config) {
@@ -59,10 +61,13 @@ blockdev::Superblock Engine::compose(const Volume& volume) const {
   next.boot_id = config_.boot_id;
   next.clean = clean_;
   next.released = released_;
-  next.primary = role_ == Role::primary;
+  // Killed once more before it has taken its role again, it is still the one to take it.
+  const bool resuming = resume_primary_ && !mutant("restarted-once-alone");
+  next.primary = role_ == Role::primary || resuming;
   next.doubtful = has_peer() && arrival_ == Arrival::crashed;
   next.inconsistent = inconsistent_[volume.index()];
   next.flush_failed = volume.flush_failed_;
+  next.outdated = outdated_;
   next.adopted = adopted_;
   next.peers[0] = slot_;
   return next;
@@ -90,6 +95,9 @@ void Engine::disk_failed(Volume& volume, const char* what) {
                   "attach it",
                   volume.index(), what));
   volume.metadata().refuse_acquires();
+  if (env_.handlers.configured(Handler::local_io_error)) {
+    env_.handlers.start(Handler::local_io_error);
+  }
   // Without a disk this node must not be taken for a copy. Either the peer takes over, or the
   // session ends, and what follows is settled in the next one.
   if (config_.on_io_error == OnIoError::detach && peer_can_take_over()) {
@@ -120,6 +128,16 @@ double percent_in_sync(std::uint64_t size, std::uint64_t out_of_sync) {
   return 100.0 * (1.0 - static_cast<double>(out_of_sync) / static_cast<double>(size));
 }
 
+ReplicationState sync_state(bool target, bool paused) {
+  if (paused) return target ? ReplicationState::paused_sync_t : ReplicationState::paused_sync_s;
+  return target ? ReplicationState::sync_target : ReplicationState::sync_source;
+}
+
+std::uint64_t milliseconds(Duration time) {
+  return static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::milliseconds>(time).count());
+}
+
 std::optional<std::uint64_t> seconds(std::optional<Duration> time) {
   if (!time) return std::nullopt;
   return static_cast<std::uint64_t>(
@@ -137,12 +155,11 @@ ResourceStatus Engine::status() const {
   status.baton_epoch = epoch_.number;
   status.window_open = offering_ || peer_offers_;
   status.baton_in_flight = granted_away_;
+  status.suspended = suspended_reason();
   status.held_writes = held_;
   status.held_reason = held_ > 0 ? held_reason_ : "";
   if (held_ > 0) {
-    const Duration held_for = env_.clock.now() - held_since_;
-    status.held_oldest_ms = static_cast<std::uint64_t>(
-        std::chrono::duration_cast<std::chrono::milliseconds>(held_for).count());
+    status.held_oldest_ms = milliseconds(env_.clock.now() - held_since_);
   }
   status.bytes_replicated =
       bytes_replicated_before_ + (session_ != nullptr ? session_->bytes_sent() : 0);
@@ -154,6 +171,10 @@ ResourceStatus Engine::status() const {
       device.log_hits = counters.hits;
       device.log_misses = counters.misses;
       device.log_stalls = counters.stalls;
+    }
+    if (const blockdev::Unanswered& unanswered = volume->unanswered(); !unanswered.empty()) {
+      device.unanswered = unanswered.requests();
+      device.unanswered_ms = milliseconds(env_.clock.now() - unanswered.since());
     }
     status.devices.push_back(device);
     for (const ClientDevice& client : volume->clients()) status.clients.push_back(client.name());
@@ -174,22 +195,25 @@ ResourceStatus Engine::status() const {
   for (const auto& volume : volumes_) {
     PeerVolumeStatus peer;
     peer.volume = volume->index();
+    peer.sync_held_here = pauses_sync_;
     peer.out_of_sync_bytes = volume->metadata_bits_set();
     // Bits go with flushes, at the target in the end: what has been copied is known earlier.
-    if (volume->syncing) {
+    if (volume->syncing && sync_paused()) {
+      peer.out_of_sync_bytes = std::min(peer.out_of_sync_bytes, volume->sync_to_go());
+    } else if (volume->syncing) {
       peer.out_of_sync_bytes = std::min(peer.out_of_sync_bytes, volume->sync_to_go());
       peer.seconds_to_go =
           seconds(volume->sync_estimate.time_for(volume->sync_to_go(), env_.clock.now()));
     }
     peer.percent_in_sync = percent_in_sync(volume->size(), peer.out_of_sync_bytes);
     if (connected) {
+      peer.sync_held_there = session_->peer_pauses_sync;
       const auto& disks = session_->peer_disks;
       if (volume->index() < disks.size()) peer.peer_disk_state = disks[volume->index()];
       const bool target = !towards_.empty();
       if (session_->service) peer.replication_state = ReplicationState::established;
       if (replicating_) {
-        peer.replication_state = volume->syncing ? (target ? ReplicationState::sync_target
-                                                           : ReplicationState::sync_source)
+        peer.replication_state = volume->syncing ? sync_state(target, sync_paused())
                                                  : verify_.shown_state(volume->index());
       }
     }
@@ -228,6 +252,7 @@ void Engine::tell_status() {
   for (const auto& volume : volumes_) text.push_back(static_cast<std::byte>(disk_state(*volume)));
   wire::Header header;
   header.epoch = epoch_.number;
+  header.flags = pauses_sync_ ? wire::flag_holds_sync : 0;
   session_->tell(header, wire::Type::status, text);
 }
 
@@ -244,6 +269,8 @@ void Engine::peer_status(Incoming& message, Session& session) {
     }
     session.peer_disks[i] = static_cast<DiskState>(text[i + 1]);
   }
+  const bool holds_sync = (message.header.flags & wire::flag_holds_sync) != 0;
+  if (std::exchange(session.peer_pauses_sync, holds_sync) != holds_sync) sync_pause_changed();
   gate_changed_.notify_all();  // somebody may wait for the other's role
   changed();
 }

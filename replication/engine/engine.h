@@ -3,14 +3,19 @@
 //
 //   engine.cpp       construction, status, the superblock
 //   startup.cpp      up: what the disks say, and whether this node goes on by it
-//   verbs.cpp        down, primary, secondary, connect, disconnect, invalidate …
+//   verbs.cpp        down, primary, secondary, connect, disconnect …
+//   invalidate.cpp   a copy is given up, here or there
+//   pause.cpp        resync is held and goes on
 //   connection.cpp   dialling, accepting, one session after the other, what its loss means
 //   settling.cpp     the handshake's verdicts made durable
 //   gate.cpp         who may write now, and what held writes wait for
 //   handover.cpp     the baton moves
 //   split_brain.cpp  two histories, and whose stays
+//   suspended.cpp    writes wait for a lost peer
+//   fencing.cpp      the operator's handlers have their say
 //   undo.cpp         what the other loses is kept first
 //   failed_flush.cpp a disk that does not keep its word
+//   disk_timeout.cpp a disk that does not answer
 //   service.cpp      a node without its disk, and the holder that serves it
 //   resync.cpp       copying what differs
 //   verify.cpp       comparing the copies (sums.cpp: how two ranges are compared)
@@ -19,6 +24,7 @@
 #include <optional>
 
 #include "replication/core/baton.h"
+#include "replication/core/fencing.h"
 #include "replication/engine/session.h"
 #include "replication/engine/verify.h"
 
@@ -34,7 +40,7 @@ class Engine final : public Resource {
   void expect_down() override;
   Task<Result<>> down() override;
   Task<Result<>> promote(PromoteOptions options) override {
-    return using_disks(promote_now(options));
+    return using_disks(promote_now(options, false));
   }
   Task<Result<>> demote(bool force) override { return using_disks(demote_now(force)); }
   Task<Result<>> connect(bool discard_my_data, bool undo) override;
@@ -42,9 +48,14 @@ class Engine final : public Resource {
   Task<Result<>> attach() override { return using_disks(attach_now()); }
   Task<Result<>> detach() override { return using_disks(detach_now()); }
   Task<Result<>> invalidate() override { return using_disks(invalidate_now()); }
+  Task<Result<>> invalidate_remote() override { return using_disks(invalidate_remote_now()); }
+  Task<Result<>> pause_sync() override;
+  Task<Result<>> resume_sync() override;
   Task<Result<>> resolve(std::string keep, bool undo) override {
     return resolve_now(std::move(keep), undo);
   }
+  Task<Result<>> resume_io() override { return using_disks(resume_io_now()); }
+  Task<Result<>> outdate() override { return using_disks(outdate_now()); }
   Task<Result<>> handover(std::string to) override {
     return using_disks(handover_now(std::move(to)));
   }
@@ -98,6 +109,11 @@ class Engine final : public Resource {
   bool may_be_served() const;
   bool every_volume_usable() const;
   void unblock_submission();
+  // suspended.cpp
+  OnPeerLost alone() const;  // does the holder go on without its peer?
+  bool suspended() const;
+  Task<IoError> wait_for_submission(const char** reason);
+  void peer_leaves() { peer_left_ = true; }
   Signal& gate_changed() { return gate_changed_; }
   // How often the peer has taken over from a disk that failed here; waits for the one that is on.
   std::uint64_t takeovers() const { return takeovers_; }
@@ -132,6 +148,12 @@ class Engine final : public Resource {
   void sync_ends(Session& session);
   void sync_is_ready();
   void sync_finished(Session& session);
+  // pause.cpp
+  bool sync_paused() const;
+  void sync_pause_changed();
+  // invalidate.cpp
+  void asked_to_invalidate();
+  void invalidate_refused(std::string why);
   // verify.cpp
   void asked_to_verify(const wire::Header& header, Session& session);
   void verify_told(Incoming& message);
@@ -162,6 +184,17 @@ class Engine final : public Resource {
     return has_peer() && may_be_missed && !replicating_ && takes_lone_writes();
   }
   Task<bool> make_generation();
+  const char* suspended_reason() const;
+  void suspension_begins();
+  Task<Result<>> resume_io_now();
+  Task<> take_leave(std::string reason);
+  // fencing.cpp
+  void fence_lost_peer();
+  Task<> go_on_when_fenced();
+  Task<FenceWord> ask_fence_handler();
+  bool fencing_would_do() const;
+  void peer_is_whole();
+  Task<Result<>> outdate_now();
   // Everything here on stable storage, and a generation on top of it that the peer lacks, durable
   // on completion. False: the metadata failed, and whether the generation is there is not known.
   Task<bool> begin_generation(std::string why);
@@ -180,9 +213,15 @@ class Engine final : public Resource {
   Task<Result<>> not_settling();
   Task<Result<>> using_disks(Task<Result<>> verb);
   Task<> hear_of_peers_role();
-  Task<Result<>> promote_now(PromoteOptions options);
+  Task<Result<>> promote_now(PromoteOptions options, bool fenced);
   Task<Result<>> demote_now(bool force);
   Task<Result<>> invalidate_now();
+  Result<> may_invalidate() const;
+  // What is written or taken on this node's own word stands above the word that gives it up.
+  bool gives_copy_up() const { return giving_up_ && !holding_ && role_ != Role::primary; }
+  Result<> may_invalidate_peer() const;
+  Task<Result<>> invalidate_remote_now();
+  Task<> invalidate_for_peer();
   Task<Result<>> resolve_now(std::string keep, bool undo);
   SplitBrain describe_split_brain(const Session& session) const;
   bool in_split_brain() const {
@@ -313,6 +352,16 @@ class Engine final : public Resource {
   // Not met the peer since the start: that it lacks our tip is what the record says, and the disk
   // may be an older copy of itself. Going on makes a generation, so that it shows when they meet.
   bool unmet_ = false;
+  // Since the last session: the peer took its leave (or was disconnected here), and somebody said
+  // that this node goes on without it.
+  bool peer_left_ = false;
+  bool told_to_go_on_ = false;
+  TimePoint lost_at_;                         // when the last session ended
+  std::uint64_t losses_ = 0;                  // of a peer with which this node replicated
+  bool fencing_ = false;                      // the fence-peer handler is asked
+  FenceWord fence_word_ = FenceWord::failed;  // what it has said
+  bool fenced_peer_ = false;                  // and the peer was not whole since
+  bool outdated_ = false;                     // this copy, durably
   bool dialling_ = false;
   bool out_of_reach_ = false;  // the last dial failed
   TimePoint dial_at_;          // not before
@@ -334,6 +383,10 @@ class Engine final : public Resource {
   bool sync_ready_ = false;  // the source has flushed, the target has recorded that it is one
   std::optional<Result<>> answer_;            // to our handover_ask
   std::optional<std::string> yield_refusal_;  // of the peer, which was asked to
+  bool pauses_sync_ = false;                  // this node's word; the peer has its own
+  bool giving_up_ = false;                    // the word that this copy is filled anew
+  std::uint64_t fills_begun_ = 0;             // how often a copy was begun to be filled from here
+  std::optional<std::string> invalidate_refusal_;  // of the peer, which was asked to
   VerifyPass verify_;
   std::optional<Result<>> verify_answer_;  // to our verify_ask
   bool verify_asked_ = false;

@@ -1,10 +1,11 @@
 // The four doors through which the engine reaches the world (design §2): BlockDevice, Link, Clock,
-// Random; and the loop and buffers of the shard it runs on. Production fills this in from a Shard,
-// the simulator from its world.
+// Random; a fifth to the operator's programs; and the loop and buffers of the shard it runs on.
+// Production fills this in from a Shard, the simulator from its world.
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/buffer_pool.h"
@@ -15,6 +16,7 @@
 #include "base/stream.h"
 #include "base/task.h"
 #include "blockdev/block_device.h"
+#include "replication/core/handlers.h"
 
 namespace baton::replication {
 
@@ -59,6 +61,20 @@ class Journal {
   virtual void line(Level level, std::string text) = 0;
 };
 
+// Programs of the operator's (core/handlers.h).
+class Handlers {
+ public:
+  virtual ~Handlers() = default;
+  virtual bool configured(Handler handler) const = 0;
+  // Runs it to its end, however long that takes, and returns its exit code. Absent: it could not be
+  // started, was ended by a signal, or was abandoned.
+  virtual Task<std::optional<int>> run(Handler handler) = 0;
+  // Starts it; nobody waits for how it ends.
+  virtual void start(Handler handler) = 0;
+  // Every run() that is under way completes now; the programs go on by themselves.
+  virtual void abandon() = 0;
+};
+
 struct Environment {
   Loop& loop;
   Clock& clock;
@@ -67,6 +83,7 @@ struct Environment {
   Disks& disks;
   Links& links;
   Journal& journal;
+  Handlers& handlers;
 };
 
 }  // namespace baton::replication

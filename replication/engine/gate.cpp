@@ -49,6 +49,12 @@ Task<IoError> Engine::admission(ClientDevice& client, TimePoint deadline, const 
       why = "a disk of this node has failed, and the other node cannot be reached";
     } else if (may_write()) {
       why = quiescing_ ? quiesce_reason_ : "the loss of the other node is being recorded";
+      if (suspended() && !quiescing_) why = suspended_reason();
+      if (suspended() && alone() == OnPeerLost::fail) {
+        *reason = why;
+        error = IoError::io;
+        break;
+      }
       if (offering_) {
         reached("offer-voided-by-own-write");
         void_offer("a client here wrote first");
@@ -90,7 +96,7 @@ Task<IoError> Engine::admission(ClientDevice& client, TimePoint deadline, const 
 // The first write that the peer will miss is here: the generation comes first.
 void Engine::unblock_submission() {
   if (!needs_generation() || making_generation_ || going_alone_ || settling_) return;
-  if (cannot_go_alone()) return;
+  if (cannot_go_alone() || suspended()) return;
   // The other node may write by now: a generation here, of nothing, would be a split brain
   // (schedules: grant-read-after-a-long-pause).
   if (granted_away_) {

@@ -35,6 +35,12 @@ Task<IoError> Volume::read_own(std::uint64_t offset, std::uint64_t length, std::
     co_await guard.acquired();
     guard.release();
   }
+  // Nor what failed for its client and is open: neither the peer's return has made it count, nor a
+  // word that this node goes on alone (suspended.cpp).
+  if (!open_.empty()) {
+    const IoError error = co_await until_settled(offset, length);
+    if (error != IoError::none) co_return error;
+  }
   // Nor what only this node has, once the other's copy is the one that counts.
   const IoError error = disk_error(own.error, "a read");
   if (error == IoError::none && engine_.cannot_go_alone()) co_return IoError::io;

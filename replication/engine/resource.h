@@ -19,6 +19,7 @@
 #include "blockdev/metadata/metadata.h"
 #include "replication/core/after_sb.h"
 #include "replication/core/found_ranges.h"
+#include "replication/core/peer_loss.h"
 #include "replication/core/states.h"
 #include "replication/engine/environment.h"
 #include "replication/wire/messages.h"
@@ -46,11 +47,13 @@ struct ResourceConfig {
   std::uint64_t boot_id = 0;                       // of this host; differs after a reboot
   bool auto_resume = true;                         // design §4 "Restart"
   OnIoError on_io_error = OnIoError::detach;
-  bool checksum_based = false;             // resync compares before it copies
-  std::uint64_t resync_rate = 0;           // bytes per second; 0: as the link allows
-  std::uint64_t verify_rate = 64U << 20U;  // bytes per second of each copy
-  Duration verify_interval{};              // since the last one has ended; 0: never
-  AfterSplitBrain after_sb;                // the same on both nodes
+  Duration disk_timeout{};  // without an answer for so long a disk has failed; 0: it is waited for
+  bool checksum_based = false;                  // resync compares before it copies
+  std::uint64_t resync_rate = 0;                // bytes per second; 0: as the link allows
+  std::uint64_t verify_rate = 64U << 20U;       // bytes per second of each copy
+  Duration verify_interval{};                   // since the last one has ended; 0: never
+  OnPeerLost on_peer_lost = OnPeerLost::go_on;  // design §4 "Losing the peer"
+  AfterSplitBrain after_sb;                     // the same on both nodes
   // Of the activity log; a small log makes regions leave it early, which is what tests want. Room
   // for every region of the largest request at least.
   std::size_t active_regions = blockdev::active_regions_default;
@@ -73,6 +76,10 @@ struct VolumeStatus {
   std::uint64_t log_hits = 0;
   std::uint64_t log_misses = 0;
   std::uint64_t log_stalls = 0;
+  // Requests that the disk did not answer within `disk-timeout` and has not answered yet: until it
+  // has, it cannot be attached.
+  std::uint64_t unanswered = 0;
+  std::uint64_t unanswered_ms = 0;
 };
 
 struct PeerVolumeStatus {
@@ -82,6 +89,8 @@ struct PeerVolumeStatus {
   std::uint64_t out_of_sync_bytes = 0;
   double percent_in_sync = 100.0;
   std::optional<std::uint64_t> seconds_to_go;  // of a resync, once there is a basis
+  bool sync_held_here = false;                 // by pause_sync(), on this node
+  bool sync_held_there = false;                // and on the other
 };
 
 // A comparison of the two copies: the one that is on, or the last one.
@@ -128,6 +137,7 @@ struct ResourceStatus {
   std::uint64_t baton_epoch = 0;
   bool window_open = false;
   bool baton_in_flight = false;  // granted away, and not known to have arrived: nobody's word yet
+  std::string suspended;         // why no write is admitted although it is Primary; or empty
   std::uint64_t held_writes = 0;
   std::string held_reason;
   std::uint64_t held_oldest_ms = 0;
@@ -182,7 +192,18 @@ class Resource {
   // peer has the baton, and the disks are closed. The role stays; clients here are served by the
   // peer. Refused where the peer's copy is not UpToDate; nothing has changed then.
   virtual Task<Result<>> detach() = 0;
+  // Gives this node's copy up, to be filled anew by the node that holds the baton: done when that is
+  // durable here, behind a flush of the holder's. The session ends and another one begins. Failed,
+  // nothing was given up; refused where no holder is connected, or this node is Primary.
   virtual Task<Result<>> invalidate() = 0;
+  // The peer's copy, on the node that holds the baton, whose copy is UpToDate: done when the peer
+  // has durably recorded that it is no copy, and is being filled anew. Refused while the peer is
+  // Primary.
+  virtual Task<Result<>> invalidate_remote() = 0;
+  // Holds resyncs: blocks are copied again when neither node holds them any more. Stays over lost
+  // connections, until resume_sync() or down(). Writes of clients go to both copies meanwhile.
+  virtual Task<Result<>> pause_sync() = 0;
+  virtual Task<Result<>> resume_sync() = 0;
   // In split brain: the copy of node `keep` stays, the other one yields, whichever of the two is
   // asked. Returns when the other has durably recorded that it is being overwritten (SyncTarget).
   // `undo`: what differs is first saved, durably, on the side that yields; where that fails,
@@ -190,6 +211,12 @@ class Resource {
   // failure the split brain is as it was, or the other side still yields once the two are
   // connected.
   virtual Task<Result<>> resolve(std::string keep, bool undo) = 0;
+  // A Primary whose writes wait for its lost peer (on-peer-lost) goes on without it; completes when
+  // that is durable. Done as well when nothing waits.
+  virtual Task<Result<>> resume_io() = 0;
+  // This copy counts as Outdated, durably, until it has met the other one. Refused where it is
+  // Primary, holds the baton or is connected. For fence-peer handlers.
+  virtual Task<Result<>> outdate() = 0;
   // On the holder: gives the baton to the peer. On the other node: takes it. Both stay connected.
   virtual Task<Result<>> handover(std::string to) = 0;
 

@@ -256,6 +256,11 @@ Task<> Volume::sync_source(Session& session) {
   TimePoint due = engine_.env().clock.now();
   std::uint64_t block = 0;
   while (!session.dropped() && !failed_) {
+    if (engine_.sync_paused() && !mutant("pause-ignored")) {
+      reached("sync-held");
+      co_await session.bulk_received().wait();
+      continue;
+    }
     if (engine_.env().clock.now() < due) {
       co_await session.bulk_received().wait_until(engine_.env().clock, due);
       continue;
@@ -336,6 +341,8 @@ Task<> Engine::sync_everything(Session& session) {
   changed();
   while (!sync_ready_ && !session.dropped()) co_await session.bulk_received().wait();
   if (session.dropped()) co_return;
+  ++fills_begun_;
+  gate_changed_.notify_all();
   const TimePoint began = env_.clock.now();
   for (auto& volume : volumes_) co_await volume->sync_source(session);
   if (session.dropped()) {
@@ -390,6 +397,7 @@ Task<> Engine::finish_as_source(Session& session) {
   for (auto& volume : volumes_) volume->syncing = false;
   session.bulk_received().notify_all();
   log(Journal::Level::notice, fmt::format("{} is UpToDate", peer_name_));
+  peer_is_whole();
   tell_status();
   gate_changed_.notify_all();
   changed();
@@ -413,6 +421,8 @@ Task<> Engine::become_target(Lineage towards, Session& session) {
   inconsistent_.assign(volumes_.size(), true);
   const bool durable = mutant("target-not-recorded") || co_await commit();
   if (durable) take_word_back();
+  if (durable) giving_up_ = false;
+  gate_changed_.notify_all();
   if (!durable || session.dropped()) co_return;
   for (auto& volume : volumes_) volume->begin_sync(false);
   sync_ready_ = true;
@@ -454,6 +464,7 @@ Task<> Engine::finish_as_target(Session& session) {
   slot_.told_id = 0;
   slot_.behind = false;
   arrival_ = Arrival::lived_through;
+  outdated_ = false;
   const bool durable = co_await commit();
   if (durable && session.dropped()) reached("sync-adopted-and-not-told");
   if (!durable || session.dropped()) co_return;

@@ -336,6 +336,9 @@ Task<Result<>> Engine::attach_now() {
     co_return failure(
         fmt::format("{} has no other node to be served by: run down and up", config_.name));
   }
+  for (auto& volume : volumes_) {
+    if (Result<> may = volume->may_attach(); !may) co_return may;
+  }
   co_await part_for_disks();
   for (auto& volume : volumes_) {
     if (volume->attached()) volume->close();

@@ -177,8 +177,15 @@ void Session::dispatch(Incoming& message) {
       return engine_.verify_told(message);
     case Type::verify_on:
       return engine_.verify_shown(message, *this);
+    case Type::invalidate_ask:
+      return engine_.asked_to_invalidate();
+    case Type::invalidate_refused: {
+      const auto text = message.payload.span();
+      return engine_.invalidate_refused({reinterpret_cast<const char*>(text.data()), text.size()});
+    }
     case Type::goodbye: {
       const auto text = message.payload.span();
+      engine_.peer_leaves();
       return drop(std::string(reinterpret_cast<const char*>(text.data()), text.size()));
     }
     case Type::hello:

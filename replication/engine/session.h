@@ -81,6 +81,7 @@ class Session {
   bool service = false;
   bool role_given = false;  // it was told to be Primary, and has not said that it is
   std::vector<DiskState> peer_disks;
+  bool peer_pauses_sync = false;
   Verdict verdict;
   Yields yields = Yields::nobody;  // in split brain, by the policy
   std::uint64_t received_number() const { return received_number_; }

@@ -146,7 +146,8 @@ wire::State Engine::describe(Session& session) const {
   state.adopted = adopted_;
   state.discard_my_data = discard_my_data_;
   state.undo_first = undo_first();
-  state.writer = holding_;
+  state.gives_up = gives_copy_up();
+  state.writer = holding_ && (!granted_away_ || mutant("grantor-counts-as-writer"));
   state.peer_lacks = peer_lacks_;
   state.arrival = static_cast<std::uint8_t>(arrival_);
   state.lineage = lineage_;
@@ -174,29 +175,41 @@ bool resumes(const std::string& name, const wire::State& state, const wire::Stat
          state.epoch.number >= other.epoch.number;
 }
 
+// Of two holders the one that wrote nothing since they parted yields (design §4 "Restart"): what
+// its clients were answered, the other has, too.
+bool wrote_nothing_since(const wire::State& state, const wire::State& other) {
+  if (!state.holding || !other.holding || state.wrote_alone) return false;
+  if (mutant("idle-primary-stays")) return false;
+  return other.wrote_alone || other.epoch.number > state.epoch.number;
+}
+
 // A Primary that gave the baton away and lost the link before it heard that it was taken is none
 // any more when it meets the new holder (schedules: primary-made-target is for those who may
-// write).
-Role role_of(const wire::State& state, const wire::State& other) {
-  const bool gave_it_away =
-      !state.holding && other.holding && other.epoch.number > state.epoch.number;
+// write), or who was that before it was restarted (schedules: writes-behind-an-unheard-grant).
+Role role_of(const std::string& name, const wire::State& state, const wire::State& other) {
+  const bool taken = other.holding || other.epoch.holder != name;
+  const bool gave_it_away = !state.holding && taken && other.epoch.number > state.epoch.number;
   if (state.primary && gave_it_away) reached("baton-given-away-unheard");
+  const bool idle = wrote_nothing_since(state, other);
+  if (state.primary && idle) reached("idle-primary-yields");
   // Its copy is not the one that its clients rely on.
   const bool served = state.served && !state.holding;
-  return state.primary && !gave_it_away && !served ? Role::primary : Role::secondary;
+  const bool relied_on = !gave_it_away && !idle && !served;
+  return state.primary && relied_on ? Role::primary : Role::secondary;
 }
 
 CopyFacts copy_facts(const std::string& name, const wire::State& state, const wire::State& other) {
   CopyFacts facts;
   facts.name = name;
   facts.lineage = state.lineage;
-  facts.towards = state.towards;
-  facts.complete = state.complete;
+  const bool fill_anew = state.fills_anew(other);
+  facts.towards = fill_anew && state.towards.empty() ? state.lineage : state.towards;
+  facts.complete = state.complete && !fill_anew;
   facts.adopted = state.adopted;
   facts.discard_my_data = state.discard_my_data;
   facts.undo_first = state.undo_first;
   facts.holder = state.holding || resumes(name, state, other);
-  facts.role = role_of(state, other);
+  facts.role = role_of(name, state, other);
   facts.arrival = static_cast<Arrival>(state.arrival);
   facts.writer = state.writer;
   facts.epoch = state.epoch.number;
@@ -350,6 +363,7 @@ Task<Result<>> Engine::apply_verdicts(Session& session) {
     session.verdict.action = Action::split_brain;
     split_brain_ = describe_split_brain(session);
     log(Journal::Level::error, "split brain: " + split_brain_->reason);
+    if (env_.handlers.configured(Handler::split_brain)) env_.handlers.start(Handler::split_brain);
     ask_policy(session);
     if (own.discard_my_data && peer.discard_my_data) {
       reached("both-told-to-yield");
@@ -370,11 +384,12 @@ Task<Result<>> Engine::apply_verdicts(Session& session) {
 
   slot_.session = session.stamp_;
   to_be_copied_to_ = false;  // by an earlier session, that ended while it was being settled
+  const bool fill_anew = own.fills_anew(peer) || peer.fills_anew(own);
   bool bits_set = false;
   for (auto& volume : volumes_) {
     const blockdev::Bitmap& told = session.peer_bits_[volume->index()];
     if (!mutant("peer-bits-ignored")) volume->bits().merge(told);
-    if (verdict.action == Action::everything) volume->bits().set_all();
+    if (verdict.action == Action::everything || fill_anew) volume->bits().set_all();
     bits_set = bits_set || volume->bits().blocks_set() > 0;
     const IoError written = co_await volume->metadata().write_bitmap(0);
     if (written != IoError::none) {
@@ -386,7 +401,7 @@ Task<Result<>> Engine::apply_verdicts(Session& session) {
   const bool copying = bits_set || verdict.action != Action::settle_bits;
   // A target that died between the adoption of the lineage in one volume and in the next has all
   // blocks and no bits, and still has to be told that it is complete.
-  const bool both_complete = own.complete && peer.complete;
+  const bool both_complete = own_facts.complete && peer_facts.complete;
   if (!copying && !both_complete) reached("no-bits-and-not-complete");
   if (verdict.action == Action::settle_bits && !bits_set && both_complete) {
     session.verdict.direction = Direction::none;  // nothing to settle
@@ -438,6 +453,9 @@ Task<Result<>> Engine::apply_verdicts(Session& session) {
     role_ = Role::primary;
   }
   resume_primary_ = false;
+  // "Nobody can have written since the stop" ends here: the peer may go on without us, as soon as
+  // it is told that this is durable, whether this node hears that the session has begun or not.
+  if (!mutant("last-to-leave-for-good")) unvouched_ = DiskState::consistent;
   const bool durable = co_await commit();
   if (!durable) co_return failure("the metadata device failed; see the log");
   peer_has_tip_ = !copying || !self_source;
@@ -456,7 +474,10 @@ Task<bool> Engine::confirm_session(Session& session) {
   slot_.confirmed = session.stamp_;
   // What this copy lacks it lacks until it was copied here.
   const bool target = session.verdict.direction == Direction::peer_to_self;
-  if (!target) arrival_ = Arrival::lived_through;
+  if (!target) {
+    arrival_ = Arrival::lived_through;
+    outdated_ = false;
+  }
   const bool durable = co_await commit();
   if (!durable) {
     reached("session-refused-for-metadata");
@@ -475,10 +496,10 @@ void Engine::session_established(Session& session) {
   if (writes) {
     wrote_alone_ = false;
     unmet_ = false;
+    told_to_go_on_ = peer_left_ = false;
+    unvouched_ = DiskState::consistent;
     // Until it is durably a target the operator's word stands: the session may be lost first.
     if (session.verdict.direction != Direction::peer_to_self) take_word_back();
-    // "Nobody can have written since the stop" ends here: the peer may go on without us.
-    unvouched_ = DiskState::consistent;
   }
   update_gate();
   tell_status();
@@ -488,6 +509,12 @@ void Engine::session_established(Session& session) {
     baton_follows_role();
   }
   if (!writes && split_brain_) yield_unasked(session);
+  // The baton was on its way here when this copy was given up, and is the peer's again.
+  if (gives_copy_up() && session.peer_holding &&
+      !session.own_state_.fills_anew(session.peer_state_)) {
+    reached("invalidate-settled-once-more");
+    session.drop("this node's copy is given up");
+  }
   session_changed_.notify_all();
   gate_changed_.notify_all();
   changed();

@@ -97,6 +97,7 @@ RestartFacts Engine::judge_copy() {
   facts.single_node = !has_peer();
   facts.clean = clean_;
   facts.last_holder = epoch_.holder == config_.self;
+  facts.outdated = outdated_ = found.outdated;
   unvouched_ = state_after_restart(facts);
   facts.same_boot = found.boot_id == config_.boot_id;
   facts.stopped_in_order = found.released;
@@ -131,6 +132,8 @@ Task<Result<>> Engine::start_up() {
   resume_primary_ =
       was_primary && facts.last_holder && facts.same_boot && sound && config_.auto_resume;
   unmet_ = has_peer();
+  told_to_go_on_ = peer_left_ = fenced_peer_ = false;
+  lost_at_ = env_.clock.now();
   role_ = Role::secondary;
   served_ = false;
   holding_ = false;
@@ -140,6 +143,7 @@ Task<Result<>> Engine::start_up() {
   stopping_ = false;
   leaving_ = false;
   undo_kept_ = false;  // the disk may be another one
+  pauses_sync_ = false;
   out_of_reach_ = false;
   up_ = true;
   const bool durable = co_await commit();

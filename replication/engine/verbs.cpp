@@ -1,5 +1,4 @@
-// What an operator asks for: down, primary, secondary, connect, disconnect, invalidate (design §8;
-// DRBD's meanings where DRBD has the verb).
+// What an operator asks for: down, primary, secondary, connect, disconnect (design §8;
 // DRBD's meanings where DRBD has the verb).
 #include <fmt/format.h>
 
@@ -15,6 +14,9 @@ namespace {
 
 // Design §8 `primary`: before refusing because the peer is Primary.
 constexpr Duration role_patience = std::chrono::milliseconds(500);
+
+// For the peer to hear that this node leaves.
+constexpr Duration goodbye_patience = std::chrono::seconds(1);
 
 }  // namespace
 
@@ -52,6 +54,7 @@ Task<Result<>> Engine::take_alone(bool force_generation) {
                       {slot_.base_id, slot_.told_id});
     towards_.clear();
     inconsistent_.assign(volumes_.size(), false);
+    outdated_ = false;
     slot_.behind = true;
     peer_has_tip_ = unmet_ = false;
     wrote_alone_ = true;
@@ -69,12 +72,14 @@ Task<Result<>> Engine::take_alone(bool force_generation) {
   holding_ = true;
   granted_away_ = false;
   served_ = false;
+  resume_primary_ = false;
   take_word_back();  // about data that is now the disk's
   log(Journal::Level::notice, fmt::format("Primary, epoch {}", epoch_.number));
   note_clients_of_primary();
   update_gate();
   tell_status();
   changed();
+  fence_lost_peer();
   co_return Result<>{};
 }
 
@@ -120,7 +125,8 @@ Task<> Engine::hear_of_peers_role() {
   }
 }
 
-Task<Result<>> Engine::promote_now(PromoteOptions options) {
+// `fenced`: by the handler, just now.
+Task<Result<>> Engine::promote_now(PromoteOptions options, bool fenced) {
   Result<> ready = co_await not_settling();
   const bool can_ask = want_connected_ || starting_;
   if (ready && unmet_ && can_ask && !mutant("promotes-before-it-hears")) co_await hear_peer();
@@ -143,6 +149,8 @@ Task<Result<>> Engine::promote_now(PromoteOptions options) {
   facts.split_brain = split_brain_.has_value();
   facts.force = options.force;
   facts.confirmed = options.confirmed;
+  facts.fenced = fenced;
+  facts.may_fence = !fenced && !connected && fencing_would_do();
   const PromotionVerdict verdict = decide_promotion(facts);
   switch (verdict.action) {
     case PromotionAction::nothing:
@@ -150,14 +158,23 @@ Task<Result<>> Engine::promote_now(PromoteOptions options) {
     case PromotionAction::start_fresh:
       co_return co_await start_fresh();
     case PromotionAction::take_alone: {
-      if (facts.force) {
-        log(Journal::Level::warning, fmt::format("promoted by force: {}", verdict.row));
+      if (facts.force || facts.fenced) {
+        log(Journal::Level::warning, fmt::format("promoted without the peer: {}", verdict.row));
+        told_to_go_on_ = true;
         // The next number may have been granted away and taken, and nobody have told (rule 3).
         if (!mutant("forced-into-a-granted-epoch")) {
           epoch_seen_ = std::max(epoch_seen_, epoch_.number + 1);
         }
       }
       co_return co_await take_alone(facts.disk < DiskState::consistent);
+    }
+    case PromotionAction::fence: {
+      const FenceWord word = co_await ask_fence_handler();
+      if (peer_is_out(word)) co_return co_await promote_now(options, true);
+      co_return failure(
+          fmt::format("{} cannot become Primary on {}: fence-peer says of {}: {}; --force promotes "
+                      "all the same",
+                      config_.name, config_.self, peer_name_, sentence_of(word)));
     }
     case PromotionAction::take_role:
       co_return co_await ask_peer_for_baton(false);
@@ -190,7 +207,12 @@ Task<Result<>> Engine::demote_now(bool force) {
   }
   Result<> ready = co_await not_settling();
   if (!ready) co_return ready;
-  if (role_ != Role::primary) co_return Result<>{};
+  if (role_ != Role::primary) {
+    const bool resuming = std::exchange(resume_primary_, false);
+    if (!resuming || co_await commit()) co_return Result<>{};
+    co_return failure(
+        fmt::format("the metadata of {} cannot be written; see the log", config_.name));
+  }
   if (!force) {
     for (auto& volume : volumes_) {
       for (const ClientDevice& client : volume->clients()) {
@@ -239,6 +261,14 @@ Task<Result<>> Engine::connect(bool discard_my_data, bool undo) {
     co_return failure(fmt::format("{} is Primary here; demote it before its data can be discarded",
                                   config_.name));
   }
+  const bool filling = holding_ && replicating() != nullptr && complete() &&
+                       std::ranges::any_of(volumes_, [](const auto& v) { return v->syncing; });
+  if (discard_my_data && filling) {
+    co_return failure(
+        fmt::format("the copy on {} is being filled from this node's, which is the "
+                    "only whole one of {}; wait with wait-sync",
+                    peer_name_, config_.name));
+  }
   if (discard_my_data) {
     give_word(undo);
   } else {
@@ -250,6 +280,18 @@ Task<Result<>> Engine::connect(bool discard_my_data, bool undo) {
   session_changed_.notify_all();
   changed();
   co_return Result<>{};
+}
+
+// A link that is closed with something unread in it is reset, and a goodbye on its way is lost, for
+// which the peer would wait, or have this node shot: so the peer closes first.
+Task<> Engine::take_leave(std::string reason) {
+  Session* const leaving = session_;
+  leaving->refuse(reason);
+  co_await leaving->sender_.emptied();
+  const TimePoint patience = env_.clock.now() + goodbye_patience;
+  while (session_ == leaving && !leaving->dropped() && !mutant("leaves-before-it-is-heard")) {
+    if (!co_await session_changed_.wait_until(env_.clock, patience)) break;
+  }
 }
 
 Task<Result<>> Engine::disconnect() {
@@ -265,8 +307,8 @@ Task<Result<>> Engine::disconnect() {
   }
   want_connected_ = false;
   if (session_ != nullptr && session_->established()) {
-    session_->refuse(fmt::format("{} was disconnected by its operator", config_.self));
-    co_await session_->sender_.emptied();
+    peer_left_ = true;
+    co_await take_leave(fmt::format("{} was disconnected by its operator", config_.self));
     if (session_ != nullptr) session_->drop("disconnected by the operator");
   }
   session_changed_.notify_all();
@@ -282,35 +324,6 @@ Task<Result<>> Engine::disconnect() {
   co_return Result<>{};
 }
 
-Task<Result<>> Engine::invalidate_now() {
-  Result<> ready = co_await not_settling();
-  if (!ready) co_return ready;
-  const bool connected = session_ != nullptr && replicating_;
-  if (role_ == Role::primary) {
-    co_return failure(
-        fmt::format("{} is Primary here; demote it before its data is invalidated", config_.name));
-  }
-  if (!connected || holding_) {
-    co_return failure(
-        fmt::format("{} can be invalidated only while another node that holds the baton is "
-                    "connected: it is the "
-                    "one to copy from",
-                    config_.name));
-  }
-  for (auto& volume : volumes_) {
-    volume->bits().set_all();
-    inconsistent_[volume->index()] = true;
-    const IoError written = co_await volume->metadata().write_bitmap(0);
-    if (written != IoError::none) disk_failed(*volume, "writing the bitmap");
-  }
-  towards_ = lineage_;
-  const bool durable = co_await commit();
-  if (!durable) co_return failure("the metadata cannot be written; see the log");
-  if (session_ != nullptr) session_->drop("this node's data was invalidated");
-  changed();
-  co_return Result<>{};
-}
-
 void Engine::expect_down() {
   leaving_ = up_;
   gate_changed_.notify_all();
@@ -322,6 +335,7 @@ Task<Result<>> Engine::down() {
   while (settling_ || going_alone_) co_await session_changed_.wait();
   stopping_ = true;
   want_connected_ = false;
+  env_.handlers.abandon();
   update_gate();
   const bool drained = co_await wait_drained(env_.clock.now() + config_.timeout * 2);
   if (!drained) {
@@ -336,8 +350,7 @@ Task<Result<>> Engine::down() {
     }
   }
   if (session_ != nullptr && session_->established()) {
-    session_->refuse(fmt::format("{} is going down", config_.self));
-    co_await session_->sender_.emptied();
+    co_await take_leave(fmt::format("{} is going down", config_.self));
   }
   if (session_ != nullptr) session_->drop("this node is going down");
   session_changed_.notify_all();
@@ -356,6 +369,7 @@ Task<Result<>> Engine::down() {
   clean_ = clean && !(has_peer() && arrival_ < Arrival::clean);
   released_ = clean;
   role_ = Role::secondary;
+  resume_primary_ = false;
   holding_ = false;
   // The grant is out and nobody has said whether it was taken: not ours on our own word, now and
   // after the next start.

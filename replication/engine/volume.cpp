@@ -63,6 +63,7 @@ Volume::~Volume() {
 }
 
 Task<Result<>> Volume::attach() {
+  if (Result<> may = may_attach(); !may) co_return may;
   Result<BackingStore> store = engine_.env().disks.open(index_);
   // The requests of a daemon that was killed a moment ago must be over first: its lock says so.
   const TimePoint patience = engine_.env().clock.now() + lock_patience;
@@ -72,6 +73,7 @@ Task<Result<>> Volume::attach() {
     store = engine_.env().disks.open(index_);
   }
   if (!store) co_return std::unexpected(store.error());
+  give_time_limits(*store);
   std::vector<std::string> warnings;
   auto loaded = co_await blockdev::Metadata::load(engine_.env().loop, *store->metadata, warnings,
                                                   engine_.config().active_regions);
@@ -344,8 +346,7 @@ Task<> Volume::write_piece(Piece piece, Outcome& outcome) {
     if (!engine_.takes_writes() || broken) {
       error = broken ? IoError::io : IoError::not_permitted;
     } else if (engine_.submission_blocked()) {
-      engine_.unblock_submission();
-      co_await engine_.gate_changed().wait();
+      error = co_await engine_.wait_for_submission(&request.reason);
       continue;
     }
     session = engine_.replicating();
@@ -391,6 +392,11 @@ Task<> Volume::write_piece(Piece piece, Outcome& outcome) {
     disk().submit(own);
     co_await acknowledged;
     error = disk_error(own.error, "a write");
+    if (error == IoError::none && sent.peer_lost && engine_.suspended()) {
+      co_await finished;
+      error = co_await replicate_again(request, piece, &request.reason);
+      sent.peer_lost = false;  // it is where it has to be, or refused
+    }
     // The peer's copy is about to be the one that counts (service.cpp).
     if (error == IoError::io && session != nullptr && engine_.may_be_served()) {
       reached("own-disk-failed-and-the-peer-has-it");

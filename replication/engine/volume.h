@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "blockdev/metadata/metadata.h"
+#include "blockdev/timed_device.h"
 #include "blockdev/undo/format.h"
 #include "replication/core/estimate.h"
 #include "replication/core/range_lock.h"
@@ -97,17 +98,21 @@ struct VerifiedChunk {
   std::uint64_t repaired_bytes = 0;
 };
 
-class Volume {
+class Volume final : blockdev::TimedDeviceOwner {
  public:
   Volume(Engine& engine, std::uint32_t index, VolumeConfig config);
   Volume(const Volume&) = delete;
   Volume& operator=(const Volume&) = delete;
-  ~Volume();
+  ~Volume() override;
 
   std::uint32_t index() const { return index_; }
 
   // --- the copy ---
   Task<Result<>> attach();
+  // Refused while a disk still has requests that were given up: a write among them may reach it at
+  // any time, and come over a newer one.
+  Result<> may_attach() const;
+  const blockdev::Unanswered& unanswered() const { return unanswered_; }
   // Whether a disk that had failed answers again.
   Task<Result<>> try_disk();
   // Nothing may be in flight. The disks are closed.
@@ -254,6 +259,12 @@ class Volume {
   Task<> measure_undo(const blockdev::Bitmap& what, blockdev::UndoInfo& info, std::uint64_t word);
   Task<IoError> fill_undo(const blockdev::Bitmap& what, const blockdev::UndoInfo& measured,
                           std::uint64_t word, blockdev::BlockDevice& file);
+  // suspended.cpp
+  Task<IoError> replicate_again(const blockdev::Request& request, const Piece& piece,
+                                const char** reason);
+  // Waits while the range shows a write whose fate is open. Error: io, at the deadline.
+  Task<IoError> until_settled(std::uint64_t offset, std::uint64_t length);
+  bool shows_open_write(std::uint64_t offset, std::uint64_t length) const;
   Task<> clean_activity_log();
   void flush_peer_soon();
   Task<> flush_peer();
@@ -261,6 +272,10 @@ class Volume {
   void leave_disk_alone() {
     if (--disk_users_ == 0) drained_.notify_all();
   }
+  void give_time_limits(BackingStore& store);
+  void gave_up(const blockdev::BlockDevice& device, blockdev::Op oldest,
+               std::uint64_t requests) override;
+  void all_answered(const std::string& device) override;
   Task<Result<>> make_readable_durable();
   // failed_flush.cpp
   Task<> record_failed_flush();
@@ -270,6 +285,7 @@ class Volume {
   Engine& engine_;
   std::uint32_t index_;
   VolumeConfig config_;
+  blockdev::Unanswered unanswered_;
   BackingStore store_;
   std::unique_ptr<blockdev::Metadata> metadata_;
   blockdev::Limits export_limits_;
@@ -285,6 +301,13 @@ class Volume {
   // Writes that go to the holder, or are begun once more, and while there are any all that come
   // after them. Not `ranges_`: the holder may send this very write back to the copy here.
   RangeLock forwarding_;
+  // On the own disk, perhaps not on the peer's, and failed for the client: written while the peer
+  // was being lost. Until the suspension ends.
+  struct OpenWrite {
+    std::uint64_t offset;
+    std::uint64_t length;
+  };
+  std::vector<OpenWrite> open_;
   UnflushedLog unflushed_;
   std::uint64_t writes_in_flight_ = 0;
   Signal drained_;

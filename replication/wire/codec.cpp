@@ -217,6 +217,7 @@ std::vector<std::byte> encode(const State& state) {
     out.number(volume.bits);
   }
   out.flag(state.undo_first);
+  out.flag(state.gives_up);
   return out.take();
 }
 
@@ -258,6 +259,7 @@ std::expected<State, std::string> decode_state(std::span<const std::byte> bytes)
     state.volumes.push_back(volume);
   }
   state.undo_first = in.flag();
+  state.gives_up = in.flag();
   if (!in.finished()) return std::unexpected("the state is malformed");
   return state;
 }

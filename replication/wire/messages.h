@@ -63,8 +63,10 @@ enum class Type : std::uint16_t {
   verify_ask,
   verify_told,
   verify_on,
+  invalidate_ask,
+  invalidate_refused,
 };
-inline constexpr std::uint16_t type_max = static_cast<std::uint16_t>(Type::verify_on);
+inline constexpr std::uint16_t type_max = static_cast<std::uint16_t>(Type::invalidate_refused);
 
 // Where in a session a message may come.
 enum class Phase : std::uint8_t { greeting, settling, session };
@@ -122,6 +124,8 @@ inline constexpr std::array<Kind, type_max> kinds = {{
     {Type::verify_ask, "verify-ask", Phase::session, Lane::urgent, 0},
     {Type::verify_told, "verify-told", Phase::session, Lane::urgent, 1024},
     {Type::verify_on, "verify-on", Phase::session, Lane::urgent, 24},
+    {Type::invalidate_ask, "invalidate-ask", Phase::session, Lane::urgent, 0},
+    {Type::invalidate_refused, "invalidate-refused", Phase::session, Lane::urgent, 1024},
 }};
 
 // Null for a number that is no message.
@@ -140,6 +144,8 @@ inline constexpr std::uint32_t flag_again = 1U << 7U;  // client_done: it was no
 // sums-ask: the asker's range is a hole, and only that is asked, whatever its length; sums: this
 // side's range is one, too.
 inline constexpr std::uint32_t flag_zeroes = 1U << 5U;
+
+inline constexpr std::uint32_t flag_holds_sync = 1U << 8U;  // status: its operator holds resyncs
 
 // Every message: this header, then `payload_bytes` bytes. Fields that a message does not use are
 // zero: what lay in memory there goes over no wire.

@@ -2,8 +2,10 @@
 """Goal: a guest does not notice that its node's disk has failed, or was taken away: the other node
 serves it, and when the disk is back only what it missed is copied and the baton comes home.
 Method: two real daemons; disks that are detached under fio, and one that fails requests with EIO when
-told to (nbdkit's error filter behind a FUSE file)."""
+told to, and one that hangs (nbdkit's error and pause filters behind a FUSE file)."""
 import pathlib
+import signal
+import socket
 import subprocess
 import sys
 
@@ -136,8 +138,8 @@ except nbd.Error as error:
         self.assertEqual(self.disk_state(self.alpha), "UpToDate")
 
 
-class FailingDisk(DisklessCase):
-    """alpha's disk is a file that fails every request while `inject` exists."""
+class FuseDisk(DisklessCase):
+    """alpha's disk is a FUSE file, and nbdkit behind it does what `filter_words` say."""
 
     def config_text(self, **changes):
         text = super().config_text(**changes)
@@ -146,16 +148,23 @@ class FailingDisk(DisklessCase):
 
     def setUp(self):
         super().setUp()
-        self.inject = self.path("inject")
         with open(self.image(self.alpha), "wb") as disk:
             disk.truncate(self.size)
         self.path("dev").mkdir()
         self.fuse = self.start(
-            ["nbdfuse", "dev/alpha.img", "[", "nbdkit", "--filter=error", "file", "alpha.img",
-             "error=EIO", "error-rate=100%", f"error-file={self.inject}", "]"], name="nbdfuse", cwd=self.folder)
+            ["nbdfuse", "dev/alpha.img", "[", "nbdkit", f"--filter={self.filter_words()[0]}", "file",
+             "alpha.img", *self.filter_words()[1:], "]"], name="nbdfuse", cwd=self.folder)
         baton_test.wait_for(lambda: self.path("dev/alpha.img").exists(), "the FUSE file",
                             watch=[self.fuse])
         self.addCleanup(baton_test.run, ["umount", "-l", self.path("dev")])
+
+
+class FailingDisk(FuseDisk):
+    """It fails every request while `inject` exists."""
+
+    def filter_words(self):
+        self.inject = self.path("inject")
+        return ["error", "error=EIO", "error-rate=100%", f"error-file={self.inject}"]
 
     @baton_test.requires_programs("nbdkit", "nbdfuse", "fio")
     def test_a_guest_does_not_notice_that_its_disk_fails(self):
@@ -176,6 +185,77 @@ class FailingDisk(DisklessCase):
         self.assertEqual(fio.wait(100), 0, fio.log_tail())
         self.assertIsNone(writer.failure())
         writer.end()
+        self.stop_and_compare()
+        writer.assert_written_in(self.image(self.beta))
+
+
+class HangingDisk(FuseDisk):
+    """It answers nothing from pause() to go_on()."""
+    options = DisklessCase.options + '\ndisk-timeout = "3s"'
+
+    def filter_words(self):
+        return ["pause", f"pause-control={self.path('pause')}"]
+
+    def tell_disk(self, letter):
+        with socket.socket(socket.AF_UNIX) as control:
+            control.connect(str(self.path("pause")))
+            control.sendall(letter)
+            self.assertEqual(control.recv(1), letter.upper())
+
+    def pause(self):
+        self.tell_disk(b"p")
+
+    def go_on(self):
+        self.tell_disk(b"r")
+
+    def unanswered(self, node):
+        return node.status()["devices"][0].get("unanswered", {}).get("count", 0)
+
+    def wait_served(self):
+        self.wait_status(self.alpha, lambda status, _: status["baton"]["holder"] == "beta",
+                         "the baton at beta")
+        self.assert_served(self.alpha, "Failed")
+
+    @baton_test.requires_programs("nbdkit", "nbdfuse", "fio")
+    def test_a_guest_goes_on_at_the_other_node_when_its_disk_hangs(self):
+        self.begin()
+        fio = self.start_verifying(self.alpha, 12)
+        writer = self.start_writer(self.alpha, offset=50 * MIB, blocks=64)
+        writer.wait_written(50)
+        self.pause()
+        self.wait_served()
+        writer.wait_written(100)
+        self.assertGreater(self.unanswered(self.alpha), 0)
+        self.assertIn("its disk hangs: ", self.alpha.ctl("status", "vm1").stdout)
+        self.assertRegex(self.alpha.daemon.log(), r"alpha\.img has not answered a \w+ for 3 s")
+        self.assertIn("may reach it at any time", self.alpha.refuses("attach", "vm1"))
+        writer.wait_written(50)
+        self.go_on()
+        self.wait_status(self.alpha, lambda *_: self.unanswered(self.alpha) == 0, "all answers")
+        self.alpha.ctl("attach", "vm1")
+        self.wait_home(self.alpha)
+        self.assertEqual(fio.wait(100), 0, fio.log_tail())
+        self.assertIsNone(writer.failure())
+        writer.end()
+        self.stop_and_compare()
+        writer.assert_written_in(self.image(self.beta))
+
+    @baton_test.requires_programs("nbdkit", "nbdfuse")
+    def test_a_daemon_stops_although_its_disk_hangs(self):
+        self.begin()
+        writer = self.start_writer(self.alpha, offset=50 * MIB, blocks=64)
+        writer.wait_written(50)
+        self.pause()
+        self.wait_served()
+        writer.end()
+        self.assertGreater(self.unanswered(self.alpha), 0)
+        self.alpha.daemon.send_signal(signal.SIGTERM)
+        self.alpha.daemon.wait(30)
+        self.assertIn("that a disk has not answered", self.alpha.daemon.log())
+        self.go_on()
+        self.alpha.start()
+        self.connect_both()
+        self.synced()
         self.stop_and_compare()
         writer.assert_written_in(self.image(self.beta))
 

@@ -188,6 +188,11 @@ class ProtocolC(Traffic, PairCase):
     protocol = "C"
 
 
+class InternalMetadata(Traffic, PairCase):
+    """At the end of the disk on one node, in a file of its own on the other."""
+    internal = ("alpha",)
+
+
 class TwoVolumes(PairCase):
     """Volumes of one resource come up, replicate and stop together."""
 

@@ -185,6 +185,53 @@ class FullSync(ResyncCase):
         self.assertLess(copied, 6 * MIB)
         self.stop_and_compare()
 
+    def test_invalidate_remote_fetches_the_peers_copy_anew(self):
+        self.begin()
+        self.qemu_io(self.alpha, "write -P 0x01 0 3M")
+        self.assertRegex(self.beta.refuses("invalidate-remote", "vm1"), "alpha is|Primary on alpha")
+        since = self.bytes_replicated(self.alpha)
+        self.alpha.ctl("invalidate-remote", "vm1")
+        self.connect_both()
+        self.synced()
+        self.assertGreaterEqual(self.bytes_replicated(self.alpha) - since, 3 * MIB)
+        self.beta.stop()
+        self.wait_disconnected(self.alpha)
+        self.assertIn("only while it is connected", self.alpha.refuses("invalidate-remote", "vm1"))
+        self.beta.start()
+        self.connect_both()
+        self.stop_and_compare()
+
+    def test_a_resync_waits_while_either_node_holds_it(self):
+        self.begin()
+        self.beta.ctl("disconnect", "vm1")
+        self.qemu_io(self.alpha, "write -P 0x02 0 16M")
+        self.alpha.ctl("pause-sync", "vm1")
+        self.beta.ctl("pause-sync", "vm1")
+        self.beta.ctl("connect", "vm1")
+        self.connect_both()
+        self.wait_held(self.alpha, "PausedSyncS", "user,peer")
+        self.wait_held(self.beta, "PausedSyncT", "user,peer")
+        self.qemu_io(self.alpha, "write -P 0x03 8M 1M", "read -P 0x02 0 1M")
+        self.qemu_io(self.beta, "read -P 0x03 8M 1M", "read -P 0x02 4M 1M")
+        self.alpha.ctl("resume-sync", "vm1")
+        self.wait_held(self.alpha, "PausedSyncS", "peer")
+        text = self.alpha.ctl("status", "vm1").stdout
+        self.assertIn("resync is held: batonctl resume-sync vm1 on beta", text)
+        self.beta.ctl("disconnect", "vm1")
+        self.beta.ctl("connect", "vm1")
+        self.connect_both()
+        self.wait_held(self.alpha, "PausedSyncS", "peer")
+        self.assertGreater(self.peer_volume(self.alpha)["out-of-sync"], 0)
+        self.beta.ctl("resume-sync", "vm1")
+        self.synced()
+        self.assertNotIn("resync-suspended", self.peer_volume(self.alpha))
+        self.stop_and_compare()
+
+    def wait_held(self, node, state, by):
+        self.wait_status(node, lambda _, peer: peer["peer_devices"][0]["replication-state"] == state
+                         and peer["peer_devices"][0].get("resync-suspended") == by,
+                         f"{state} by {by}")
+
     def test_during_the_sync_the_target_shows_the_sources_data(self):
         self.fill_images()
         self.image(self.beta).unlink()

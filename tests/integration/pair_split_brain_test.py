@@ -137,6 +137,12 @@ class Undo(SplitBrainCase):
         self.stop_both()
 
 
+class UndoBesideADiskWithInternalMetadata(SplitBrainCase):
+    internal = ("beta",)
+    test_what_the_loser_had_is_kept_listed_and_read_back = (
+        Undo.test_what_the_loser_had_is_kept_listed_and_read_back)
+
+
 class Room(SplitBrainCase):
     """The undo file lies beside the metadata, here on a filesystem of 1 MiB."""
 

@@ -142,9 +142,10 @@ class Walk(baton_test.TestCase):
         section = "Failing over by hand"
         verbs = inline(section, "batonctl ")
         self.assertEqual([verb.split()[1] for verb in verbs],
-                         ["handover", "secondary", "primary", "primary", "attach", "detach", "secondary",
+                         ["handover", "secondary", "primary", "primary", "resume-io", "attach", "detach", "secondary",
                           "resolve", "undo-list"])
-        handover, secondary, primary, force, attach, detach, give_up, resolve, undo_list = verbs
+        (handover, secondary, primary, force, resume_io, attach, detach, give_up, resolve,
+         undo_list) = verbs
         (undo_read,) = inline(section, "undo-read ")
         (undo_export,) = inline(section, "undo-export ")
         alpha.run(handover)
@@ -176,6 +177,7 @@ class Walk(baton_test.TestCase):
         self.cut(alpha, "down")
         self.wait_for(lambda: "Connecting" in beta.run("batonctl status vm1").stdout, "the loss", 30)
         self.wait_for(lambda: "Connecting" in alpha.run("batonctl status vm1").stdout, "the loss", 30)
+        beta.run(resume_io)  # nothing waits here; where something does: pair_lost_peer_test.py
         beta.run(write.format(3, "2M"))
         alpha.run(f"{force} --yes")
         alpha.run(write.format(4, "3M"))

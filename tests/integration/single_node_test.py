@@ -422,7 +422,7 @@ class BadInput(NodeCase):
                              f"start it with batond --config {self.node.config} --node solo")
 
     def test_verbs_of_later_versions_say_so(self):
-        for verb in ("resize", "invalidate-remote"):
+        for verb in ("resize", "new-current-uuid"):
             self.assert_sentence(self.node.refuses(verb, "vm1"), "not available yet")
 
     def test_a_handover_window_is_refused_and_is_no_handover(self):

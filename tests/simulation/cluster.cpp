@@ -17,10 +17,12 @@ Cluster::Cluster(std::uint64_t seed, const Settings& settings, Factory& factory)
   config.name = "vm1";
   config.protocol = settings.protocol;
   config.auto_resume = settings.auto_resume;
+  config.on_peer_lost = settings.on_peer_lost;
   config.after_sb = settings.after_sb;
   config.active_regions = settings.active_regions;
   config.checksum_based = settings.checksum_based;
   config.verify_interval = settings.verify_interval;
+  config.disk_timeout = settings.disk_timeout;
   config.secret = "between us";
   for (std::size_t i = 0; i < settings.nodes; ++i) {
     config.nodes.push_back({node_name(static_cast<int>(i))});
@@ -36,6 +38,10 @@ Cluster::Cluster(std::uint64_t seed, const Settings& settings, Factory& factory)
       node->data(volume).watch(this);
       node->metadata(volume).watch(this);
     }
+  }
+  for (auto& node : nodes_) {
+    const int other = 1 - node->number();
+    node->fencing().install(settings.fencing, [this, other] { switch_off(other); });
   }
   rules_ = std::make_unique<Rules>(world_, net_, oracle_, nodes_, settings.protocol);
   if (!factory.writes_metadata()) rules_->disks().give_up();
@@ -84,6 +90,13 @@ void Cluster::kill(int number) {
   if (settings_.protocol != replication::Protocol::c) {
     oracle_.killed_before_writing(number, rules_->read_copy());
   }
+}
+
+// What its caches lose is drawn.
+void Cluster::switch_off(int number) {
+  static constexpr std::array ways = {PowerLoss::lose, PowerLoss::keep, PowerLoss::tear};
+  Prng random = world_.stream("switched off", world_.steps());
+  power_cut(number, ways[random.below(ways.size())]);
 }
 
 void Cluster::power_cut(int number, PowerLoss how) {

@@ -15,10 +15,13 @@ struct Settings {
   std::size_t clients_per_node = 1;  // per volume
   bool nbd = false;  // clients speak NBD to the node's session; else they call the engine
   bool auto_resume = true;
+  replication::OnPeerLost on_peer_lost = replication::OnPeerLost::go_on;
+  Fencing fencing = Fencing::absent;
   replication::AfterSplitBrain after_sb;
   std::size_t active_regions = blockdev::active_regions_default;
   bool checksum_based = false;
   Duration verify_interval{};
+  Duration disk_timeout{};
   NetModel net;
   std::vector<DiskModel> disks = {{}, {}};  // by node
 };
@@ -51,6 +54,7 @@ class Cluster final : DiskWatch {
   // As Node's, and the oracle is told.
   void kill(int number);
   void power_cut(int number, PowerLoss how);
+  void switch_off(int number);  // by the other's fence-peer handler
   // A disk fails only while the other node's copy is UpToDate, in contact and on sound disks; until
   // it is mended it may go on to fail.
   bool may_fail(const SimDisk& disk) override;

@@ -45,6 +45,10 @@ Node::MakeVerb verb_of(const Step& step, const std::string& peer) {
     case Do::resolve:
       return [keep = step.has_word("own") ? node_name(step.node) : peer,
               undo = !step.has_word("no-undo")](Resource& r) { return r.resolve(keep, undo); };
+    case Do::resume_io:
+      return [](Resource& r) { return r.resume_io(); };
+    case Do::outdate:
+      return [](Resource& r) { return r.outdate(); };
     case Do::offer:
       return [](Resource& r) { return r.offer(); };
     case Do::grant:
@@ -55,6 +59,12 @@ Node::MakeVerb verb_of(const Step& step, const std::string& peer) {
                                                    .stop = step.has_word("stop")}](Resource& r) {
         return r.verify(options);
       };
+    case Do::invalidate_remote:
+      return [](Resource& r) { return r.invalidate_remote(); };
+    case Do::pause_sync:
+      return [](Resource& r) { return r.pause_sync(); };
+    case Do::resume_sync:
+      return [](Resource& r) { return r.resume_sync(); };
     case Do::withdraw:
       return [](Resource& r) { return r.withdraw_offer(); };
     default:
@@ -169,9 +179,15 @@ void Director::carry_out(const Step& step) {
       return;
     case Do::get_well:
       if (!make_well() && stated_) cluster_.world().violated("liveness", why_not_well());
-      return;
+      return set_fencing(cluster_.settings().fencing);
     default:
       return hurt(step);
+  }
+}
+
+void Director::set_fencing(Fencing mode) {
+  for (int i = 0; i < static_cast<int>(cluster_.nodes()); ++i) {
+    cluster_.node(i).fencing().be(mode);
   }
 }
 
@@ -250,7 +266,8 @@ void Director::stop_cleanly(int number, const Step& step) {
   }
   auto verb = node.operate("down", [](Resource& r) { return r.down(); });
   finish(step, verb);
-  if (verb->ended && verb->result) node.exit();
+  // Cleanly or not: a daemon that has stopped is gone.
+  if (verb->ended && (verb->result || !node.fresh_status().up)) node.exit();
 }
 
 void Director::start_burst(const Step& step) {
@@ -313,6 +330,11 @@ void Director::hurt(const Step& step) {
                                     : step.has_word("tear")  ? PowerLoss::tear
                                     : step.has_word("shred") ? PowerLoss::shred
                                                              : PowerLoss::lose);
+    case Do::fencing:
+      return set_fencing(step.has_word("works")         ? Fencing::works
+                         : step.has_word("unreachable") ? Fencing::unreachable
+                         : step.has_word("primary")     ? Fencing::primary
+                                                        : Fencing::broken);
     case Do::pause:
     case Do::resume:
       if (c.node(step.node).running()) c.node(step.node).process().pause(step.what == Do::pause);
@@ -392,6 +414,7 @@ void Director::state(const Step& step) {
     }
     if (connection.split_brain) shown.emplace_back("split-brain");
   }
+  if (!status.suspended.empty()) shown.emplace_back("suspended");
   if (cluster_.errors() > 0) shown.emplace_back("errors");  // of any client, so far
   for (const std::string& word : step.words) {
     const bool negated = word.starts_with("not-");

@@ -43,6 +43,7 @@ class Director {
   void run_burst(const Step& step, const Burst& burst, std::uint64_t only_volume);
   void submit_one(const Step& step);
   void hurt(const Step& step);
+  void set_fencing(Fencing mode);
   void hurt_disks(const Step& step);
   void replace_disks(const Step& step);
   std::vector<SimDisk*> named_disks(const Step& step);

@@ -58,6 +58,14 @@ void Director::connect_and_attach() {
     Step step;
     step.node = number;
     const auto& status = node.status();
+    const bool holds = !status.connections.empty() &&
+                       std::ranges::any_of(status.connections[0].peer_devices,
+                                           [](const auto& peer) { return peer.sync_held_here; });
+    if (holds) {
+      step.what = Do::resume_sync;
+      operate(step);
+      continue;
+    }
     const auto lost = [](const auto& device) {
       return device.disk_state == replication::DiskState::diskless ||
              device.disk_state == replication::DiskState::failed;
@@ -149,6 +157,7 @@ std::string Director::why_not_well() {
       if (!connection.last_error.empty()) text += " (" + connection.last_error + ")";
       if (connection.split_brain) text += " split brain";
     }
+    if (!status.suspended.empty()) text += " suspended";
     if (status.held_writes > 0) text += fmt::format(" {} held writes", status.held_writes);
     text += ";";
   }
@@ -194,6 +203,7 @@ bool Director::make_well() {
   World& world = cluster_.world();
   world.trace().say(-1, "all faults stop");
   cluster_.net().heal(0, 1);
+  set_fencing(Fencing::broken);
   for (int number = 0; number < static_cast<int>(cluster_.nodes()); ++number) {
     Node& node = cluster_.node(number);
     for (std::uint32_t volume = 0; volume < node.volumes(); ++volume) {
@@ -213,7 +223,8 @@ bool Director::make_well() {
     }
     node.start();
   }
-  const TimePoint deadline = world.now() + well_limit;
+  const TimePoint stopped = world.now();
+  const TimePoint deadline = stopped + well_limit;
   bool well = false;
   const TimePoint patience = world.now() + well_limit / 2;
   while (!well && !world.violation() && world.now() < deadline) {
@@ -226,10 +237,16 @@ bool Director::make_well() {
       continue;
     }
     if (resolve_split_brain()) continue;
-    // What an operator began in the background, a handover say, ends first.
+    // What an operator began in the background, a handover say, ends first, and what a slow disk
+    // was asked before it was mended: its owner may yet lose patience with it.
     bool quiet = true;
     for (int number = 0; number < static_cast<int>(cluster_.nodes()); ++number) {
-      quiet = quiet && cluster_.node(number).verbs_idle();
+      Node& node = cluster_.node(number);
+      quiet = quiet && node.verbs_idle();
+      for (std::uint32_t volume = 0; volume < node.volumes(); ++volume) {
+        quiet = quiet && !node.data(volume).owes_since(stopped) &&
+                !node.metadata(volume).owes_since(stopped);
+      }
     }
     well = quiet && promote_somebody() && cluster_.rules().both_up_to_date();
   }

@@ -15,6 +15,7 @@ struct SimDisk::InFlight : Timer, Runnable {
   std::uint64_t flush_mark = 0;  // of a flush: what had completed when it was submitted
   bool landed = false;
   bool stuck = false;  // came to the medium while that hung
+  TimePoint submitted;
 };
 
 }  // namespace baton::sim

@@ -96,6 +96,11 @@ class FakeResource final : public replication::Resource {
   Task<Result<>> attach() override { co_return failure("not in this fake"); }
   Task<Result<>> detach() override { co_return failure("not in this fake"); }
   Task<Result<>> invalidate() override { co_return failure("not in this fake"); }
+  Task<Result<>> invalidate_remote() override { co_return failure("not in this fake"); }
+  Task<Result<>> pause_sync() override { co_return failure("not in this fake"); }
+  Task<Result<>> resume_sync() override { co_return failure("not in this fake"); }
+  Task<Result<>> resume_io() override { co_return Result<>{}; }
+  Task<Result<>> outdate() override { co_return failure("not in this fake"); }
   Task<Result<>> resolve(std::string /*keep*/, bool /*undo*/) override {
     co_return failure("the fake has no split brain");
   }

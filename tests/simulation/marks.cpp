@@ -28,6 +28,15 @@ const std::vector<Mark> all = {
      "a Primary learns only in the next session that its grant was taken"},
     {"baton-resumed-with-the-peer", "a restarted holder is Primary again by the verdict"},
     {"session-refused-for-metadata", "the session's stamp cannot be recorded"},
+    // the peer is lost
+    {"suspended-until-the-deadline", "a write past admission waits for the peer, and none comes"},
+    {"in-flight-and-resumed", "a write that was with the lost peer is done without it"},
+    {"in-flight-and-sent-again", "a write that was with the lost peer is sent in the next session"},
+    {"read-of-an-open-write-waits",
+     "a write failed while the peer was being lost, and is not shown"},
+    {"idle-primary-yields", "of two Primaries one wrote nothing since they parted"},
+    {"fenced-too-late", "the peer came back, and was lost again, while a handler ran"},
+    {"peer-unfenced", "a peer that was fenced is whole again"},
     // a side yields
     {"undo-of-everything", "the bitmaps do not say where two histories differ: all of it is kept"},
     {"undo-not-written", "the undo file cannot be written: nothing is overwritten"},
@@ -126,6 +135,22 @@ const std::vector<Mark> all = {
     {"commit-behind-a-commit", "asked for while one is being written: the next one covers it"},
     {"metadata-fault-is-final", "after an error nothing is written any more"},
     {"volumes-disagree-about-the-peer", "a crash between the superblocks of two volumes"},
+    // a resync is held, a copy is given up
+    {"sync-held", "an operator holds the resync"},
+    {"invalidate-met-a-handover", "the baton came to a copy that was to be given up",
+     "the grant has to come in the few steps in which the session is being left; no script hits "
+     "them"},
+    {"invalidate-remote-refused", "the peer does not give its copy up",
+     "both nodes look at the same facts first; it would take a change of role under the question"},
+    {"invalidate-settled-once-more",
+     "a copy was given up while the other one's baton was on its way"},
+    {"invalidate-not-settled", "the session did not come back to a copy that is to be given up"},
+    {"invalidate-remote-unanswered", "the link was lost, or the peer died, while it gave it up"},
+    // a disk that does not answer
+    {"disk-timeout", "a request was given up, and its disk with it"},
+    {"hung-request-ended-late", "the disk has answered after all"},
+    {"hung-disk-kept", "closed under requests that were given up, but for them"},
+    {"attach-under-hung-requests", "refused: a write among them may still reach the disk"},
     // a node without its disk
     {"disk-left-in-session", "the Primary's disk fails and the other node takes over"},
     {"disk-left-and-not-taken-over", "the other node could not take over, or the link went, too"},

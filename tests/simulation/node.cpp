@@ -28,7 +28,8 @@ Node::Node(World& world, SimNet& net, Factory& factory, int number,
       config_(std::move(config)),
       model_(model),
       random_(world.stream("node", static_cast<std::uint64_t>(number))),
-      process_(world, number, random_.duration(std::chrono::seconds(1), std::chrono::hours(1))) {
+      process_(world, number, random_.duration(std::chrono::seconds(1), std::chrono::hours(1))),
+      fencing_(world, process_, world.stream("fencing", static_cast<std::uint64_t>(number))) {
   for (std::size_t i = 0; i < config_.volumes.size(); ++i) {
     const std::uint64_t size = config_.volumes[i].size;
     data_.push_back(std::make_unique<SimDisk>(world, number, 2 * i, size, model));
@@ -119,6 +120,20 @@ void Node::resource_changed(const std::string& /*resource*/) {
   status_known_ = false;
 }
 
+bool Node::configured(replication::Handler handler) const {
+  return handler == replication::Handler::fence_peer && fencing_.installed();
+}
+
+Task<std::optional<int>> Node::run(replication::Handler /*handler*/) {
+  return fencing_.run();
+}
+
+void Node::start(replication::Handler /*handler*/) {}
+
+void Node::abandon() {
+  fencing_.abandon();
+}
+
 const replication::ResourceStatus& Node::status() {
   if (!status_known_) {
     status_ = resource_->status();
@@ -156,7 +171,7 @@ void Node::start() {
   node_random_ = std::make_unique<NodeRandom>(world_.stream("engine", stream));
   resource_ = factory_.make(number_,
                             replication::Environment{process_.loop(), process_, *node_random_,
-                                                     *buffers_, *this, *this, *this},
+                                                     *buffers_, *this, *this, *this, *this},
                             config_);
   nbd_ = std::make_unique<NbdPort>(process_, *buffers_, *resource_, config_);
   verbs_ = std::make_unique<Scope>(process_.loop());
@@ -191,6 +206,7 @@ void Node::throw_away_process() {
   process_.forget_calls();
   for (Attached* client : attached_) client->process_is_dying();
   // Verbs stand in the engine's coroutines; then the engine; then what clients held of it.
+  fencing_.process_killed();
   verbs_.reset();
   resource_.reset();
   nbd_.reset();
@@ -220,6 +236,7 @@ void Node::power_cut(PowerLoss how) {
   world_.trace().say(
       number_, std::string("loses its power; caches: ") + words[static_cast<std::size_t>(how)]);
   powered_ = false;
+  fencing_.power_cut();
   net_.power_cut(number_);
   for (auto& disk : data_) disk->power_cut(how);
   for (auto& disk : metadata_) disk->power_cut(how);
@@ -230,7 +247,14 @@ void Node::exit() {
   if (!running()) return;
   world_.trace().say(number_, "exits");
   net_.process_killed(number_);
-  if (!disks_idle()) world_.violated("contract of Resource", "down() left requests on a disk");
+  const auto left = [this](const auto& disk) {
+    return config_.disk_timeout == Duration::zero() ? !disk->idle()
+                                                    : !disk->idle_or_given_up(config_.disk_timeout);
+  };
+  if (std::ranges::any_of(data_, left) || std::ranges::any_of(metadata_, left) ||
+      std::ranges::any_of(undo_files_, left)) {
+    world_.violated("contract of Resource", "down() left requests on a disk");
+  }
   forget_requests();
   throw_away_process();
 }

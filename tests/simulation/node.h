@@ -17,6 +17,7 @@
 
 #include "base/buffer_pool.h"
 #include "replication/engine/resource.h"
+#include "tests/simulation/fencing_device.h"
 #include "tests/simulation/nbd_port.h"
 #include "tests/simulation/sim_disk.h"
 #include "tests/simulation/sim_net.h"
@@ -50,6 +51,7 @@ struct Verb {
 class Node final : replication::Disks,
                    replication::Links,
                    replication::Journal,
+                   replication::Handlers,
                    replication::ResourceObserver {
  public:
   Node(World& world, SimNet& net, Factory& factory, int number, replication::ResourceConfig config,
@@ -89,6 +91,7 @@ class Node final : replication::Disks,
   void fail_undo(DiskFault fault) { undo_fault_ = fault; }
   void mend_undo();
   bool disks_idle() const;
+  FencingDevice& fencing() { return fencing_; }
 
   void start();
   // From the next start on it is a daemon of another time, with a wire protocol of its own.
@@ -123,6 +126,10 @@ class Node final : replication::Disks,
   Task<Result<replication::Link>> dial(std::string peer, TimePoint deadline) override;
   void line(Level level, std::string text) override;
   void resource_changed(const std::string& resource) override;
+  bool configured(replication::Handler handler) const override;
+  Task<std::optional<int>> run(replication::Handler handler) override;
+  void start(replication::Handler handler) override;
+  void abandon() override;
 
   class NodeRandom final : public Random {
    public:
@@ -146,6 +153,7 @@ class Node final : replication::Disks,
   DiskModel model_;
   Prng random_;
   Process process_;
+  FencingDevice fencing_;
   std::vector<std::unique_ptr<SimDisk>> data_;
   std::vector<std::unique_ptr<SimDisk>> metadata_;
   std::vector<std::unique_ptr<SimDisk>> undo_files_;  // all that were ever made

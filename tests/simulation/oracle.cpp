@@ -171,6 +171,7 @@ void Oracle::write_done(std::uint64_t write, NodeSet copies) {
   done.acknowledged = now_;
   done.copies |= copies;
   if (done.fua) done.durable |= copies;
+  if (forked_ && done.invoked > forked_at_) branch_has_begun(copies);
   for (const auto& [original, record] : seen_in_flight_) {
     if (original != write) continue;
     writes_[record].copies |= copies;

@@ -111,8 +111,10 @@ class Oracle {
   // copies show who has).
   std::optional<Finding> end_fork(int discarded, bool binding, int follower, const ReadCopy& read);
   // Does the copy of `node` show the write, or something newer, everywhere? When in doubt, no.
-  // Unless `zeroes_tell`, zeroes may be older than the write: the copy is a disk of the past.
-  bool present(std::uint64_t write, int node, const ReadCopy& read, bool zeroes_tell = true) const;
+  // Unless `zeroes_tell`, zeroes may be older than the write: the copy is a disk of the past. With
+  // `beside_counts` a write that ran beside this one may have come after it.
+  bool present(std::uint64_t write, int node, const ReadCopy& read, bool zeroes_tell = true,
+               bool beside_counts = false) const;
   // Some copy has lost its cache since the write was invoked.
   bool lost_with_a_cache(std::uint64_t write) const {
     return lost_cache_since(writes_[write].invoked) != 0;
@@ -120,6 +122,9 @@ class Oracle {
   // Acknowledged writes that `node` is bound to have and `other` is not.
   std::size_t exclusive(int node, int other) const { return only_on(node, other).size(); }
   std::vector<std::uint64_t> only_on(int node, int other) const;
+  void branch_has_begun(NodeSet copies);
+  // Has it acknowledged a write since the fork?
+  bool went_on_since_the_fork(int node) const;
 
   std::uint64_t now() const { return now_; }
   // Notes that time has passed (order of events of the world among those of the clients).
@@ -233,6 +238,7 @@ class Oracle {
   NodeSet replaced_ = 0;  // since all agreed
   bool forked_ = false;
   std::uint64_t forked_at_ = 0;
+  NodeSet unbegun_branch_ = 0;  // of the forced node, until it has acknowledged a write since
   std::vector<std::uint64_t> reads_open_;  // when they were invoked, oldest first
 };
 

@@ -63,7 +63,8 @@ void Oracle::killed_before_writing(int node, const ReadCopy& read) {
   }
 }
 
-bool Oracle::present(std::uint64_t number, int node, const ReadCopy& read, bool zeroes_tell) const {
+bool Oracle::present(std::uint64_t number, int node, const ReadCopy& read, bool zeroes_tell,
+                     bool beside_counts) const {
   const Write& write = writes_[number];
   const Volume& volume = volumes_[write.volume];
   std::array<std::byte, sector_bytes> buffer;
@@ -92,8 +93,16 @@ bool Oracle::present(std::uint64_t number, int node, const ReadCopy& read, bool 
       return other < writes_.size() && !writes_[other].rolled_back &&
              writes_[other].invoked > known_by(*entry);
     };
-    bool shown = value && *value != 0 && entry != nullptr &&
-                 (*value == entry->value || surely_later(*value));
+    // Nor do they of two that were under way one beside the other, of which nobody was answered.
+    const auto ran_beside = [&](std::uint64_t other) {
+      const std::vector<Entry>& history = *find_history(volume, cell);
+      const auto found = std::ranges::find(history, other, &Entry::value);
+      return found != history.end() && !writes_[found->write].rolled_back &&
+             !surely_earlier(*found);
+    };
+    bool shown =
+        value && *value != 0 && entry != nullptr &&
+        (*value == entry->value || surely_later(*value) || (beside_counts && ran_beside(*value)));
     if (value && *value == 0 && entry != nullptr) {
       shown = zeroes_tell &&
               (write.zero || std::ranges::any_of(*find_history(volume, cell), zeroed_later));
@@ -154,14 +163,30 @@ void Oracle::forked(int node, const ReadCopy& read) {
     // copy lost with its power, nobody misses: this copy is as good as the other, and is followed.
     if (has(write.lost, node) && write.durable == 0) {
       forget(write);
-    } else if (!has(write.absent, node) && (present(number, node, read, !has(replaced_, node)) ||
-                                            shows_the_same(write, node, read))) {
+    } else if (!has(write.absent, node) &&
+               (present(number, node, read, !has(replaced_, node), true) ||
+                shows_the_same(write, node, read))) {
       write.copies |= bit(node);
     }
   }
   believe_copy(node, read);
   forked_ = true;
   forked_at_ = now_;
+  unbegun_branch_ = bit(node);
+}
+
+// The generation of the forced node overrules every copy that lacks it, so before its first write
+// is acknowledged all that its copy has is on stable storage (docs/replication.md "The way of one
+// write"). The other one has made its own before, if it went on.
+void Oracle::branch_has_begun(NodeSet copies) {
+  const NodeSet begun = static_cast<NodeSet>(copies & unbegun_branch_);
+  unbegun_branch_ &= static_cast<NodeSet>(~begun);
+  if (begun == 0) return;
+  for (Write& write : writes_) {
+    if (write.fate == Fate::firm && write.acknowledged < forked_at_) {
+      write.durable |= static_cast<NodeSet>(write.copies & begun);
+    }
+  }
 }
 
 // Whatever the copies that are bound to the write show there, this one shows, too.
@@ -224,7 +249,8 @@ std::vector<std::uint64_t> Oracle::only_on(int node, int other) const {
 }
 
 // The loser's own writes are gone, but for what the other copy shows of them all the same: those
-// may stay, and nobody is bound to have them.
+// may stay, and nobody is bound to have them. One that nobody answered may have gone to the other,
+// if that served the loser's clients.
 void Oracle::roll_back(int loser, const ReadCopy& read) {
   for (std::uint64_t number = 1; number < writes_.size(); ++number) {
     Write& write = writes_[number];
@@ -232,7 +258,8 @@ void Oracle::roll_back(int loser, const ReadCopy& read) {
     const bool left_there =
         write.fate == Fate::unknown && write.node == loser && write.invoked > forked_at_;
     if (!only_there && !left_there) continue;
-    if (write.invoked < forked_at_ && shown_in_part(number, 1 - loser, read)) {
+    const bool may_stay = left_there || write.invoked < forked_at_;
+    if (may_stay && shown_in_part(number, 1 - loser, read)) {
       forget(write);
     } else {
       write.rolled_back = true;
@@ -277,6 +304,12 @@ Oracle::Kept Oracle::kept(int node, int other, const ReadCopy& read) const {
   return some && !missing && !has(replaced_, other) ? Kept::perhaps : Kept::no;
 }
 
+bool Oracle::went_on_since_the_fork(int node) const {
+  return std::ranges::any_of(writes_, [&](const Write& write) {
+    return write.node == node && write.invoked > forked_at_ && write.acknowledged != never;
+  });
+}
+
 // One of the two histories has become the truth. Which one, the copies show; whether it may,
 // follows from what each alone was bound to have and from the operator's word.
 std::optional<Finding> Oracle::end_fork(int discarded, bool binding, int follower,
@@ -296,6 +329,11 @@ std::optional<Finding> Oracle::end_fork(int discarded, bool binding, int followe
                             first.size(), last(first), second.size(), last(second))};
   }
   int loser = !first.empty() ? 1 : !second.empty() ? 0 : -1;
+  // Whoever went on alone since the fork is followed, though its writes bind nobody any longer when
+  // it lost its power with them in its cache. A stale copy that wins went on with nothing.
+  // So is the other, when neither has anything alone: what was read at the follower is no evidence.
+  const bool idle = follower >= 0 && !went_on_since_the_fork(follower);
+  if (idle && (loser < 0 || went_on_since_the_fork(1 - follower))) loser = follower;
   // An operator's word about a copy that would have been followed anyway may go unheard. And under
   // A a forced promotion may cost what the writer alone had.
   const int suspect = discarded >= 0 ? discarded : binding || loser < 0 ? -1 : 1 - loser;

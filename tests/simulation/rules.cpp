@@ -88,7 +88,8 @@ void Rules::look_at(Node& node) {
       const bool compared = verifies || volume.replication_state == ReplicationState::verify_t;
       seen.steady &=
           good && (compared || volume.replication_state == ReplicationState::established);
-      seen.target |= volume.replication_state == ReplicationState::sync_target;
+      seen.target |= volume.replication_state == ReplicationState::sync_target ||
+                     volume.replication_state == ReplicationState::paused_sync_t;
       if (good && volume.replication_state != ReplicationState::off)
         seen.copies[volume.volume] |= bit(peer);
     }
@@ -316,6 +317,8 @@ void Rules::check_single_primary() {
 
 void Rules::check_split_brain_is_reported() {
   if (!oracle_.is_forked() || !were_connected_ || discarding() >= 0) return;
+  // Decided, and it shows: the resync may be held.
+  if (std::ranges::any_of(seen_, &Seen::target)) return;
   if (world_.now() - connected_since_ < split_brain_limit || split_brain()) return;
   if (oracle_.exclusive(0, 1) > 0 && oracle_.exclusive(1, 0) > 0) {
     world_.violated("R3 split brain is not reported",
@@ -357,7 +360,9 @@ void Rules::check_adoption() {
   for (std::size_t i = 0; i < seen_.size(); ++i) {
     const Seen& seen = seen_[i];
     if (seen.target) follows_[i] = 1;
-    const bool has_all = seen.running && !seen.primary && seen.connected && !seen.target &&
+    // A Primary goes on with its own, unless the other serves it.
+    const bool own = seen.primary && (seen.holder < 0 || seen.holder == static_cast<int>(i));
+    const bool has_all = seen.running && !own && seen.connected && !seen.target &&
                          std::ranges::all_of(seen.claims, std::identity{});
     if (follows_[i] == 0 || !has_all) continue;
     const bool binding = protocol_ != replication::Protocol::a;

@@ -322,6 +322,76 @@ wait-sync
 burst A requests=40 reads=50
 is A Primary
 )"},
+    // The second time it dies before it has met its peer again (found by seed 1157806).
+    {.name = "killed-twice-and-still-primary", .script = R"(
+primary A force
+wait-sync
+burst A requests=20
+cut silence
+kill A
+start A
++1s kill A
+start A
++1s heal
+wait-connected
+is A Primary
+burst A requests=20 reads=50
++1s kill A
+start A
+wait-connected
+is A Primary
+cut silence
+kill A
+start A
++500ms demote A
+kill A
+start A
+heal
+wait-connected
+is A Secondary
+)"},
+    // Under A the new holder writes on behind a link that is gone; the one that gave the baton away
+    // has not heard that it was taken, and must not count as the one that wrote last (found by seed
+    // 1157806).
+    {.name = "writes-behind-an-unheard-grant",
+     .script = R"(
+primary A force
+wait-sync
+burst A requests=20 reads=0
+slow-link B ms=2000
+handover A background
++5s cut B silence
+burst B requests=20 reads=0 flushes=20
+kill B
++8s start B
++1s kill B
+start B
+heal
+wait-connected
+burst A requests=20 reads=60
+burst B requests=20 reads=60
+)",
+     .protocol = Protocol::a,
+     .seeds = 40},
+    {.name = "power-lost-behind-an-unheard-grant",
+     .script = R"(
+primary A force
+wait-sync
+burst A requests=20 reads=0
+slow-link B ms=2000
+handover A background
++5s cut B silence
+burst B requests=20 reads=0 flushes=20
++1s power B keep
++8s start B
+heal
+wait-connected
+promote B
+burst A requests=20 reads=60
+burst B requests=20 reads=60
+)",
+     .protocol = Protocol::a,
+     .seeds = 40},
     {.name = "restart-loop", .script = R"(
 primary A force
 wait-sync
@@ -458,6 +528,10 @@ const std::vector<Scenario>& scenarios() {
     every.insert(every.end(), rare_path_scripts().begin(), rare_path_scripts().end());
     every.insert(every.end(), verify_scripts().begin(), verify_scripts().end());
     every.insert(every.end(), undo_scripts().begin(), undo_scripts().end());
+    every.insert(every.end(), resync_scripts().begin(), resync_scripts().end());
+    every.insert(every.end(), timeout_scripts().begin(), timeout_scripts().end());
+    every.insert(every.end(), peer_loss_scripts().begin(), peer_loss_scripts().end());
+    every.insert(every.end(), fencing_scripts().begin(), fencing_scripts().end());
     every.insert(every.end(), short_scripts().begin(), short_scripts().end());
     return every;
   }();
@@ -474,10 +548,13 @@ Plan plan_of(const Scenario& scenario) {
   plan.settings.protocol = scenario.protocol;
   plan.settings.auto_resume = scenario.auto_resume;
   plan.settings.after_sb = scenario.after_sb;
+  plan.settings.on_peer_lost = scenario.on_peer_lost;
+  plan.settings.fencing = scenario.fencing;
   plan.settings.nbd = scenario.nbd;
   plan.settings.active_regions = scenario.active_regions;
   plan.settings.checksum_based = scenario.checksum_based;
   plan.settings.verify_interval = std::chrono::seconds(scenario.verify_seconds);
+  plan.settings.disk_timeout = std::chrono::seconds(scenario.disk_timeout_seconds);
   // Never-flushes needs more regions than a small volume has.
   plan.settings.volume_bytes.assign(scenario.volumes, 16U << 20U);
   plan.script = parse_script(scenario.script);

@@ -22,6 +22,9 @@ struct Scenario {
   std::uint64_t verify_seconds = 0;  // the interval of a scheduled verify
   std::uint64_t seeds = 10;          // as many as a test needs to meet the interleaving
   replication::AfterSplitBrain after_sb{};
+  std::uint64_t disk_timeout_seconds = 0;
+  replication::OnPeerLost on_peer_lost = replication::OnPeerLost::go_on;
+  Fencing fencing = Fencing::absent;
 };
 
 // The numbered ones that break naive designs (schedules.cpp).
@@ -38,6 +41,14 @@ const std::vector<Scenario>& rare_path_scripts();
 const std::vector<Scenario>& verify_scripts();
 // A split brain ends, and what one side loses is kept (undo_scripts.cpp).
 const std::vector<Scenario>& undo_scripts();
+// A resync is held, and a copy is given up (resync_scripts.cpp).
+const std::vector<Scenario>& resync_scripts();
+// A disk that does not answer, and its time limit (timeout_scripts.cpp).
+const std::vector<Scenario>& timeout_scripts();
+// The holder loses its peer, and its writes wait (peer_loss_scripts.cpp).
+const std::vector<Scenario>& peer_loss_scripts();
+// Handlers fence the lost peer (fencing_scripts.cpp).
+const std::vector<Scenario>& fencing_scripts();
 // Those in which every event meets every fault (short_scripts.cpp).
 const std::vector<Scenario>& short_scripts();
 // The schedules, what else was written or found, and the short ones.

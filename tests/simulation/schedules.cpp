@@ -333,10 +333,10 @@ primary A force
 wait-sync
 cut silence
 +8s burst A requests=10 reads=0
-kill A
+wait-idle
+power A keep
 promote B force expect=done
 start A
-+1s promote A force
 heal
 +10s is B Primary
 )"},

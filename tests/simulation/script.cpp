@@ -11,7 +11,7 @@
 namespace baton::sim {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, Do>, 53> words = {{
+constexpr std::array<std::pair<std::string_view, Do>, 59> words = {{
     {"promote", Do::promote},
     {"demote", Do::demote},
     {"handover", Do::handover},
@@ -20,8 +20,13 @@ constexpr std::array<std::pair<std::string_view, Do>, 53> words = {{
     {"attach", Do::attach},
     {"detach", Do::detach},
     {"invalidate", Do::invalidate},
+    {"invalidate-remote", Do::invalidate_remote},
+    {"pause-sync", Do::pause_sync},
+    {"resume-sync", Do::resume_sync},
     {"offer", Do::offer},
     {"resolve", Do::resolve},
+    {"resume-io", Do::resume_io},
+    {"outdate", Do::outdate},
     {"withdraw", Do::withdraw},
     {"verify", Do::verify},
     {"grant", Do::grant},
@@ -46,6 +51,7 @@ constexpr std::array<std::pair<std::string_view, Do>, 53> words = {{
     {"fail", Do::fail},
     {"hang", Do::hang},
     {"mend", Do::mend},
+    {"fencing", Do::fencing},
     {"undo-room", Do::undo_room},
     {"slow-disk", Do::slow_disk},
     {"rot", Do::rot},

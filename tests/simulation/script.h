@@ -39,6 +39,11 @@ enum class Do : std::uint8_t {
   attach,
   detach,
   invalidate,
+  invalidate_remote,
+  pause_sync,
+  resume_sync,
+  resume_io,  // without the lost peer
+  outdate,
   resolve,  // own | other: whose data stays [no-undo]
   offer,
   withdraw,
@@ -70,6 +75,7 @@ enum class Do : std::uint8_t {
   fail,
   hang,       // [meta] [guarded] volume=; no request completes until `mend`
   mend,       // [meta | undo]
+  fencing,    // works | broken | unreachable | primary; what the handlers find from now on
   undo_room,  // bytes=; so much is there for each undo file that NODE makes from now on
   slow_disk,  // ms=
   // disks that lie; [meta] volume= offset= length=

@@ -13,7 +13,7 @@ using blockdev::Request;
 
 class SimDisk::Handle final : public blockdev::BlockDevice {
  public:
-  explicit Handle(SimDisk& disk) : disk_(&disk) {}
+  explicit Handle(SimDisk& disk) : disk_(&disk) { disk.slowest_ = {}; }
   ~Handle() override {
     if (disk_ == nullptr) return;  // its process was killed
     if (!disk_->in_flight_.empty()) {
@@ -86,6 +86,7 @@ void SimDisk::submit(Handle& handle, Request& request) {
   io.self = std::prev(in_flight_.end());
   io.request = &request;
   io.flush_mark = sequence_;
+  io.submitted = world_.now();
   if (request.op == Op::write) io.data.assign(request.data, request.data + request.length);
   world_.trace().note(Event::disk_submit, node_,
                       (number_ << 8U) | static_cast<std::uint64_t>(request.op), request.offset,
@@ -111,8 +112,21 @@ void SimDisk::deliver(Runnable& runnable) {
   disk.world_.trace().note(
       Event::disk_done, disk.node_, (disk.number_ << 8U) | static_cast<std::uint64_t>(request.op),
       request.offset, request.length | (static_cast<std::uint64_t>(request.error) << 32U));
+  disk.slowest_ = std::max(disk.slowest_, disk.world_.now() - io.submitted);
   disk.in_flight_.erase(io.self);
   request.complete();
+}
+
+bool SimDisk::idle_or_given_up(Duration patience) const {
+  const TimePoint now = world_.now();
+  return idle() || slowest_ >= patience || std::ranges::any_of(in_flight_, [&](const InFlight& io) {
+           return now - io.submitted >= patience;
+         });
+}
+
+bool SimDisk::owes_since(TimePoint then) const {
+  return std::ranges::any_of(in_flight_,
+                             [then](const InFlight& io) { return io.submitted <= then; });
 }
 
 IoError SimDisk::failure_of(const Request& request) {

@@ -119,6 +119,11 @@ class SimDisk {
   const SparseImage& visible() const { return visible_; }
   const SparseImage& durable() const { return durable_; }
   bool idle() const { return in_flight_.empty(); }
+  // Or since the disk was opened one of its requests has taken that long: then it was given up,
+  // with all that were in flight beside it, and whoever gave them up may end without them.
+  bool idle_or_given_up(Duration patience) const;
+  // Something that came no later than then is still in flight.
+  bool owes_since(TimePoint then) const;
   std::uint64_t size() const { return visible_.size(); }
   std::string name() const;
   int node() const { return node_; }
@@ -175,6 +180,7 @@ class SimDisk {
   DiskWatch* watch_ = nullptr;
   bool dead_ = false;
   bool hung_ = false;
+  Duration slowest_{};  // request since it was opened
 };
 
 }  // namespace baton::sim

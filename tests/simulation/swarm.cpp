@@ -507,6 +507,65 @@ void add_verifies(Prng random, Script& script) {
   }
 }
 
+// In an eighth of the seeds: operators hold resyncs for a while, and give copies up.
+void hold_syncs(Prng random, Script& script) {
+  if (!random.percent(12)) return;
+  std::uint64_t id = 3'000'000;
+  const std::uint64_t times = random.between(1, 4);
+  for (std::uint64_t i = 0; i < times; ++i) {
+    const std::size_t at = random.between(std::min<std::size_t>(2, script.size()), script.size());
+    Step pause;
+    pause.what = random.percent(75) ? Do::pause_sync : Do::invalidate_remote;
+    pause.node = static_cast<int>(random.below(2));
+    pause.background = true;
+    pause.id = ++id;
+    pause.after = microseconds(random.below(500) << random.below(8));
+    // Nothing that waits for a copy to be filled comes between the two.
+    std::size_t until = at;
+    const std::size_t most = at + random.between(1, 6);
+    while (until < std::min(most, script.size()) && script[until].what != Do::wait_sync) ++until;
+    if (pause.what == Do::pause_sync) {
+      Step resume = pause;
+      resume.what = Do::resume_sync;
+      resume.id = ++id;
+      script.insert(script.begin() + static_cast<std::ptrdiff_t>(until), std::move(resume));
+    }
+    script.insert(script.begin() + static_cast<std::ptrdiff_t>(at), std::move(pause));
+  }
+}
+
+// Somebody believes that the other node is not coming back.
+static void add_resumes(Prng random, Script& script) {
+  constexpr std::uint64_t first_id = 4'000'000;
+  const std::uint64_t count = random.below(4);
+  for (std::uint64_t i = 0; i < count; ++i) {
+    Step step;
+    step.what = Do::resume_io;
+    step.id = first_id + i;
+    step.node = static_cast<int>(random.below(2));
+    step.background = true;
+    step.after = microseconds(random.below(500) << random.below(14));
+    const std::size_t at = random.between(std::min<std::size_t>(2, script.size()), script.size());
+    script.insert(script.begin() + static_cast<std::ptrdiff_t>(at), std::move(step));
+  }
+}
+
+// The handlers find what they find. Nobody goes on by an operator's word here: what such a node
+// wrote would rightly be lost when the other one has it shot.
+static void add_fencing(Prng random, Script& script) {
+  static constexpr std::array modes = {"works", "works", "broken", "unreachable", "primary"};
+  constexpr std::uint64_t first_id = 5'000'000;
+  const std::uint64_t count = random.below(4);
+  for (std::uint64_t i = 0; i < count; ++i) {
+    Step step;
+    step.what = Do::fencing;
+    step.id = first_id + i;
+    step.words = {modes[random.below(modes.size())]};
+    const std::size_t at = random.between(std::min<std::size_t>(2, script.size()), script.size());
+    script.insert(script.begin() + static_cast<std::ptrdiff_t>(at), std::move(step));
+  }
+}
+
 Settings swarm_settings(std::uint64_t seed) {
   Prng random(seed, "settings");
   Settings settings;
@@ -537,6 +596,9 @@ Settings swarm_settings(std::uint64_t seed) {
   }
   settings.nbd = Prng(seed, "nbd").percent(35);
   settings.checksum_based = Prng(seed, "checksum").percent(25);
+  if (Prng patience(seed, "disk timeout"); patience.percent(40)) {
+    settings.disk_timeout = milliseconds(patience.between(1000, 8000));
+  }
   Prng policy(seed, "after split brain");
   if (policy.percent(10)) {
     static constexpr std::array zero = {replication::AfterSb0::disconnect,
@@ -550,6 +612,13 @@ Settings swarm_settings(std::uint64_t seed) {
                                        replication::AfterSb1::discard_secondary};
     settings.after_sb = {
         .zero = zero[policy.below(zero.size())], .node = "B", .one = one[policy.below(one.size())]};
+  }
+  Prng lost(seed, "peer lost");
+  if (lost.percent(10)) {
+    using replication::OnPeerLost;
+    settings.on_peer_lost = lost.percent(80) ? OnPeerLost::suspend : OnPeerLost::fail;
+    const bool fenced = lost.percent(60) && settings.protocol != replication::Protocol::a;
+    if (fenced) settings.fencing = Fencing::works;
   }
   // Of one to seven regions: in half of the worlds they take turns in the log.
   if (random.percent(50)) settings.active_regions = random.between(2, 4);
@@ -565,6 +634,12 @@ Plan swarm_plan(std::uint64_t seed) {
   if (plan.settings.nbd) drop_clients(Prng(seed, "drop clients"), plan.script);
   if (author.detaches()) detach_and_attach(Prng(seed, "disks"), plan.script);
   add_verifies(Prng(seed, "verify"), plan.script);
+  hold_syncs(Prng(seed, "hold syncs"), plan.script);
+  if (plan.settings.fencing != Fencing::absent) {
+    add_fencing(Prng(seed, "fencing"), plan.script);
+  } else if (plan.settings.on_peer_lost != replication::OnPeerLost::go_on) {
+    add_resumes(Prng(seed, "resumes"), plan.script);
+  }
   return plan;
 }
 

@@ -25,11 +25,13 @@ blockdev::ReadUndo reader_of(const SparseImage& image) {
 bool UndoRules::before_write(const SimDisk& disk) {
   Node& node = *nodes_[static_cast<std::size_t>(disk.node())];
   if (!node.up()) return false;
-  // What a Primary writes is its own; what a holder writes, that of the Primary which it serves.
+  // What a Primary writes is its own, unless the other serves it; what a holder writes, that of the
+  // Primary which it serves.
+  Node& other = *nodes_[static_cast<std::size_t>(1 - disk.node())];
   const auto& status = node.fresh_status();
   const bool serves = status.baton_holder == node.name();
-  if (serves || status.role == replication::Role::primary) return false;
-  Node& other = *nodes_[static_cast<std::size_t>(1 - disk.node())];
+  const bool served = status.baton_holder == other.name();
+  if (serves || (status.role == replication::Role::primary && !served)) return false;
   const MetadataImage ours(node.metadata(disk.volume()).durable(), disk.size());
   const MetadataImage theirs(other.metadata(disk.volume()).durable(), disk.size());
   const auto own = ours.superblock();

@@ -42,6 +42,30 @@ connect B discard expect=done
 wait-sync
 burst B requests=60 reads=100 hot=60
 )"},
+    // A word in favour of a copy that is half the very one that gives it is void (found by seed
+    // 1117874, whose operator had it said at the source of a resync that was interrupted).
+    {.name = "discard-of-the-only-whole-copy", .script = R"(
+primary A force
+wait-sync
+cut silence
++8s burst A requests=60 reads=0 hot=60
+promote B force expect=done
+burst B requests=60 reads=0 hot=60
+demote B force
+demote A force
+heal
+wait-split-brain
+pause-sync B
+resolve A own expect=done
+connect A discard expect=refused
+cut silence
++8s connect A discard expect=done
+heal
+resume-sync B
+wait-sync
+promote A
+burst A requests=20 reads=60 hot=60
+)"},
     // Whatever becomes of the saving, B's copy is what it was, and told again it yields.
     {.name = "undo-is-interrupted", .script = R"(
 primary A force

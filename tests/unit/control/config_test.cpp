@@ -2,6 +2,7 @@
 // Method: one good text, and texts that differ from it in one place.
 #include "control/config.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -107,6 +108,7 @@ TEST(Config, options_have_defaults_and_are_read) {
   ASSERT_TRUE(defaults);
   EXPECT_EQ(defaults->timeout, Duration(6s));
   EXPECT_EQ(defaults->ping_interval, Duration(2s));
+  EXPECT_EQ(defaults->disk_timeout, Duration::zero()) << "DRBD's default: a disk is waited for";
   EXPECT_TRUE(defaults->auto_resume);
   EXPECT_FALSE(defaults->checksum_based);
   EXPECT_EQ(defaults->resync_rate, 0U);
@@ -115,6 +117,7 @@ TEST(Config, options_have_defaults_and_are_read) {
   const auto spec = parse(replaced(pair_text, "protocol = \"C\"", R"(protocol = "A"
 timeout = "1500ms"
 fence-hold = "1min"
+disk-timeout = "30s"
 auto-resume = false
 checksum-based = true
 resync-rate = "20MiB"
@@ -129,11 +132,20 @@ allow-two-primaries = false)"));
   EXPECT_EQ(spec->timeout, Duration(1500ms));
   EXPECT_EQ(spec->ping_interval, Duration(500ms)) << "follows a shorter timeout";
   EXPECT_EQ(spec->fence_hold, Duration(1min));
+  EXPECT_EQ(spec->disk_timeout, Duration(30s));
   EXPECT_FALSE(spec->auto_resume);
   EXPECT_TRUE(spec->checksum_based);
   EXPECT_EQ(spec->resync_rate, 20U << 20U);
   EXPECT_EQ(spec->verify_rate, 0U);
   EXPECT_EQ(spec->verify_interval, Duration(168h));
+}
+
+TEST(Config, a_disk_gets_a_second_at_least_or_all_the_time) {
+  const auto off = parse(replaced(pair_text, "protocol = \"C\"", "disk-timeout = \"0s\""));
+  ASSERT_TRUE(off) << off.error().message;
+  EXPECT_EQ(off->disk_timeout, Duration::zero());
+  EXPECT_THAT(error_with("protocol = \"C\"", "disk-timeout = \"500ms\""),
+              testing::HasSubstr("disk-timeout = 500 ms is out of range: choose 1 s to 10 min"));
 }
 
 TEST(Config, rates_that_never_end_and_intervals_of_no_time_are_refused) {
@@ -227,13 +239,82 @@ TEST(Config, an_unknown_way_to_meet_a_failed_disk_is_refused) {
 }
 
 TEST(Config, options_of_later_versions_say_not_yet) {
-  for (const char* line : {"on-peer-lost = \"suspend\"", "allow-two-primaries = true"}) {
-    const std::string message = error_with("protocol = \"C\"", line);
-    EXPECT_THAT(message, StartsWith("vm1.toml:3: ")) << line;
-    EXPECT_THAT(message, HasSubstr("not available yet")) << line;
+  const std::string message = error_with("protocol = \"C\"", "allow-two-primaries = true");
+  EXPECT_THAT(message, StartsWith("vm1.toml:3: "));
+  EXPECT_THAT(message, HasSubstr("not available yet"));
+}
+
+TEST(Config, a_size_is_a_whole_number_of_sectors_and_one_that_a_volume_can_have) {
+  EXPECT_THAT(error_with("8GiB", "1000"), HasSubstr("is not a multiple of 512 bytes"));
+  EXPECT_THAT(error_with("8GiB", "300000TiB"),
+              HasSubstr("300000TiB is too large: a volume has at"));
+}
+
+TEST(Config, metadata_may_be_internal_for_each_volume_by_itself) {
+  constexpr std::string_view text = R"([resource]
+name = "vm1"
+[[volume]]
+[[volume]]
+[[volume]]
+[node.alpha]
+disks = ["/dev/a", "/dev/b", "/dev/c"]
+meta = ["internal", "b.md", "internal"]
+)";
+  const auto spec = parse(std::string(text));
+  ASSERT_TRUE(spec) << spec.error().message;
+  const NodeSpec& node = spec->nodes[0];
+  EXPECT_TRUE(node.meta_given);
+  EXPECT_EQ(node.meta, (std::vector<std::string>{"internal", "/etc/baton/b.md", "internal"}));
+  EXPECT_EQ(parse(replaced(std::string(text), "\"b.md\"", "\"./internal\""))->nodes[0].meta[1],
+            "/etc/baton/internal")
+      << "a file of that name is written with a folder";
+  EXPECT_THAT(
+      error_of(replaced(std::string(text), "\"b.md\"", "\"/dev/a\"")),
+      HasSubstr("uses /dev/a as the disk of vm1 volume 0 and as the metadata of vm1 volume 1"));
+  EXPECT_THAT(error_of(replaced(std::string(text), "[\"internal\", ", "[")),
+              HasSubstr("meta of node alpha names 2 and disks 3: one each"));
+}
+
+TEST(Config, what_happens_when_the_peer_is_lost) {
+  using replication::OnPeerLost;
+  EXPECT_EQ(parse(pair_text)->on_peer_lost, OnPeerLost::go_on);
+  for (const OnPeerLost each : {OnPeerLost::go_on, OnPeerLost::suspend, OnPeerLost::fail}) {
+    const auto spec = parse(replaced(
+        pair_text, "protocol = \"C\"",
+        fmt::format("protocol = \"C\"\non-peer-lost = \"{}\"", replication::name_of(each))));
+    ASSERT_TRUE(spec) << spec.error().message;
+    EXPECT_EQ(spec->on_peer_lost, each);
   }
-  EXPECT_THAT(error_of(replaced(single_text, "disks", "meta = [\"internal\"]\ndisks")),
-              HasSubstr("\"internal\" is not available yet"));
+  const std::string message = error_with("protocol = \"C\"", "on-peer-lost = \"freeze\"");
+  EXPECT_THAT(message, HasSubstr("choose \"continue\", \"suspend\" or \"fail\""));
+}
+
+TEST(Config, who_can_have_the_other_node_fenced_waits_for_it) {
+  const std::string handlers = "\n[handlers]\nfence-peer = \"/bin/fence vm1\"\n";
+  const auto spec = parse(std::string(pair_text) + handlers);
+  ASSERT_TRUE(spec) << spec.error().message;
+  EXPECT_EQ(spec->on_peer_lost, replication::OnPeerLost::suspend);
+  EXPECT_EQ(spec->handlers[static_cast<std::size_t>(replication::Handler::fence_peer)],
+            "/bin/fence vm1");
+  const auto told = parse(
+      replaced(pair_text, "protocol = \"C\"", "protocol = \"C\"\non-peer-lost = \"continue\"") +
+      handlers);
+  ASSERT_TRUE(told) << told.error().message;
+  EXPECT_EQ(told->on_peer_lost, replication::OnPeerLost::go_on);
+  EXPECT_THAT(error_of(replaced(pair_text, "protocol = \"C\"", "protocol = \"A\"") + handlers),
+              HasSubstr("fence-peer needs protocol = \"B\" or \"C\""));
+}
+
+TEST(Config, handlers_have_drbds_names_and_a_command) {
+  const std::string begin = std::string(pair_text) + "\n[handlers]\n";
+  EXPECT_THAT(error_of(begin + "fence-pear = \"x\""), HasSubstr("fence-peer"));
+  EXPECT_THAT(error_of(begin + "split-brain = \"\""),
+              HasSubstr("split-brain in [handlers] is empty"));
+  EXPECT_THAT(error_of("handlers = 3\n" + std::string(pair_text)), HasSubstr("write [handlers]"));
+  EXPECT_THAT(error_with("protocol = \"C\"", "on-io-error = \"call-local-io-error\""),
+              HasSubstr("needs local-io-error in [handlers]"));
+  EXPECT_TRUE(parse(replaced(begin + "local-io-error = \"mail\"", "protocol = \"C\"",
+                             "on-io-error = \"call-local-io-error\"")));
 }
 
 TEST(Config, names_are_ones_that_fit_everywhere) {

@@ -51,7 +51,9 @@ StatusEntry in_trouble() {
   StatusEntry entry = syncing();
   ResourceStatus& status = entry.status;
   status.devices.resize(1);
-  status.connections[0].peer_devices = {{.volume = 0}};
+  status.devices[0].unanswered = 3;
+  status.devices[0].unanswered_ms = 41'000;
+  status.connections[0].peer_devices = {{.volume = 0, .sync_held_here = true}};
   status.connections[0].peer_role = Role::unknown;
   status.connections[0].connection_state = ConnectionState::connecting;
   status.connections[0].last_error = "connection refused";
@@ -82,6 +84,7 @@ TEST(Status, json_has_the_keys_of_drbdsetup_and_ours) {
         {"volume": 1, "replication-state": "Established", "peer-disk-state": "UpToDate",
          "out-of-sync": 0, "percent-in-sync": 100.0}]}],
     "baton": {"holder": "alpha", "epoch": 3, "window": false},
+    "suspended": false, "suspended-reason": "",
     "held-writes": {"count": 0, "reason": "", "oldest-ms": 0},
     "clients": ["unix client, pid 4711", "10.0.0.9:55555"],
     "bytes-replicated": 12345, "up": true})"));
@@ -149,7 +152,10 @@ TEST(Status, json_says_what_is_wrong) {
   EXPECT_EQ(connection.at("peer-role").as_string(), "Unknown");
   EXPECT_EQ(connection.at("peer_devices").at(0).at("peer-disk-state").as_string(), "DUnknown");
   EXPECT_EQ(connection.at("peer_devices").at(0).at("replication-state").as_string(), "Off");
+  EXPECT_EQ(connection.at("peer_devices").at(0).at("resync-suspended").as_string(), "user");
   EXPECT_TRUE(object.at("baton").at("window").as_bool());
+  const json::value& unanswered = object.at("devices").at(0).at("unanswered");
+  EXPECT_EQ(unanswered, json::parse(R"({"count": 3, "oldest-ms": 41000})"));
   StatusEntry nobody = syncing();
   nobody.status.baton_holder.clear();
   EXPECT_TRUE(to_json(nobody).at("baton").at("holder").is_null());
@@ -210,8 +216,10 @@ TEST(Status, text_is_read_at_a_glance) {
 TEST(Status, text_says_what_is_wrong_and_what_to_do) {
   EXPECT_EQ(status_text(std::array{in_trouble()}), R"(vm1  Primary  (baton: alpha, epoch 3)
   volume 0  UpToDate      8 GiB
+    its disk hangs: 3 requests not answered for 41 s; attach waits for that
   beta  Connecting: connection refused
     volume 0  DUnknown      Off
+    resync is held: batonctl resume-sync vm1 here
     SPLIT BRAIN: alpha and beta both wrote since
     choose whose data stays: batonctl resolve vm1 --keep NODE
   handover window open: the first write here takes the baton
@@ -229,6 +237,7 @@ TEST(Status, text_of_what_is_down_is_the_reason) {
 
 std::vector<std::string> texts(const std::vector<Change>& all) {
   std::vector<std::string> out;
+  out.reserve(all.size());
   for (const Change& change : all) out.push_back(change.text);
   return out;
 }
@@ -237,7 +246,7 @@ TEST(StatusChanges, who_knows_nothing_is_told_everything_that_exists) {
   const auto all = changes(nullptr, syncing());
   EXPECT_THAT(texts(all),
               ElementsAre("vm1: up yes, role Primary, baton alpha, epoch 3, handover window no, "
-                          "writes held no",
+                          "suspended no, writes held no",
                           "vm1 volume 0: disk UpToDate, size 8 GiB",
                           "vm1 volume 1: disk UpToDate, size 1.5 GiB",
                           "vm1 beta: connection Connected, peer role Secondary",
@@ -245,7 +254,7 @@ TEST(StatusChanges, who_knows_nothing_is_told_everything_that_exists) {
                           "vm1 beta volume 1: replication Established, peer disk UpToDate"));
   EXPECT_EQ(json::value(all[0].data), json::parse(R"({"event": "exists", "object": "resource",
     "name": "vm1", "up": true, "role": "Primary", "baton-holder": "alpha", "baton-epoch": 3,
-    "window": false, "held-writes": false, "error": ""})"));
+    "window": false, "suspended": false, "held-writes": false, "error": ""})"));
 }
 
 TEST(StatusChanges, only_what_changed_is_told_and_whole_objects_in_json) {

@@ -77,6 +77,8 @@ TEST(Arguments, every_verb_of_the_design_is_known) {
                                      "handover",
                                      "migrate",
                                      "resolve",
+                                     "resume-io",
+                                     "outdate",
                                      "undo-list",
                                      "undo-read",
                                      "undo-export"};

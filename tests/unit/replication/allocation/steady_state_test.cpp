@@ -23,7 +23,7 @@ using test::write_request;
 constexpr std::uint64_t disk_bytes = 4U << 20U;
 
 // A node whose peer is in the same program.
-class Host final : Disks, Links, Journal {
+class Host final : Disks, Links, Journal, Handlers {
  public:
   Host(Loop& loop, Clock& clock, BufferPool& buffers, std::string name, Protocol protocol)
       : loop_(loop), name_(std::move(name)) {
@@ -32,7 +32,7 @@ class Host final : Disks, Links, Journal {
     config_.nodes = {{"alpha"}, {"beta"}};
     config_.volumes = {{disk_bytes}};
     config_.protocol = protocol;
-    resource_ = make_resource({loop, clock, random_, buffers, *this, *this, *this}, config_);
+    resource_ = make_resource({loop, clock, random_, buffers, *this, *this, *this, *this}, config_);
   }
   void meet(Host& peer) { peer_ = &peer; }
   Resource& resource() { return *resource_; }
@@ -71,6 +71,10 @@ class Host final : Disks, Links, Journal {
   }
   void remove_undo(std::uint32_t, std::uint64_t) override {}
   void line(Level /*level*/, std::string /*text*/) override {}
+  bool configured(Handler /*handler*/) const override { return false; }
+  Task<std::optional<int>> run(Handler /*handler*/) override { co_return std::nullopt; }
+  void start(Handler /*handler*/) override {}
+  void abandon() override {}
 
   Loop& loop_;
   std::string name_;
