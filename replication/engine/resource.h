@@ -192,9 +192,9 @@ class Resource {
   // peer has the baton, and the disks are closed. The role stays; clients here are served by the
   // peer. Refused where the peer's copy is not UpToDate; nothing has changed then.
   virtual Task<Result<>> detach() = 0;
-  // Gives this node's copy up, to be filled anew by the node that holds the baton: done when that is
-  // durable here, behind a flush of the holder's. The session ends and another one begins. Failed,
-  // nothing was given up; refused where no holder is connected, or this node is Primary.
+  // Gives this node's copy up, to be filled anew by the node that holds the baton: done when that
+  // is durable here, behind a flush of the holder's. The session ends and another one begins.
+  // Failed, nothing was given up; refused where no holder is connected, or this node is Primary.
   virtual Task<Result<>> invalidate() = 0;
   // The peer's copy, on the node that holds the baton, whose copy is UpToDate: done when the peer
   // has durably recorded that it is no copy, and is being filled anew. Refused while the peer is
