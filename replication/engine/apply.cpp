@@ -41,6 +41,12 @@ Task<> Volume::apply_one(Incoming message, Session& session) {
     co_await perform(disk(), own);
   }
   guard.release();
+  // A Primary that is served while its copy is filled goes on without the copy.
+  const bool full = own.error == IoError::no_space && !engine_.served();
+  if (full && !mutant("full-peer-disk-fails")) {
+    engine_.no_room_for_peer(*this, header.offset, header.length, session);
+    own.error = IoError::none;
+  }
   applied.unlink();
   applied_.notify_all();
   if (own.error != IoError::none && !mutant("peer-eio-ignored")) {

@@ -25,7 +25,7 @@ Task<> Engine::keep_connected() {
   dial_at_ = {};
   backoff_ = backoff_min;
   while (up_ && want_connected_) {
-    if (session_ != nullptr || changing_disks_) {
+    if (session_ != nullptr || changing_disks_ || short_of_room_) {
       co_await session_changed_.wait();
       continue;
     }
@@ -103,7 +103,9 @@ Task<> Engine::run_link(Link link, bool dialled) {
   session.scope().spawn(limit_greeting(session, over));
   const bool greeted = co_await session.greet();
   bool ran = false;
-  if (greeted) {
+  if (greeted && short_of_room_) {
+    session.refuse(no_room_sentence());
+  } else if (greeted) {
     const bool room = co_await make_room_for(session, dialled);
     if (room && !session.dropped_) {
       ran = true;
@@ -176,8 +178,9 @@ Task<> Engine::session_ended(Session& session) {
   // A copy that was still to be brought up to date is known to lack something.
   if (took_part && !holding_) {
     if (to_be_copied_to_) reached("target-lost-its-source");
-    unvouched_ = to_be_copied_to_ ? DiskState::outdated : DiskState::consistent;
-    outdated_by_ = to_be_copied_to_ ? session.peer_state().lineage : Lineage{};
+    const bool lacks_something = to_be_copied_to_ || short_of_room_;
+    unvouched_ = lacks_something ? DiskState::outdated : DiskState::consistent;
+    outdated_by_ = lacks_something ? session.peer_state().lineage : Lineage{};
   }
   to_be_copied_to_ = false;
   // Completed writes that the peer may lack, or writes about to be completed without it: a

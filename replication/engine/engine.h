@@ -16,6 +16,7 @@
 //   undo.cpp         what the other loses is kept first
 //   failed_flush.cpp a disk that does not keep its word
 //   disk_timeout.cpp a disk that does not answer
+//   room.cpp         a disk that is full
 //   service.cpp      a node without its disk, and the holder that serves it
 //   resync.cpp       copying what differs
 //   verify.cpp       comparing the copies (sums.cpp: how two ranges are compared)
@@ -160,6 +161,12 @@ class Engine final : public Resource {
   void verify_shown(Incoming& message, Session& session);
   // What is compared is compared at the holder, and counts while it stays the holder.
   bool holds_in(const Session& session, std::uint64_t epoch) const;
+  // room.cpp
+  Task<bool> may_try_for_room(TimePoint deadline);
+  void write_is_held(const char* why);
+  void held_write_goes_on();
+  void no_room_for_peer(Volume& volume, std::uint64_t offset, std::uint64_t length,
+                        Session& session);
   // engine.cpp
   void disk_failed(Volume& volume, const char* what);
   Duration fence_hold() const { return config_.fence_hold; }
@@ -195,6 +202,9 @@ class Engine final : public Resource {
   bool fencing_would_do() const;
   void peer_is_whole();
   Task<Result<>> outdate_now();
+  // room.cpp
+  std::string no_room_sentence() const;
+  Task<> wait_for_room(Volume& volume, std::uint64_t offset, std::uint64_t length);
   // Everything here on stable storage, and a generation on top of it that the peer lacks, durable
   // on completion. False: the metadata failed, and whether the generation is there is not known.
   Task<bool> begin_generation(std::string why);
@@ -362,6 +372,7 @@ class Engine final : public Resource {
   FenceWord fence_word_ = FenceWord::failed;  // what it has said
   bool fenced_peer_ = false;                  // and the peer was not whole since
   bool outdated_ = false;                     // this copy, durably
+  bool short_of_room_ = false;                // for what the peer wrote: no session until there is
   bool dialling_ = false;
   bool out_of_reach_ = false;  // the last dial failed
   TimePoint dial_at_;          // not before

@@ -32,7 +32,7 @@ Task<> Volume::write_through_holder(Request& request, Outcome& outcome) {
         std::min<std::uint64_t>(wire::piece_bytes_max, request.length - done);
     std::byte* data = request.op == Op::write ? request.data + done : nullptr;
     const Piece piece{&request, request.offset + done, length, data};
-    const IoError error = co_await forward_piece(piece, outcome);
+    const IoError error = co_await forward_when_there_is_room(piece, outcome);
     if (outcome.error == IoError::none) outcome.error = error;
     done += length;
   }

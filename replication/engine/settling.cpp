@@ -455,7 +455,8 @@ Task<Result<>> Engine::apply_verdicts(Session& session) {
   resume_primary_ = false;
   // "Nobody can have written since the stop" ends here: the peer may go on without us, as soon as
   // it is told that this is durable, whether this node hears that the session has begun or not.
-  if (!mutant("last-to-leave-for-good")) unvouched_ = DiskState::consistent;
+  const DiskState without_witness = outdated_ ? DiskState::outdated : DiskState::consistent;
+  if (!mutant("last-to-leave-for-good")) unvouched_ = without_witness;
   const bool durable = co_await commit();
   if (!durable) co_return failure("the metadata device failed; see the log");
   peer_has_tip_ = !copying || !self_source;

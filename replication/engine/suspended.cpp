@@ -65,10 +65,9 @@ Task<IoError> Engine::wait_for_submission(const char** reason) {
   if (stopping_) co_return IoError::shutdown;
   if (alone() == OnPeerLost::fail) co_return IoError::io;
   const TimePoint deadline = lost_at_ + config_.fence_hold;
-  if (held_++ == 0) held_since_ = env_.clock.now();
-  held_reason_ = waits;
+  write_is_held(waits);
   const bool told = co_await gate_changed_.wait_until(env_.clock, deadline);
-  if (--held_ == 0) held_reason_ = "";
+  held_write_goes_on();
   if (told || !suspended()) co_return IoError::none;
   reached("suspended-until-the-deadline");
   co_return IoError::no_space;

@@ -392,6 +392,9 @@ Task<> Volume::write_piece(Piece piece, Outcome& outcome) {
     disk().submit(own);
     co_await acknowledged;
     error = disk_error(own.error, "a write");
+    if (error == IoError::no_space) {
+      error = co_await write_when_there_is_room(own, &request.reason);
+    }
     if (error == IoError::none && sent.peer_lost && engine_.suspended()) {
       co_await finished;
       error = co_await replicate_again(request, piece, &request.reason);

@@ -272,6 +272,10 @@ class Volume final : blockdev::TimedDeviceOwner {
   void leave_disk_alone() {
     if (--disk_users_ == 0) drained_.notify_all();
   }
+  // room.cpp
+  Task<IoError> write_when_there_is_room(blockdev::Request& own, const char** reason);
+  Task<IoError> forward_when_there_is_room(Piece piece, Outcome& outcome);
+  Task<IoError> write_same_again(std::uint64_t offset, std::uint64_t length);
   void give_time_limits(BackingStore& store);
   void gave_up(const blockdev::BlockDevice& device, blockdev::Op oldest,
                std::uint64_t requests) override;
@@ -291,6 +295,7 @@ class Volume final : blockdev::TimedDeviceOwner {
   blockdev::Limits export_limits_;
   bool failed_ = false;
   bool flush_failed_ = false;
+  bool room_wait_logged_ = false;      // and there was none since
   bool cleaning_ = false;              // clean_activity_log() runs
   bool room_wanted_ = false;           // the log has asked for room and not been served yet
   std::uint64_t regions_cleaned_ = 0;  // how often the log was told that an interval is clean

@@ -8,28 +8,6 @@ namespace {
 const std::vector<Scenario> all = {
     // Found by the swarm: a write that only the peer's disk had room for left two different
     // copies that both counted as UpToDate.
-    {.name = "disk-full", .script = R"(
-primary A force
-wait-sync
-fail A write enospc sticky
-burst A requests=20 depth=8 reads=20 hot=12
-+3s burst B requests=20 reads=100 hot=12
-mend A
-wait-sync
-handover A expect=done
-burst B requests=40 reads=100 hot=12
-)"},
-    {.name = "peer-disk-full", .script = R"(
-primary A force
-wait-sync
-fail B write enospc sticky
-burst A requests=40 depth=8 reads=0
-is B Failed
-mend B
-kill B
-start B
-wait-sync
-)"},
     // Found by the swarm: the holder's disk failed, and what was still in flight was acknowledged
     // from that disk alone, in a generation that nobody else would ever get.
     {.name = "holder-disk-fails", .script = R"(

@@ -163,6 +163,12 @@ const std::vector<Mutant> all = {
      "killed-twice-and-still-primary"},
     {"grantor-counts-as-writer", "who has given the baton away counts as the last writer",
      "power-lost-behind-an-unheard-grant"},
+    // a disk that is full
+    {"full-disk-not-waited-for", "a write fails at once where there is no room for it",
+     "disk-full-and-room-again"},
+    {"full-peer-disk-fails", "a disk without room counts as failed", "peer-disk-full"},
+    {"full-copy-counts", "a copy that had no room for a write is not Outdated after a restart",
+     "peer-disk-full"},
     // a resync is held
     {"pause-ignored", "a resync goes on while an operator holds it", "pause-sync"},
     {"either-node-resumes", "one node's word ends the other's, too", "pause-sync"},

@@ -45,6 +45,8 @@ const std::vector<Scenario>& undo_scripts();
 const std::vector<Scenario>& resync_scripts();
 // A disk that does not answer, and its time limit (timeout_scripts.cpp).
 const std::vector<Scenario>& timeout_scripts();
+// A disk that is full (room_scripts.cpp).
+const std::vector<Scenario>& room_scripts();
 // The holder loses its peer, and its writes wait (peer_loss_scripts.cpp).
 const std::vector<Scenario>& peer_loss_scripts();
 // Handlers fence the lost peer (fencing_scripts.cpp).
