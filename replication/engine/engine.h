@@ -8,6 +8,7 @@
 //   pause.cpp        resync is held and goes on
 //   connection.cpp   dialling, accepting, one session after the other, what its loss means
 //   settling.cpp     the handshake's verdicts made durable
+//   meeting_facts.*  what two nodes have told each other, for the verdicts
 //   gate.cpp         who may write now, and what held writes wait for
 //   handover.cpp     the baton moves
 //   split_brain.cpp  two histories, and whose stays

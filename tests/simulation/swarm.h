@@ -14,7 +14,5 @@ struct Plan {
 
 Settings swarm_settings(std::uint64_t seed);
 Plan swarm_plan(std::uint64_t seed);
-// In a quarter of the seeds: operators' verifies, among the steps of a finished script.
-void add_verifies(Prng random, Script& script);
 
 }  // namespace baton::sim

@@ -3,6 +3,7 @@
 #include "blockdev/metadata/format.h"
 #include "blockdev/metadata/metadata.h"
 #include "tests/simulation/author.h"
+#include "tests/simulation/swarm_additions.h"
 
 namespace baton::sim {
 

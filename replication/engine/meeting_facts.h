@@ -1,0 +1,17 @@
+// What two nodes have told each other about themselves, as the verdicts want it (core/lineage.h,
+// core/baton.h). `state` is of the node that is called `name`, `other` of the one it meets; both
+// sides compute both, from the same two messages.
+#pragma once
+
+#include <string>
+
+#include "replication/core/baton.h"
+#include "replication/core/lineage.h"
+#include "replication/wire/codec.h"
+
+namespace baton::replication {
+
+CopyFacts copy_facts(const std::string& name, const wire::State& state, const wire::State& other);
+BatonFacts baton_facts(const std::string& name, const wire::State& state);
+
+}  // namespace baton::replication
