@@ -55,7 +55,8 @@ ServiceVerdict settle_service(const ServiceFacts& with, const ServiceFacts& with
     }
     return {.row = "takes-over",
             .epoch = epoch_of(with, without, false),
-            .diskless_stays = without.primary};
+            .diskless_stays = without.primary,
+            .holder_demoted = with.primary && without.primary && !mutant("grantor-stays-primary")};
   }
   // Of two copies of one generation the other would be the source, if it were there.
   const bool worse = relation == Relation::equal && without.complete && !without.lineage.empty() &&
@@ -72,9 +73,10 @@ ServiceVerdict settle_service(const ServiceFacts& with, const ServiceFacts& with
   const bool has_what_it_wrote = with.arrival != Arrival::crashed && same_epoch;
   if (without.served && !has_what_it_wrote) reached("served-by-a-crashed-copy");
   const bool trusts = has_what_it_wrote || mutant("served-by-a-crashed-copy");
+  const bool was_served = without.primary && without.served && !with.primary;
   return {.row = "disk-takes",
           .epoch = epoch_of(with, without, false),
-          .diskless_stays = without.primary && without.served && trusts && !with.resume_primary,
+          .diskless_stays = was_served && trusts && !with.resume_primary,
           .holder_promoted = with.resume_primary};
 }
 

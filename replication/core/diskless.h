@@ -36,6 +36,7 @@ struct ServiceVerdict {
   std::uint64_t epoch = 0;       // in force, held by the node with the disk
   bool diskless_stays = false;   // Primary all the same: its writes go through the other
   bool holder_promoted = false;  // takes its role of before its restart again
+  bool holder_demoted = false;   // it gave its role away, and has not heard that it was taken
   friend bool operator==(const ServiceVerdict&, const ServiceVerdict&) = default;
 };
 

@@ -164,13 +164,19 @@ Task<Result<>> Engine::apply_service(Session& session) {
     if (!mutant("served-by-itself")) served_ = false;
     session.peer_role = verdict.diskless_stays ? Role::primary : Role::secondary;
     if (verdict.holder_promoted) role_ = Role::primary;
+    if (verdict.holder_demoted) {
+      reached("grantor-demoted-by-a-failed-disk");
+      log(Journal::Level::warning, fmt::format("no longer Primary: {} is", session.peer_));
+      role_ = Role::secondary;
+    }
     peer_has_tip_ = peer_has_tip_ || same;
     resume_primary_ = false;
     const bool durable = co_await commit();
     if (!durable) co_return failure("the metadata device failed; see the log");
     co_return Result<>{};
   }
-  session.peer_role = peer.primary || verdict.holder_promoted ? Role::primary : Role::secondary;
+  const bool peer_stays = peer.primary && !verdict.holder_demoted;
+  session.peer_role = peer_stays || verdict.holder_promoted ? Role::primary : Role::secondary;
   served_ = role_ == Role::primary && verdict.diskless_stays;
   peer_lacks_ = false;
   if (role_ == Role::primary && !served_) {

@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <string>
 #include <vector>
@@ -31,8 +32,8 @@ std::vector<ServiceFacts> every_node(std::uint64_t epoch) {
         facts.resume_primary = bit(4);
         facts.same_session = bit(5);
         facts.peer_lacks = bit(6);
-        // Only a Primary is served; a holder that lives has not to take its role again.
-        if (facts.served && !facts.primary) continue;
+        // Only a Primary is served, and by a holder; one that lives has not to take its role again.
+        if (facts.served && (!facts.primary || facts.holding)) continue;
         if (facts.resume_primary && (facts.holding || facts.primary)) continue;
         all.push_back(facts);
       }
@@ -65,7 +66,9 @@ TEST(ServiceTable, keeps_every_rule_for_all_that_two_nodes_can_know) {
         ASSERT_TRUE(verdict.epoch > 2 || verdict.epoch > with.epoch.number ||
                     (with.holding && with.epoch.number >= 2));
         // One writer.
-        ASSERT_FALSE(verdict.diskless_stays && (with.primary || verdict.holder_promoted));
+        const bool holder_primary = with.primary && !verdict.holder_demoted;
+        ASSERT_FALSE(verdict.diskless_stays && (holder_primary || verdict.holder_promoted));
+        ASSERT_FALSE(verdict.holder_demoted && !verdict.diskless_stays);
         ASSERT_FALSE(verdict.diskless_stays && !without.primary);
         // Who goes on as Primary finds all that it was told is there.
         if (!verdict.diskless_stays || with.holding) continue;

@@ -5,6 +5,27 @@ namespace {
 
 // A node without its disk, served by the other (docs/replication.md). "A" is Primary.
 const std::vector<Scenario> all = {
+    // The old holder has not heard that its baton was taken when it is to serve the new one.
+    {.name = "disk-fails-behind-an-unheard-grant", .script = R"(
+primary A force
+wait-sync
+burst A requests=20 reads=0
+slow-link B ms=2000
+handover A background
++3s cut B silence
+fail B write sticky
+burst B requests=4 depth=4 reads=0 background
++1s is B Primary Failed
++9s heal
+wait-connected
+is A Secondary
+is B Primary
+wait-idle
+mend B
+attach B
+wait-sync
+burst B requests=20 reads=50
+)"},
     // The guest does not notice: no request of its clients fails, from the failure to the moment
     // when its own copy is the one that counts again.
     {.name = "disk-fails-under-the-guest", .script = R"(

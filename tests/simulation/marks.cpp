@@ -142,6 +142,8 @@ const std::vector<Mark> all = {
      "them"},
     {"invalidate-remote-refused", "the peer does not give its copy up",
      "both nodes look at the same facts first; it would take a change of role under the question"},
+    {"grantor-demoted-by-a-failed-disk",
+     "the disk of the new holder failed before the old one had heard that there was one"},
     {"room-again", "a write waited until the disk had room"},
     {"room-waited-for-at-the-holder", "the node that serves a Primary had no room"},
     {"no-room-for-the-peer", "the disk had no room for a write of the other node"},

@@ -163,6 +163,8 @@ const std::vector<Mutant> all = {
      "killed-twice-and-still-primary"},
     {"grantor-counts-as-writer", "who has given the baton away counts as the last writer",
      "power-lost-behind-an-unheard-grant"},
+    {"grantor-stays-primary", "who gave the baton away stays Primary beside the one it serves",
+     "disk-fails-behind-an-unheard-grant"},
     // a disk that is full
     {"full-disk-not-waited-for", "a write fails at once where there is no room for it",
      "disk-full-and-room-again"},
