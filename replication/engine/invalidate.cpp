@@ -38,7 +38,7 @@ Task<Result<>> Engine::invalidate_now() {
   if (!ready) co_return ready;
   giving_up_ = true;
   session_->drop("this node's copy is given up");
-  if (mutant("given-up-before-the-source-flushed")) {
+  if (mutant("given-up-before-the-flush")) {
     towards_ = lineage_;
     inconsistent_.assign(volumes_.size(), true);
     co_await commit();

@@ -115,8 +115,7 @@ const std::vector<Mark> all = {
     {"own-disk-failed-with-the-peer-lost", "nothing is acknowledged that neither copy has"},
     {"flush-lost-with-both-copies", "the same for a flush"},
     {"disk-full-at-the-holder", "the peer may have had room: the session ends"},
-    {"peer-flush-failed", "the peer answers a flush with an error",
-     "a disk that fails a flush ends its session before the answer can leave"},
+    {"peer-flush-failed", "the peer answers a flush with an error"},
     {"read-after-the-baton-left", "a read at the old holder asks the new one"},
     {"read-not-served-by-the-holder", "the holder refuses reads until their deadline"},
     // a start, and what the metadata says
@@ -137,9 +136,7 @@ const std::vector<Mark> all = {
     {"volumes-disagree-about-the-peer", "a crash between the superblocks of two volumes"},
     // a resync is held, a copy is given up
     {"sync-held", "an operator holds the resync"},
-    {"invalidate-met-a-handover", "the baton came to a copy that was to be given up",
-     "the grant has to come in the few steps in which the session is being left; no script hits "
-     "them"},
+    {"invalidate-met-a-handover", "the baton came to a copy that was to be given up"},
     {"invalidate-remote-refused", "the peer does not give its copy up",
      "both nodes look at the same facts first; it would take a change of role under the question"},
     {"grantor-demoted-by-a-failed-disk",

@@ -174,7 +174,7 @@ const std::vector<Mutant> all = {
     // a resync is held
     {"pause-ignored", "a resync goes on while an operator holds it", "pause-sync"},
     {"either-node-resumes", "one node's word ends the other's, too", "pause-sync"},
-    {"given-up-before-the-source-flushed", "a copy is given up while the other is in a cache",
+    {"given-up-before-the-flush", "a copy is given up while the other is in a cache",
      "given-up-behind-a-flush"},
     // a disk that does not answer
     {"hung-disk-waited-for", "a request is waited for, however long", "disk-timeout"},
