@@ -12,8 +12,6 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import baton_test  # noqa: E402
-from bad_network import BadNetwork  # noqa: E402
-from baton_node import Node  # noqa: E402
 from baton_pair import DEBIAN_FIRST, MIB, PairCase  # noqa: E402
 
 ROUNDS = int(os.environ.get("BATON_CHAOS_ROUNDS", "50"))
@@ -28,14 +26,7 @@ class Chaos(PairCase):
 
     def setUp(self):
         super().setUp()
-        self.network = BadNetwork({"alpha": self.ports[0], "beta": self.ports[1]})
-        self.addCleanup(self.network.close)
-        # Each reaches the other through the proxy; listens where the proxy delivers.
-        for node, place in ((self.alpha, 1), (self.beta, 0)):
-            ports = list(self.ports)
-            ports[place] = self.network.port_for(node.name)
-            self.write_config(f"{node.name}.toml", ports=ports)
-            node.config = self.folder / f"{node.name}.toml"
+        self.network = self.use_bad_network()
         self.random = random.Random(SEED)
         self.primary = self.alpha
 

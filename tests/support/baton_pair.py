@@ -8,6 +8,7 @@ import signal
 import subprocess
 
 import baton_test
+from bad_network import BadNetwork
 from baton_node import Node
 
 MIB = 1 << 20
@@ -66,6 +67,16 @@ class PairCase(baton_test.TestCase):
         place = self.folder / name
         place.write_text(self.config_text(**changes))
         return place
+
+    def use_bad_network(self):
+        """Each reaches the other through a proxy, which is returned; listens where that delivers."""
+        network = BadNetwork({"alpha": self.ports[0], "beta": self.ports[1]})
+        self.addCleanup(network.close)
+        for node, place in ((self.alpha, 1), (self.beta, 0)):
+            ports = list(self.ports)
+            ports[place] = network.port_for(node.name)
+            node.config = self.write_config(f"{node.name}.toml", ports=ports)
+        return network
 
     def path(self, name):
         return self.folder / name
