@@ -74,7 +74,7 @@ class FileDevice final : public BlockDevice {
   Task<IoError> allocate(int mode, std::uint64_t offset, std::uint64_t length);
   Task<IoError> sync_if(bool wanted);
 
-  void describe(Request& request) const;
+  void describe(Request& request);
 
   // --- completion ---
   void note_mutation(const Request& request, IoError error);
@@ -99,6 +99,12 @@ class FileDevice final : public BlockDevice {
   std::uint64_t writes_ = 1;
   std::uint64_t writes_flushed_ = 0;
   bool flush_failed_ = false;
+  // Of the data that was described last, [begin, end): finding where it ends takes milliseconds on
+  // a tmpfs that has much of it, on the shard's thread. Forgotten with each zeroing, which may end
+  // it.
+  std::uint64_t data_begin_ = 0;
+  std::uint64_t data_end_ = 0;
+  std::uint64_t zeroings_ = 0;  // under way
   // Ways to make zeroes that the filesystem has not refused.
   bool can_punch_;
   bool can_zero_range_ = true;

@@ -30,13 +30,18 @@ Run run_at(int fd, std::uint64_t at, std::uint64_t limit) {
 
 }  // namespace
 
-void FileDevice::describe(Request& request) const {
+void FileDevice::describe(Request& request) {
   std::uint64_t at = request.offset;
   const std::uint64_t end = request.offset + request.length;
   const std::size_t wanted = request.flags.req_one ? 1 : extents_max;
   request.extents->clear();
   while (at < end && request.extents->size() < wanted) {
-    const Run run = run_at(file_.fd, at, end);
+    const bool known = at >= data_begin_ && at < data_end_;
+    const Run run = known ? Run{data_end_, false} : run_at(file_.fd, at, end);
+    if (!known && !run.hole && zeroings_ == 0) {
+      data_begin_ = at;
+      data_end_ = run.end;
+    }
     const std::uint64_t run_end = std::min(run.end, end);
     request.extents->push_back({run_end - at, run.hole, run.hole});
     at = run_end;

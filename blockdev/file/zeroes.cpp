@@ -24,7 +24,10 @@ Task<> FileDevice::make_zero(Request& request) {
   co_await turn;
   Flags flags = request.flags;
   if (request.op == Op::discard) flags.no_hole = flags.fast_zero = false;
+  ++zeroings_;
+  data_end_ = 0;
   IoError error = co_await zero_range(request.offset, request.length, flags);
+  --zeroings_;
   turn.leave();
   if (error == IoError::none) error = co_await sync_if(request.flags.fua);
   note_mutation(request, error);

@@ -320,6 +320,23 @@ TEST_P(Contract, block_status_tells_data_from_holes) {
   EXPECT_EQ(inside[0].length, 100U);
 }
 
+// The end of a run of data may be remembered; what ends it earlier is not missed.
+TEST_P(Contract, block_status_sees_a_hole_that_was_made_in_what_it_has_told_before) {
+  if (!device_->limits().discard) GTEST_SKIP() << "this device cannot discard";
+  AlignedBytes data(2 * mebibyte);
+  data.fill(5);
+  ASSERT_EQ(rig_.write(*device_, mebibyte, data.data(), 2 * mebibyte), IoError::none);
+  ASSERT_EQ(extents(mebibyte, 2 * mebibyte).size(), 1U);
+  ASSERT_EQ(rig_.perform(*device_, Op::discard, 2 * mebibyte, mebibyte / 2, nullptr),
+            IoError::none);
+  const auto found = extents(mebibyte, 2 * mebibyte);
+  ASSERT_EQ(found.size(), 3U);
+  EXPECT_TRUE(found[1].hole);
+  EXPECT_EQ(found[1].length, mebibyte / 2);
+  ASSERT_EQ(rig_.write(*device_, 2 * mebibyte, data.data(), mebibyte), IoError::none);
+  EXPECT_EQ(extents(mebibyte, 2 * mebibyte).size(), 1U);
+}
+
 TEST_P(Contract, block_status_clears_what_was_in_the_vector) {
   std::vector<Extent> found(7);
   Request request;
