@@ -1,4 +1,4 @@
-// A case as one word, for the command that replays it.
+// Crashes as one word, for the command that replays it.
 #include <fmt/format.h>
 
 #include <charconv>
@@ -31,18 +31,9 @@ std::string_view take_part(std::string_view& text, char separator) {
   return part;
 }
 
-}  // namespace
-
-std::string to_text(const Case& crash) {
-  return fmt::format("{}:{}/{}:{}/{}:{}", crash.point, name_of(crash.fate[0]),
-                     name_of(crash.keep[0]), name_of(crash.fate[1]), name_of(crash.keep[1]),
-                     crash.number);
-}
-
-std::optional<Case> parse_case(const std::string& text) {
+std::optional<Crash> parse_crash(std::string_view rest) {
   static constexpr std::array fates = {Fate::absent, Fate::killed, Fate::power_cut};
-  std::string_view rest = text;
-  Case crash;
+  Crash crash;
   const auto point = parse_number(take_part(rest, ':'));
   if (!point) return std::nullopt;
   crash.point = *point;
@@ -60,6 +51,29 @@ std::optional<Case> parse_case(const std::string& text) {
   if (!number) return std::nullopt;
   crash.number = *number;
   return crash;
+}
+
+}  // namespace
+
+std::string to_text(const Crashes& crashes) {
+  std::string text;
+  for (const Crash& crash : crashes) {
+    text += fmt::format("{}{}:{}/{}:{}/{}:{}", text.empty() ? "" : "+", crash.point,
+                        name_of(crash.fate[0]), name_of(crash.keep[0]), name_of(crash.fate[1]),
+                        name_of(crash.keep[1]), crash.number);
+  }
+  return text;
+}
+
+std::optional<Crashes> parse_crashes(const std::string& text) {
+  Crashes crashes;
+  std::string_view rest = text;
+  do {
+    const auto crash = parse_crash(take_part(rest, '+'));
+    if (!crash) return std::nullopt;
+    crashes.push_back(*crash);
+  } while (!rest.empty());
+  return crashes;
 }
 
 }  // namespace baton::crash

@@ -47,14 +47,14 @@ class CrashExplorer : public testing::Test {
   void expect_noticed(Defect defect) {
     const Recording recording = record_pair(std::move(defect));
     const Explored explored =
-        explore(bay_, recording, {.points = 400, .cases_at_point = 10, .stop_at_first = true});
-    fmt::print("{}\n", explored.summary());
-    ASSERT_EQ(explored.failures.size(), 1U);
-    fmt::print("{}", to_text(explored.failures.front(), recording, 1));
+        explore(bay_, recording, {.points = 400, .crashes_at_point = 10, .stop_at_first = true});
+    ASSERT_EQ(explored.failures.size(), 1U) << explored.summary();
+    const Failure& failure = explored.failures.front();
+    fmt::print("noticed by crash {}, {}: {}\n", explored.crashes, failure.finding.rule,
+               failure.finding.what);
     // It is this defect that breaks it: the same crash of the pair without is recovered.
     const Recording sound = record_pair();
-    const Case& crash = explored.failures.front().crash;
-    EXPECT_FALSE(recover(bay_, sound, crash, images_of(sound, crash)));
+    EXPECT_FALSE(replay(bay_, sound, failure.crashes));
   }
 
   FileBay bay_{folder_for_recovery()};
@@ -62,13 +62,14 @@ class CrashExplorer : public testing::Test {
 
 TEST_F(CrashExplorer, everything_survives) {
   const Recording recording = record_pair();
-  Exploration exploration{.points = sanitized ? 150U : 450U, .cases_at_point = 16};
+  Exploration exploration{.points = sanitized ? 150U : 450U, .crashes_at_point = 12, .again = 1};
   if (const char* points = std::getenv("BATON_CRASH_POINTS")) {
     exploration.points = std::strtoull(points, nullptr, 10);
   }
   const Explored explored = explore(bay_, recording, exploration);
   fmt::print("{}\n", explored.summary());
-  EXPECT_GE(explored.cases, 1000U);
+  EXPECT_GE(explored.crashes, 1000U);
+  EXPECT_GE(explored.again, 500U);
   for (const Failure& failure : explored.failures) {
     ADD_FAILURE() << to_text(failure, recording, 1);
   }

@@ -18,15 +18,12 @@ constexpr Duration patience = std::chrono::minutes(2);
 
 class Recovery {
  public:
-  Recovery(FileBay& bay, const Recording& recording, const Case& crash, const HostImages& images)
+  Recovery(FileBay& bay, const Wreck& wreck, Log& log)
       : bay_(bay),
-        recording_(recording),
-        crash_(crash),
-        images_(images),
-        world_(sim::mix(recording.seed ^ sim::mix(crash.point))),
+        wreck_(wreck),
+        world_(wreck.seed),
         net_(world_, node_count, {}),
-        recorder_{.world = world_, .bay = bay, .log = nullptr, .defect = {}},
-        expected_(recording.log.client(), crash.point) {}
+        recorder_{.world = world_, .bay = bay, .log = &log, .defect = {}} {}
 
   std::optional<Finding> run() {
     for (int node = 0; node < node_count; ++node) {
@@ -47,17 +44,10 @@ class Recovery {
 
  private:
   bool is_there(int node) const {
-    return crash_.fate[static_cast<std::size_t>(node)] != Fate::absent;
+    return wreck_.fate[static_cast<std::size_t>(node)] != Fate::absent;
   }
-  Fate fate(int node) const { return crash_.fate[static_cast<std::size_t>(node)]; }
   Host& host(int node) { return *hosts_[static_cast<std::size_t>(node)]; }
-  const HostImage& image(int node) const { return images_[static_cast<std::size_t>(node)]; }
-  bool counted(int node) const {
-    return (recording_.log.counting_at(crash_.point) >> static_cast<unsigned>(node) & 1U) != 0;
-  }
-  static Floor floor_of(Fate fate) {
-    return fate == Fate::killed ? Floor::acknowledged : Floor::flushed;
-  }
+  const HostImage& image(int node) const { return wreck_.images[static_cast<std::size_t>(node)]; }
   HostFiles files(int node) const {
     const std::string name = name_of_node(node);
     return {bay_.path(name + ".img"), bay_.path(name + ".img.baton")};
@@ -68,14 +58,14 @@ class Recovery {
     finding_ = Finding{std::move(rule), std::move(what), world_.trace().last(60, true)};
   }
   void check_content(const std::string& whose, const sim::SparseImage& content, Floor floor) {
-    if (auto wrong = expected_.violation(content, floor)) found("content", whose + ": " + *wrong);
+    if (auto wrong = wreck_.expected.violation(content, floor))
+      found("content", whose + ": " + *wrong);
   }
 
   // What the disk shows before anybody has looked at it.
   void look_at_image(int node) {
     const auto which = static_cast<std::size_t>(node);
-    check_content(name_of_node(node) + " after the crash", image(node).data,
-                  counted(node) ? floor_of(fate(node)) : Floor::none);
+    check_content(name_of_node(node) + " after the crash", image(node).data, wreck_.on_disk[which]);
     write_image(files(node).data, image(node).data);
     write_image(files(node).metadata, image(node).metadata);
     if (finding_) return;
@@ -109,15 +99,6 @@ class Recovery {
   }
 
   // --- both are there ---
-
-  // What must have survived on whatever copy the pair settles on: all that was acknowledged, where
-  // a copy that counted has lost nothing.
-  Floor common_floor() const {
-    for (int node = 0; node < node_count; ++node) {
-      if (counted(node) && fate(node) == Fate::killed) return Floor::acknowledged;
-    }
-    return Floor::flushed;
-  }
 
   void settle() {
     const bool met = world_.run_while_waiting(
@@ -201,7 +182,7 @@ class Recovery {
     if (at < mine.size()) {
       found("equal", fmt::format("both are UpToDate and differ at byte {}", at));
     }
-    check_content("the settled copy", mine, common_floor());
+    check_content("the settled copy", mine, wreck_.settled);
     for (int node = 0; node < node_count && !finding_; ++node) {
       auto marks = marks_on_disk(bay_, files(node).metadata);
       if (!marks) return found("recovery", marks.error().message);
@@ -230,25 +211,27 @@ class Recovery {
     const Result<> stopped = alone.stop();
     if (!stopped) return found("recovery", "a stop after the recovery: " + stopped.error().message);
     check_content(name_of_node(node) + (claims ? " alone, UpToDate" : " alone, forced"),
-                  read_image(files(node).data), claims ? floor_of(fate(node)) : Floor::none);
+                  read_image(files(node).data),
+                  claims ? wreck_.claimed[static_cast<std::size_t>(node)] : Floor::none);
   }
 
   FileBay& bay_;
-  const Recording& recording_;
-  const Case& crash_;
-  const HostImages& images_;
+  const Wreck& wreck_;
   sim::World world_;
   sim::SimNet net_;
   Recorder recorder_;
   std::array<std::unique_ptr<Host>, node_count> hosts_;
   std::array<MarksOnDisk, node_count> marks_;
-  Expectation expected_;
   std::optional<Finding> finding_;
 };
 
+constexpr Floor after(Fate fate) {
+  return fate == Fate::killed ? Floor::acknowledged : Floor::flushed;
+}
+
 }  // namespace
 
-HostImages images_of(const Recording& recording, const Case& crash) {
+HostImages images_of(const Recording& recording, const Crash& crash) {
   const auto image = [&](std::size_t node) {
     return image_at(recording, static_cast<int>(node), crash.point, crash.fate[node],
                     crash.keep[node],
@@ -258,9 +241,57 @@ HostImages images_of(const Recording& recording, const Case& crash) {
   return {image(0), image(1)};
 }
 
-std::optional<Finding> recover(FileBay& bay, const Recording& recording, const Case& crash,
-                               const HostImages& images) {
-  return Recovery(bay, recording, crash, images).run();
+// By rules 1 and 2: a copy that counts holds what was flushed; one that has lost nothing holds what
+// was acknowledged, and then both do once they have met.
+Wreck wreck_of(const Recording& recording, const Crash& crash, const Expectation& expected) {
+  Wreck wreck{.seed = sim::mix(recording.seed ^ sim::mix(crash.point)),
+              .images = images_of(recording, crash),
+              .fate = crash.fate,
+              .expected = expected,
+              .settled = Floor::flushed};
+  const unsigned counting = recording.log.counting_at(crash.point);
+  for (std::size_t node = 0; node < node_count; ++node) {
+    const bool counted = (counting >> node & 1U) != 0;
+    wreck.on_disk[node] = counted ? after(crash.fate[node]) : Floor::none;
+    wreck.claimed[node] = after(crash.fate[node]);
+    if (counted && crash.fate[node] == Fate::killed) wreck.settled = Floor::acknowledged;
+  }
+  return wreck;
+}
+
+Recovered recover(FileBay& bay, const Wreck& wreck) {
+  Recovered recovered;
+  recovered.finding = Recovery(bay, wreck, recovered.log).run();
+  return recovered;
+}
+
+Recording recording_of(const Wreck& wreck, Log log) {
+  Recording recording{.seed = wreck.seed,
+                      .log = std::move(log),
+                      .data = {sim::SparseImage(volume_bytes), sim::SparseImage(volume_bytes)},
+                      .metadata = {sim::SparseImage(wreck.images[0].metadata.size()),
+                                   sim::SparseImage(wreck.images[1].metadata.size())},
+                      .boot = {wreck.images[0].boot, wreck.images[1].boot}};
+  for (std::size_t node = 0; node < node_count; ++node) {
+    recording.data[node].copy_from(wreck.images[node].data);
+    recording.metadata[node].copy_from(wreck.images[node].metadata);
+  }
+  return recording;
+}
+
+// What a copy lost in the first crash it need not have after the second one. Which copies count
+// while they settle, nobody says.
+Wreck wreck_again(const Wreck& before, const Recording& recovery, const Crash& crash) {
+  Wreck wreck{.seed = sim::mix(recovery.seed ^ sim::mix(crash.point)),
+              .images = images_of(recovery, crash),
+              .fate = crash.fate,
+              .expected = before.expected,
+              .settled = before.settled};
+  for (std::size_t node = 0; node < node_count; ++node) {
+    wreck.claimed[node] = std::min(before.claimed[node], after(crash.fate[node]));
+    if (crash.fate[node] == Fate::power_cut) wreck.settled = Floor::flushed;
+  }
+  return wreck;
 }
 
 }  // namespace baton::crash
