@@ -211,6 +211,12 @@ class Suite:
             lines = done.output.splitlines()
             print(lines[-1] if lines else "it printed nothing")
             self.verdict("mutants", None if done.ok else done.output)
+        with Stage(self, "mutants of the crash explorer", 60) as stage:
+            explorer = os.path.join(ROOT, "build", "mutants", "baton-crash")
+            done = run([explorer, "--mutants"], stage.left(), ROOT)
+            lines = done.output.splitlines()
+            print(lines[-1] if lines else "it printed nothing")
+            self.verdict("mutants of the crash explorer", None if done.ok else done.output)
         with Stage(self, "coverage marks of the simulator", 60) as stage:
             done = run([program, "--marks", "-j", str(CORES)], stage.left(), ROOT)
             print("\n".join(done.output.splitlines()[-2:]) or "it printed nothing")
