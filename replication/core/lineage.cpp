@@ -128,8 +128,9 @@ Verdict discard(const CopyFacts& self, const CopyFacts& peer, std::string_view r
   bool peer_yields = peer.discard_my_data;
   // A word in favour of what is half this very copy is void: there is nothing else to keep
   // (schedules: discard-of-the-only-whole-copy).
-  const bool self_half = given_up(self, peer) && !mutant("loser-asked-again");
-  const bool peer_half = given_up(peer, self) && !mutant("loser-asked-again");
+  const bool half_counts = !mutant("loser-asked-again");
+  const bool self_half = half_counts && given_up(self, peer);
+  const bool peer_half = half_counts && given_up(peer, self);
   if (self_half != peer_half) {
     reached("half-overwritten-is-no-history");
     self_yields = self_half;
