@@ -379,7 +379,7 @@ mend B
 wait-sync
 )",
      .protocol = Protocol::a},
-    {.name = "holds-add-up", .missing = "fencing (issue 4)"},
+    {.name = "holds-add-up", .missing = "one deadline over several losses (issue 5)"},
     {.name = "refused-first-write", .missing = "handover by first write (issue 5)"},
     // 31
     {.name = "never-flushes", .script = R"(
@@ -401,7 +401,7 @@ burst B requests=20 reads=100 hot=1
 start A
 wait-sync
 )"},
-    {.name = "resize-half-done", .missing = "resize (issue 3)"},
+    {.name = "resize-half-done", .missing = "resize"},
 };
 
 }  // namespace
