@@ -138,7 +138,7 @@ class Explorer {
     std::vector<Crash> crashes = crashes_at(point, exploration_.draws);
     if (wanted != 0) shuffle(crashes, sim::Prng(recording_.seed, "crashes", point));
     const Expectation expected(recording_.log.client(), point);
-    std::set<std::array<std::uint64_t, 2 * node_count>> seen;
+    std::set<std::array<std::uint64_t, std::size_t{2} * node_count>> seen;
     for (const Crash& crash : crashes) {
       if (over_ || (wanted != 0 && seen.size() == wanted)) break;
       const Wreck wreck = wreck_of(recording_, crash, expected);
