@@ -62,7 +62,7 @@ class CrashExplorer : public testing::Test {
 
 TEST_F(CrashExplorer, everything_survives) {
   const Recording recording = record_pair();
-  Exploration exploration{.points = sanitized ? 150U : 450U, .crashes_at_point = 12, .again = 1};
+  Exploration exploration{.points = sanitized ? 150U : 350U, .crashes_at_point = 12, .again = 1};
   if (const char* points = std::getenv("BATON_CRASH_POINTS")) {
     exploration.points = std::strtoull(points, nullptr, 10);
   }

@@ -108,6 +108,7 @@ class Recovery {
     const bool settled = world_.run_while_waiting(
         [this] { return host(0).in_sync() && host(1).in_sync(); }, patience);
     if (!settled) return found("recovery", "the copies are never both UpToDate");
+    look_at_what_was_copied();
     write_and_flush(host(0).status().role == replication::Role::primary ? host(0) : host(1));
     for (const int node : {1, 0}) {
       if (finding_) return;
@@ -116,6 +117,21 @@ class Recovery {
         return found("recovery", "a stop after the recovery: " + stopped.error().message);
     }
     compare_settled();
+  }
+
+  // And nothing else was looked at: what was copied was marked.
+  void look_at_what_was_copied() {
+    if (!marks_[0].has_history || !marks_[1].has_history) return;
+    for (const DiskRequest& request : recorder_.log->disk()) {
+      if (request.part != Part::data || request.op == blockdev::Op::flush) continue;
+      for (std::uint64_t at = request.offset; at < request.offset + request.length;
+           at += blockdev::block_bytes) {
+        if (marks_[0].marked(at) || marks_[1].marked(at)) continue;
+        return found("marks", fmt::format("{} was given byte {} anew, which neither activity log "
+                                          "nor bitmap marks",
+                                          name_of_node(request.node), at));
+      }
+    }
   }
 
   static bool connected(const Host& host) {
