@@ -54,8 +54,8 @@ Task<IoError> Volume::write_when_there_is_room(Request& own, const char** reason
     own.error = IoError::none;
     ++disk_users_;
     co_await perform(disk(), own);
-    leave_disk_alone();
     error = disk_error(own.error, "a write");
+    leave_disk_alone();
   }
   engine_.held_write_goes_on();
   if (error == IoError::no_space) *reason = waits;
@@ -117,9 +117,13 @@ std::string Engine::no_room_sentence() const {
 }
 
 Task<> Engine::wait_for_room(Volume& volume, std::uint64_t offset, std::uint64_t length) {
-  const bool recorded = co_await commit();
-  if (!recorded) log(Journal::Level::error, "that this copy lacks a write cannot be recorded");
   const auto usable = [&] { return up_ && !stopping_ && volume.attached() && !volume.failed(); };
+  // Nothing is written while the disks are opened or closed.
+  while (changing_disks_ && up_ && !stopping_) {
+    co_await gate_changed_.wait_until(env_.clock, env_.clock.now() + try_again);
+  }
+  const bool recorded = !usable() || co_await commit();
+  if (!recorded) log(Journal::Level::error, "that this copy lacks a write cannot be recorded");
   bool room = false;
   TimePoint next = env_.clock.now() + try_again;
   while (usable() && !room) {
@@ -144,6 +148,7 @@ Task<> Engine::wait_for_room(Volume& volume, std::uint64_t offset, std::uint64_t
 Task<IoError> Volume::write_same_again(std::uint64_t offset, std::uint64_t length) {
   RangeGuard guard(ranges_, offset, length, true);
   co_await guard.acquired();
+  if (!attached() || failed_) co_return IoError::io;  // meanwhile
   Buffer data = engine_.env().buffers.take(length);
   if (!data) co_return IoError::no_memory;
   Request io;
@@ -157,8 +162,10 @@ Task<IoError> Volume::write_same_again(std::uint64_t offset, std::uint64_t lengt
     io.op = Op::write;
     co_await perform(disk(), io);
   }
+  // Before the disk may be closed.
+  const IoError error = disk_error(io.error, "a write");
   leave_disk_alone();
-  co_return disk_error(io.error, "a write");
+  co_return error;
 }
 
 }  // namespace baton::replication
