@@ -149,6 +149,8 @@ Task<Result<>> Engine::start_up() {
   const bool durable = co_await commit();
   if (!durable) {
     up_ = false;
+    // A verb's that came meanwhile (archived seed 2002605).
+    while (commits_ > 0) co_await gate_changed_.wait();
     for (auto& volume : volumes_) volume->close();
     co_return failure(
         fmt::format("the metadata of {} cannot be written; see the log", config_.name));

@@ -155,6 +155,7 @@ const std::vector<ArchivedSeed> all = {
     {1165171, "a copy was given up while what both had acknowledged lay in the other's cache"},
     {1117874, "the only whole copy was told to yield to what was half itself: nobody went on"},
     {1157806, "protocol A: a Primary killed twice in a row lost to the node it had the baton from"},
+    {2002605, "a start failed and closed the disks under the commit of a verb that came meanwhile"},
     {1145242, oracle_erred},
     {1159175, oracle_erred},
     {1179195, oracle_erred},
