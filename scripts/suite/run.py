@@ -165,12 +165,12 @@ class Suite:
         return True
 
     def sanitizers(self):
-        with Stage(self, "AddressSanitizer, UndefinedBehaviorSanitizer", 300) as stage:
+        with Stage(self, "AddressSanitizer, UndefinedBehaviorSanitizer", 420) as stage:
             if self.build("asan", stage):
                 self.ctest("asan", stage, "-L", "^sanitized$", suffix=" [asan]")
                 self.same_hashes("release", "asan", stage)
         if self.has_tests("release", "^threads$"):
-            with Stage(self, "ThreadSanitizer", 90) as stage:
+            with Stage(self, "ThreadSanitizer", 120) as stage:
                 if self.build("tsan", stage):
                     self.ctest("tsan", stage, "-L", "^threads$", suffix=" [tsan]")
         else:
