@@ -211,7 +211,7 @@ class Suite:
             lines = done.output.splitlines()
             print(lines[-1] if lines else "it printed nothing")
             self.verdict("mutants", None if done.ok else done.output)
-        with Stage(self, "mutants of the crash explorer", 60) as stage:
+        with Stage(self, "mutants of the crash explorer", 120) as stage:
             explorer = os.path.join(ROOT, "build", "mutants", "baton-crash")
             done = run([explorer, "--mutants"], stage.left(), ROOT)
             lines = done.output.splitlines()
