@@ -42,13 +42,12 @@ Task<> Volume::apply_one(Incoming message, Session& session) {
   }
   guard.release();
   // A Primary that is served while its copy is filled goes on without the copy.
-  const bool full = own.error == IoError::no_space && !engine_.served();
-  if (full && !mutant("full-peer-disk-fails")) {
-    engine_.no_room_for_peer(*this, header.offset, header.length, session);
-    own.error = IoError::none;
-  }
+  const bool full =
+      own.error == IoError::no_space && !engine_.served() && !mutant("full-peer-disk-fails");
+  if (full) engine_.no_room_for_peer(*this, header.offset, header.length, session);
   applied.unlink();
   applied_.notify_all();
+  if (full) co_return;  // it is not written: nobody hears that it is done
   if (own.error != IoError::none && !mutant("peer-eio-ignored")) {
     reply.flags = wire::flag_error;
     engine_.disk_failed(*this, "a write from the peer");

@@ -19,13 +19,19 @@ Result<> Engine::may_invalidate() const {
   if (session_ == nullptr || !replicating_ || holding_) {
     return failure(
         fmt::format("{} can be invalidated only while another node that holds the baton is "
-                    "connected: it is the "
-                    "one to copy from",
+                    "connected: it is the one to copy from",
                     config_.name));
   }
   const bool disks = std::ranges::all_of(volumes_, [](const auto& v) { return v->attached(); });
-  if (!disks) return failure("this node has no disk whose data could be given up");
-  if (giving_up_) return failure(fmt::format("{} is being given up already", config_.name));
+  if (!disks) {
+    return failure(fmt::format("{} has no disk on {} whose data could be given up; attach it first",
+                               config_.name, config_.self));
+  }
+  if (giving_up_) {
+    return failure(fmt::format(
+        "the copy of {} on {} is being given up already; wait-sync waits until it is filled anew",
+        config_.name, config_.self));
+  }
   return {};
 }
 

@@ -40,13 +40,17 @@ Role role_of(const std::string& name, const wire::State& state, const wire::Stat
 
 }  // namespace
 
+bool fills_anew(const wire::State& state, const wire::State& other) {
+  return state.gives_up && other.holding && other.complete;
+}
+
 CopyFacts copy_facts(const std::string& name, const wire::State& state, const wire::State& other) {
   CopyFacts facts;
   facts.name = name;
   facts.lineage = state.lineage;
-  const bool fill_anew = state.fills_anew(other);
-  facts.towards = fill_anew && state.towards.empty() ? state.lineage : state.towards;
-  facts.complete = state.complete && !fill_anew;
+  const bool anew = fills_anew(state, other);
+  facts.towards = anew && state.towards.empty() ? state.lineage : state.towards;
+  facts.complete = state.complete && !anew;
   facts.adopted = state.adopted;
   facts.discard_my_data = state.discard_my_data;
   facts.undo_first = state.undo_first;

@@ -11,6 +11,10 @@
 
 namespace baton::replication {
 
+// Invalidated by an operator, and the other one is a holder to be filled from. One that has just
+// come up is none yet: it may be the older copy (archived seed 1004380).
+bool fills_anew(const wire::State& state, const wire::State& other);
+
 CopyFacts copy_facts(const std::string& name, const wire::State& state, const wire::State& other);
 BatonFacts baton_facts(const std::string& name, const wire::State& state);
 

@@ -318,7 +318,7 @@ Task<Result<>> Engine::apply_verdicts(Session& session) {
 
   slot_.session = session.stamp_;
   to_be_copied_to_ = false;  // by an earlier session, that ended while it was being settled
-  const bool fill_anew = own.fills_anew(peer) || peer.fills_anew(own);
+  const bool fill_anew = fills_anew(own, peer) || fills_anew(peer, own);
   bool bits_set = false;
   for (auto& volume : volumes_) {
     const blockdev::Bitmap& told = session.peer_bits_[volume->index()];
@@ -446,7 +446,7 @@ void Engine::session_established(Session& session) {
   if (!writes && split_brain_) yield_unasked(session);
   // The baton was on its way here when this copy was given up, and is the peer's again.
   if (gives_copy_up() && session.peer_holding &&
-      !session.own_state_.fills_anew(session.peer_state_)) {
+      !fills_anew(session.own_state_, session.peer_state_)) {
     reached("invalidate-settled-once-more");
     session.drop("this node's copy is given up");
   }

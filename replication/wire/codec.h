@@ -70,12 +70,9 @@ struct State {
   std::uint64_t new_session_id = 0;  // proposal; the ids of both sides are mixed
   std::vector<VolumeState> volumes;
   bool undo_first = false;  // discard_my_data, once what this copy has alone is kept
-  bool gives_up = false;  // this copy is to be filled anew, if the other one holds and is complete
+  bool gives_up = false;    // an operator has invalidated this copy
 
   bool has_disks() const;  // all of them are usable
-  // Invalidated by an operator, and `other` is a holder to be filled from. One that has just come
-  // up is none yet: it may be the older copy (archived seed 1004380).
-  bool fills_anew(const State& other) const { return gives_up && other.holding && other.complete; }
 };
 
 std::vector<std::byte> encode(const Hello& hello);

@@ -120,7 +120,7 @@ class Ext4Kills(PairCase):
         self.protocol = self.random.choice("BC")
         super().setUp()
         mounted_volume.own_mounts(self)
-        self.network = self.use_bad_network()
+        self.use_bad_network()
         self.primary = self.alpha
         self.volume = mounted_volume.MountedVolume(self)
         self.writers = [Writer(self, name, self.random.randrange(1 << 32))
@@ -166,7 +166,7 @@ class Ext4Kills(PairCase):
             node.spawn()
         for node in self.nodes:
             node.daemon.wait_for_line(r" ready: ", 20)
-        self.wait_primary()
+        self.wait_primary(self.primary)
         self.take_up()
 
     def kill_both_and_fail_over(self):
@@ -242,7 +242,7 @@ class Ext4Kills(PairCase):
 
     def look_at_the_mount(self):
         """It has seen no error, and what it has left on the device is whole."""
-        self.all_well()
+        self.all_well(self.primary)
         for writer in self.writers:
             writer.end()
         self.assertTrue(self.volume.is_writable())
@@ -277,23 +277,8 @@ class Ext4Kills(PairCase):
     def come_back(self):
         self.network.heal()
         self.primary.start()
-        self.wait_primary()
+        self.wait_primary(self.primary)
         self.take_up()
-
-    def wait_primary(self):
-        baton_test.wait_for(lambda: self.primary.status()["role"] == "Primary",
-                            f"{self.primary.name} to be Primary again", 20,
-                            watch=[self.primary.daemon])
-
-    def all_well(self):
-        self.network.heal()
-        for node in self.nodes:
-            if not node.daemon.is_running():
-                node.start()
-        self.connect_both()
-        self.synced()
-        self.assertEqual(self.primary.status()["role"], "Primary")
-        self.assertEqual(self.secondary().status()["role"], "Secondary")
 
     @baton_test.requires_programs(*mounted_volume.PROGRAMS)
     def test_the_filesystem_is_whole_and_nothing_durable_is_lost(self):
@@ -306,7 +291,7 @@ class Ext4Kills(PairCase):
             happened[event.__name__] = happened.get(event.__name__, 0) + 1
             event(self)
             self.go_on(self.some())
-            self.all_well()
+            self.all_well(self.primary)
             self.assertTrue(self.volume.is_writable())
         for writer in self.writers:
             writer.end()

@@ -26,7 +26,7 @@ class Chaos(PairCase):
 
     def setUp(self):
         super().setUp()
-        self.network = self.use_bad_network()
+        self.use_bad_network()
         self.random = random.Random(SEED)
         self.primary = self.alpha
 
@@ -43,7 +43,7 @@ class Chaos(PairCase):
         """Restarted under its guest, it goes on by itself."""
         self.end_by_sigkill(self.primary)
         self.primary.start()
-        self.wait_primary()
+        self.wait_primary(self.primary)
         self.client_goes_on()
 
     def fail_over(self):
@@ -64,7 +64,7 @@ class Chaos(PairCase):
             node.spawn()
         for node in self.nodes:
             node.daemon.wait_for_line(r" ready: ", 20)
-        self.wait_primary()
+        self.wait_primary(self.primary)
         self.client_goes_on()
 
     def freeze_secondary(self):
@@ -151,21 +151,6 @@ class Chaos(PairCase):
         self.assertIsNone(self.client.wrong)
         self.assertTrue(went_on, "the client is served again within 45 s")
 
-    def wait_primary(self):
-        baton_test.wait_for(lambda: self.primary.status()["role"] == "Primary",
-                            f"{self.primary.name} to be Primary again", 20,
-                            watch=[self.primary.daemon])
-
-    def all_well(self):
-        self.network.heal()
-        for node in self.nodes:
-            if not node.daemon.is_running():
-                node.start()
-        self.connect_both()
-        self.synced()
-        self.assertEqual(self.primary.status()["role"], "Primary")
-        self.assertEqual(self.secondary().status()["role"], "Secondary")
-
     @baton_test.requires_programs("nbdsh")
     def test_nothing_that_was_acknowledged_is_lost(self):
         print(f"BATON_CHAOS_SEED={SEED} BATON_CHAOS_ROUNDS={ROUNDS}", flush=True)
@@ -181,7 +166,7 @@ class Chaos(PairCase):
             with self.subTest(round=number, event=event.__name__):
                 happened[event.__name__] = happened.get(event.__name__, 0) + 1
                 event(self)
-                self.all_well()
+                self.all_well(self.primary)
                 self.assertTrue(self.client.pause(), "the client's requests end")
                 reader = self.random.choice(self.nodes)
                 self.client.read_all(self.uri(reader), f"read on {reader.name}")

@@ -7,7 +7,6 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import baton_test  # noqa: E402
-from bad_network import BadNetwork  # noqa: E402
 from baton_pair import MIB, PairCase  # noqa: E402
 
 HANDLER = """#!/bin/sh
@@ -24,22 +23,17 @@ class FencingCase(PairCase):
 
     def setUp(self):
         super().setUp()
-        self.network = BadNetwork({"alpha": self.ports[0], "beta": self.ports[1]})
-        self.addCleanup(self.network.close)
-        for node, place in ((self.alpha, 1), (self.beta, 0)):
-            ports = list(self.ports)
-            ports[place] = self.network.port_for(node.name)
-            config = self.write_config(f"{node.name}.toml", ports=ports)
+        self.use_bad_network()
+        for node in self.nodes:
             for event in ("fence-peer", "unfence-peer"):
                 program = self.folder / f"{node.name}.{event}.sh"
                 program.write_text(HANDLER.format(folder=self.folder, name=program.stem))
                 program.chmod(0o755)
-            config.write_text(config.read_text() + f"""
+            node.config.write_text(node.config.read_text() + f"""
 [handlers]
 fence-peer = "{self.folder}/{node.name}.fence-peer.sh"
 unfence-peer = "{self.folder}/{node.name}.unfence-peer.sh"
 """)
-            node.config = config
 
     def answers(self, node, code):
         (self.folder / f"{node.name}.fence-peer.code").write_text(str(code))

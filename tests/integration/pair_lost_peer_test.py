@@ -7,7 +7,6 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import baton_test  # noqa: E402
-from bad_network import BadNetwork  # noqa: E402
 from baton_pair import MIB, PairCase  # noqa: E402
 
 
@@ -21,13 +20,7 @@ class LostPeerCase(PairCase):
 
     def setUp(self):
         super().setUp()
-        self.network = BadNetwork({"alpha": self.ports[0], "beta": self.ports[1]})
-        self.addCleanup(self.network.close)
-        for node, place in ((self.alpha, 1), (self.beta, 0)):
-            ports = list(self.ports)
-            ports[place] = self.network.port_for(node.name)
-            self.write_config(f"{node.name}.toml", ports=ports)
-            node.config = self.folder / f"{node.name}.toml"
+        self.use_bad_network()
 
     def wait_suspended(self, node):
         self.wait_status(node, lambda status, _: status["suspended"], "its writes to stand still")

@@ -69,14 +69,13 @@ class PairCase(baton_test.TestCase):
         return place
 
     def use_bad_network(self):
-        """Each reaches the other through a proxy, which is returned; listens where that delivers."""
-        network = BadNetwork({"alpha": self.ports[0], "beta": self.ports[1]})
+        """Each reaches the other through a proxy, `network`; listens where that delivers."""
+        network = self.network = BadNetwork({"alpha": self.ports[0], "beta": self.ports[1]})
         self.addCleanup(network.close)
         for node, place in ((self.alpha, 1), (self.beta, 0)):
             ports = list(self.ports)
             ports[place] = network.port_for(node.name)
             node.config = self.write_config(f"{node.name}.toml", ports=ports)
-        return network
 
     def path(self, name):
         return self.folder / name
@@ -147,6 +146,21 @@ class PairCase(baton_test.TestCase):
     def stop_and_compare(self):
         self.stop_both()
         self.assert_same_images()
+
+    def wait_primary(self, node):
+        baton_test.wait_for(lambda: node.status()["role"] == "Primary",
+                            f"{node.name} to be Primary again", 20, watch=[node.daemon])
+
+    def all_well(self, primary):
+        """The network is whole, both daemons run, every copy is UpToDate, one node is Primary."""
+        self.network.heal()
+        for node in self.nodes:
+            if not node.daemon.is_running():
+                node.start()
+        self.connect_both()
+        self.synced()
+        self.assertEqual(primary.status()["role"], "Primary")
+        self.assertEqual(self.other(primary).status()["role"], "Secondary")
 
     def end_by_sigkill(self, node):
         node.daemon.kill()
