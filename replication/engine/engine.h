@@ -114,7 +114,7 @@ class Engine final : public Resource {
   // suspended.cpp
   OnPeerLost alone() const;  // does the holder go on without its peer?
   bool suspended() const;
-  Task<IoError> wait_for_submission(const char** reason);
+  Task<IoError> wait_for_submission(TimePoint deadline, const char** reason);
   void peer_leaves() { peer_left_ = true; }
   Signal& gate_changed() { return gate_changed_; }
   // How often the peer has taken over from a disk that failed here; waits for the one that is on.
@@ -367,7 +367,6 @@ class Engine final : public Resource {
   // that this node goes on without it.
   bool peer_left_ = false;
   bool told_to_go_on_ = false;
-  TimePoint lost_at_;                         // when the last session ended
   std::uint64_t losses_ = 0;                  // of a peer with which this node replicated
   bool fencing_ = false;                      // the fence-peer handler is asked
   FenceWord fence_word_ = FenceWord::failed;  // what it has said

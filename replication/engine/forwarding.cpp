@@ -109,7 +109,7 @@ Task<> Volume::write_for_peer(Incoming message, Session& session) {
   wire::Header reply;
   reply.volume = header.volume;
   reply.number = header.number;
-  Outcome outcome;
+  Outcome outcome{.hold_until = engine_.env().clock.now() + engine_.fence_hold()};
   Latch answered;
   if (engine_.takes_forwarded(header, session) && header.length > 0) {
     Request request;

@@ -39,7 +39,8 @@ Task<bool> Engine::may_try_for_room(TimePoint deadline) {
 
 // The client has not heard of the write yet, and its range is held, so nothing that overlaps it
 // comes before it. What a peer's client wrote is answered at once: that node waits.
-Task<IoError> Volume::write_when_there_is_room(Request& own, const char** reason) {
+Task<IoError> Volume::write_when_there_is_room(Request& own, TimePoint deadline,
+                                               const char** reason) {
   if (!engine_.may_write()) co_return IoError::no_space;
   if (!std::exchange(room_wait_logged_, true)) {
     engine_.log(Journal::Level::warning,
@@ -47,7 +48,7 @@ Task<IoError> Volume::write_when_there_is_room(Request& own, const char** reason
                             "fence-hold",
                             index_, disk().name()));
   }
-  const TimePoint deadline = engine_.env().clock.now() + engine_.fence_hold();
+  if (mutant("each-hold-by-itself")) deadline = engine_.env().clock.now() + engine_.fence_hold();
   engine_.write_is_held(waits);
   IoError error = IoError::no_space;
   while (error == IoError::no_space && !failed_ && co_await engine_.may_try_for_room(deadline)) {
@@ -74,10 +75,9 @@ Task<IoError> Volume::forward_when_there_is_room(Piece piece, Outcome& outcome) 
   IoError error = co_await forward_piece(piece, outcome);
   if (error != IoError::no_space) co_return error;
   reached("room-waited-for-at-the-holder");
-  const TimePoint deadline = engine_.env().clock.now() + engine_.fence_hold();
   engine_.write_is_held(holder_waits);
   while (error == IoError::no_space && !outcome.elsewhere &&
-         co_await engine_.may_try_for_room(deadline)) {
+         co_await engine_.may_try_for_room(outcome.hold_until)) {
     error = co_await forward_piece(piece, outcome);
   }
   engine_.held_write_goes_on();

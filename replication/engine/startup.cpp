@@ -133,7 +133,6 @@ Task<Result<>> Engine::start_up() {
       was_primary && facts.last_holder && facts.same_boot && sound && config_.auto_resume;
   unmet_ = has_peer();
   told_to_go_on_ = peer_left_ = fenced_peer_ = false;
-  lost_at_ = env_.clock.now();
   role_ = Role::secondary;
   served_ = false;
   holding_ = false;

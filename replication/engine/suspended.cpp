@@ -45,7 +45,6 @@ const char* Engine::suspended_reason() const {
 
 // The writes that wait for the peer wake by themselves when their time is over.
 void Engine::suspension_begins() {
-  lost_at_ = env_.clock.now();
   ++losses_;
   for (auto& volume : volumes_) volume->open_.clear();
   if (!suspended()) return;
@@ -53,9 +52,8 @@ void Engine::suspension_begins() {
   changed();
 }
 
-// What a write that is past admission waits for before it is submitted anywhere. Bounded from the
-// loss on: it had arrived before.
-Task<IoError> Engine::wait_for_submission(const char** reason) {
+// What a write that is past admission waits for before it is submitted anywhere.
+Task<IoError> Engine::wait_for_submission(TimePoint deadline, const char** reason) {
   unblock_submission();
   if (!suspended()) {
     co_await gate_changed_.wait();
@@ -64,7 +62,6 @@ Task<IoError> Engine::wait_for_submission(const char** reason) {
   *reason = suspended_reason();
   if (stopping_) co_return IoError::shutdown;
   if (alone() == OnPeerLost::fail) co_return IoError::io;
-  const TimePoint deadline = lost_at_ + config_.fence_hold;
   write_is_held(waits);
   const bool told = co_await gate_changed_.wait_until(env_.clock, deadline);
   held_write_goes_on();
@@ -76,12 +73,12 @@ Task<IoError> Engine::wait_for_submission(const char** reason) {
 // A write that was with the peer when it was lost: the own disk has it. It is done when the peer
 // has it, in a later session, or when this node goes on alone (its bits were set with the loss).
 Task<IoError> Volume::replicate_again(const blockdev::Request& request, const Piece& piece,
-                                      const char** reason) {
+                                      TimePoint deadline, const char** reason) {
   for (;;) {
     if (!engine_.may_write()) co_return IoError::not_permitted;
     if (failed_ || engine_.cannot_go_alone()) co_return IoError::io;
     if (engine_.submission_blocked()) {
-      const IoError error = co_await engine_.wait_for_submission(reason);
+      const IoError error = co_await engine_.wait_for_submission(deadline, reason);
       if (error != IoError::none) {
         open_.push_back({piece.offset, piece.length});
         co_return error;

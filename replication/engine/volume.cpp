@@ -230,8 +230,7 @@ Task<> Volume::serve_write(Request& request, ClientDevice& client) {
     client.unflushed_writes = true;
     const std::uint64_t piece_max =
         request.op == Op::write ? wire::piece_bytes_max : zero_piece_bytes;
-    Outcome outcome;
-    outcome.order = &order;
+    Outcome outcome{.hold_until = deadline, .order = &order};
     const std::uint64_t takeovers = engine_.takeovers();
     ++writes_in_flight_;
     if (!engine_.admits()) {
@@ -346,7 +345,7 @@ Task<> Volume::write_piece(Piece piece, Outcome& outcome) {
     if (!engine_.takes_writes() || broken) {
       error = broken ? IoError::io : IoError::not_permitted;
     } else if (engine_.submission_blocked()) {
-      error = co_await engine_.wait_for_submission(&request.reason);
+      error = co_await engine_.wait_for_submission(outcome.hold_until, &request.reason);
       continue;
     }
     session = engine_.replicating();
@@ -393,11 +392,11 @@ Task<> Volume::write_piece(Piece piece, Outcome& outcome) {
     co_await acknowledged;
     error = disk_error(own.error, "a write");
     if (error == IoError::no_space) {
-      error = co_await write_when_there_is_room(own, &request.reason);
+      error = co_await write_when_there_is_room(own, outcome.hold_until, &request.reason);
     }
     if (error == IoError::none && sent.peer_lost && engine_.suspended()) {
       co_await finished;
-      error = co_await replicate_again(request, piece, &request.reason);
+      error = co_await replicate_again(request, piece, outcome.hold_until, &request.reason);
       sent.peer_lost = false;  // it is where it has to be, or refused
     }
     // The peer's copy is about to be the one that counts (service.cpp).

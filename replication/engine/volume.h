@@ -199,6 +199,9 @@ class Volume final : blockdev::TimedDeviceOwner {
   };
   // What has become of a write, whole or in pieces.
   struct Outcome {
+    // Nothing that the request waits for is waited for longer, however many waits there are (rule
+    // 11).
+    TimePoint hold_until;
     IoError error = IoError::none;  // the first
     // Not done, or not done where it counts: the disk or the baton has gone meanwhile. The whole
     // write is to be begun once more.
@@ -261,7 +264,7 @@ class Volume final : blockdev::TimedDeviceOwner {
                           std::uint64_t word, blockdev::BlockDevice& file);
   // suspended.cpp
   Task<IoError> replicate_again(const blockdev::Request& request, const Piece& piece,
-                                const char** reason);
+                                TimePoint deadline, const char** reason);
   // Waits while the range shows a write whose fate is open. Error: io, at the deadline.
   Task<IoError> until_settled(std::uint64_t offset, std::uint64_t length);
   bool shows_open_write(std::uint64_t offset, std::uint64_t length) const;
@@ -273,7 +276,8 @@ class Volume final : blockdev::TimedDeviceOwner {
     if (--disk_users_ == 0) drained_.notify_all();
   }
   // room.cpp
-  Task<IoError> write_when_there_is_room(blockdev::Request& own, const char** reason);
+  Task<IoError> write_when_there_is_room(blockdev::Request& own, TimePoint deadline,
+                                         const char** reason);
   Task<IoError> forward_when_there_is_room(Piece piece, Outcome& outcome);
   Task<IoError> write_same_again(std::uint64_t offset, std::uint64_t length);
   void give_time_limits(BackingStore& store);

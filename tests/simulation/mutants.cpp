@@ -168,6 +168,8 @@ const std::vector<Mutant> all = {
     // a disk that is full
     {"full-disk-not-waited-for", "a write fails at once where there is no room for it",
      "disk-full-and-room-again"},
+    {"each-hold-by-itself", "writes of one block wait for room one after the other, each in full",
+     "full-disk-and-one-block"},
     {"full-peer-disk-fails", "a disk without room counts as failed", "peer-disk-full"},
     {"full-copy-counts", "a copy that had no room for a write is not Outdated after a restart",
      "peer-disk-full"},

@@ -164,6 +164,7 @@ void Oracle::write_done(std::uint64_t write, NodeSet copies) {
   if (!writes_[write].fua) {
     copies &= static_cast<NodeSet>(~lost_cache_since(writes_[write].invoked));
   }
+  copies &= static_cast<NodeSet>(~writes_[write].fell);
   if (copies == 0) return write_unknown(write);
   end_write(write, Fate::firm);
   Write& done = writes_[write];

@@ -161,10 +161,12 @@ class Oracle {
     std::uint64_t invoked = 0;
     std::uint64_t ended = never;
     std::uint64_t acknowledged = never;
-    NodeSet copies = 0;   // bound to have it
-    NodeSet durable = 0;  // of those: a flush has covered it
-    NodeSet absent = 0;   // had no disk when it was acknowledged
-    NodeSet lost = 0;     // were bound, until a failure took it from them
+    NodeSet copies = 0;    // bound to have it
+    NodeSet durable = 0;   // of those: a flush has covered it
+    NodeSet absent = 0;    // had no disk when it was acknowledged
+    NodeSet lost = 0;      // were bound, until a failure took it from them
+    NodeSet fell = 0;      // lost it with their process while it was on its way
+    NodeSet believed = 0;  // forced into a history of its own, and its copy showed it
     std::uint64_t lost_at = 0;
     bool rolled_back = false;
     bool observed = false;  // of a write that nobody acknowledged: it binds since it was read

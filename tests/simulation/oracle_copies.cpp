@@ -57,9 +57,14 @@ void Oracle::killed_before_writing(int node, const ReadCopy& read) {
   failure();
   for (std::uint64_t number = 1; number < writes_.size(); ++number) {
     Write& write = writes_[number];
-    const bool at_stake = write.fate == Fate::firm && write.node != node &&
-                          has(write.copies, node) && !has(write.durable, node);
-    if (at_stake && surely_missing(number, node, read)) lose(write, node);
+    if (write.node == node) continue;
+    const bool under_way = write.fate == Fate::in_flight;
+    const bool at_stake =
+        write.fate == Fate::firm && has(write.copies, node) && !has(write.durable, node);
+    if ((!under_way && !at_stake) || !surely_missing(number, node, read)) continue;
+    // The answer that this copy has received it may be on its way.
+    if (under_way) write.fell |= bit(node);
+    if (at_stake) lose(write, node);
   }
 }
 
@@ -167,6 +172,7 @@ void Oracle::forked(int node, const ReadCopy& read) {
                (present(number, node, read, !has(replaced_, node), true) ||
                 shows_the_same(write, node, read))) {
       write.copies |= bit(node);
+      write.believed |= bit(node);
     }
   }
   believe_copy(node, read);
@@ -240,8 +246,11 @@ std::vector<std::uint64_t> Oracle::only_on(int node, int other) const {
     // Of writes that were never acknowledged, one from before the fork that was read here since is
     // no history of this node's own.
     const bool others = write.observed && write.invoked < forked_at_;
+    // Zeroes that a blank disk shows as well are nothing it has alone because the one that wrote
+    // them lost its power.
+    const bool by_chance = write.zero && has(write.believed, node) && has(write.lost, other);
     if (write.fate == Fate::firm && !write.rolled_back && has(write.copies, node) &&
-        !has(write.copies, other) && !others && shows_anywhere(number, node)) {
+        !has(write.copies, other) && !others && !by_chance && shows_anywhere(number, node)) {
       found.push_back(number);
     }
   }

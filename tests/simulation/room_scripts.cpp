@@ -33,6 +33,19 @@ burst A requests=40 reads=100 hot=12
 wait-idle
 is A Primary UpToDate Connected Established not-errors
 )"},
+    // Each waits behind the one before it, and none longer than it may.
+    {.name = "full-disk-and-one-block", .script = R"(
+primary A force
+wait-sync
+fail A write enospc sticky
+write at=65536 bytes=4096 background
+write at=65536 bytes=4096 background
+write at=65536 bytes=4096 background
+wait-idle limit=22
+is A Primary UpToDate errors
+mend A
+burst A requests=20 reads=20 hot=1
+)"},
     // The peer and its link come and go meanwhile.
     {.name = "disk-full-and-the-peer-is-lost", .script = R"(
 primary A force

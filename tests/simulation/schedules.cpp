@@ -379,7 +379,21 @@ mend B
 wait-sync
 )",
      .protocol = Protocol::a},
-    {.name = "holds-add-up", .missing = "one deadline over several losses (issue 5)"},
+    {.name = "holds-add-up",
+     .script = R"(
+primary A force
+wait-sync
+cut silence
++8s is A Primary suspended
+write at=65536 bytes=4096 background
++13s fail A write enospc sticky
+heal
+wait-connected
+wait-idle limit=9
+is A Primary UpToDate errors
+mend A
+)",
+     .on_peer_lost = replication::OnPeerLost::suspend},
     {.name = "refused-first-write", .missing = "handover by first write (issue 5)"},
     // 31
     {.name = "never-flushes", .script = R"(
