@@ -28,7 +28,7 @@ std::uint64_t round_up(std::uint64_t value, std::uint64_t unit) {
 Bitmap::Bitmap(std::uint64_t bytes)
     : bytes_(bytes),
       blocks_(round_up(bytes, block_bytes)),
-      words_(round_up(blocks_, bits_per_word), 0),
+      words_(round_up(blocks_, bits_per_word)),
       words_per_page_(std::max<std::uint64_t>(words_.size(), 1)),
       page_dirty_(words_.empty() ? 0 : 1, false) {}
 

@@ -4,7 +4,11 @@
 #pragma once
 
 #include <cstdint>
+#include <cstdlib>
+#include <memory>
+#include <new>
 #include <optional>
+#include <utility>
 #include <vector>
 
 namespace baton::blockdev {
@@ -15,6 +19,26 @@ struct BlockRange {
   std::uint64_t first = 0;  // block number
   std::uint64_t count = 0;
   friend bool operator==(const BlockRange&, const BlockRange&) = default;
+};
+
+// Memory that reads as zeroes and costs nothing until it is written: a tebibyte has 32 MiB of bits,
+// and most of them are never set.
+template <class T>
+struct ZeroedMemory {
+  using value_type = T;
+  T* allocate(std::size_t count) {
+    void* const memory = std::calloc(count, sizeof(T));
+    if (memory == nullptr) throw std::bad_alloc();
+    return static_cast<T*>(memory);
+  }
+  void deallocate(T* memory, std::size_t /*count*/) noexcept { std::free(memory); }
+  template <class U>
+  void construct(U* /*zeroed*/) noexcept {}
+  template <class U, class... Values>
+  void construct(U* place, Values&&... values) {
+    std::construct_at(place, std::forward<Values>(values)...);
+  }
+  friend bool operator==(const ZeroedMemory&, const ZeroedMemory&) = default;
 };
 
 class Bitmap {
@@ -69,7 +93,7 @@ class Bitmap {
   std::uint64_t bytes_;
   std::uint64_t blocks_;
   std::uint64_t set_ = 0;
-  std::vector<std::uint64_t> words_;
+  std::vector<std::uint64_t, ZeroedMemory<std::uint64_t>> words_;
   std::uint64_t words_per_page_;
   std::vector<bool> page_dirty_;
 };

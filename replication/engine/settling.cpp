@@ -247,6 +247,8 @@ Task<bool> Session::settle() {
   if (!came) co_return false;
 
   const Result<> applied = co_await engine_.apply_verdicts(*this);
+  // The union is made. In a split brain they still say what the other alone has changed.
+  if (verdict.action != Action::split_brain) peer_bits_ = {};
   if (!applied) {
     refuse(applied.error().message);
     co_return false;
