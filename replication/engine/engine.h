@@ -27,6 +27,7 @@
 
 #include "replication/core/baton.h"
 #include "replication/core/fencing.h"
+#include "replication/core/sync_window.h"
 #include "replication/engine/session.h"
 #include "replication/engine/verify.h"
 
@@ -151,6 +152,11 @@ class Engine final : public Resource {
   void sync_is_ready();
   void sync_finished(Session& session);
   // pause.cpp
+  // Somebody's guest waits for this node's answers: noted while a resync runs.
+  void client_asks() { client_asked_at_ = env_.clock.now(); }
+  bool clients_are_active() const;
+  void client_took(Duration time) { client_time_.took(time); }
+  const ClientTime& client_time() const { return client_time_; }
   bool sync_paused() const;
   void sync_pause_changed();
   // invalidate.cpp
@@ -367,6 +373,8 @@ class Engine final : public Resource {
   // that this node goes on without it.
   bool peer_left_ = false;
   bool told_to_go_on_ = false;
+  TimePoint client_asked_at_;                 // noted while a resync runs
+  ClientTime client_time_;                    // of that resync
   std::uint64_t losses_ = 0;                  // of a peer with which this node replicated
   bool fencing_ = false;                      // the fence-peer handler is asked
   FenceWord fence_word_ = FenceWord::failed;  // what it has said

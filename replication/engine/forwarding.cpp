@@ -101,6 +101,7 @@ Task<IoError> Volume::flush_through_holder(TimePoint deadline) {
 // --- at the holder -------------------------------------------------------------------------------
 
 void Volume::serve_forwarded(Incoming&& message, Session& session) {
+  if (syncing) engine_.client_asks();
   session.scope().spawn(write_for_peer(std::move(message), session));
 }
 

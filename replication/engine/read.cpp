@@ -20,6 +20,7 @@ constexpr Duration holder_patience = std::chrono::seconds(2);
 }  // namespace
 
 Task<IoError> Volume::read_own(std::uint64_t offset, std::uint64_t length, std::byte* data) {
+  const TimePoint began = syncing ? engine_.env().clock.now() : TimePoint{};
   Request own;
   own.op = Op::read;
   own.offset = offset;
@@ -28,6 +29,7 @@ Task<IoError> Volume::read_own(std::uint64_t offset, std::uint64_t length, std::
   ++disk_users_;
   co_await perform(disk(), own);
   leave_disk_alone();
+  if (began != TimePoint{}) engine_.client_took(engine_.env().clock.now() - began);
   // What was read may be of a write that the peer does not have yet: were this host to die now, the
   // reader would have seen what never was (schedules: dirty-read). So wait for those writes.
   if (ranges_.written_in(offset, length) && !mutant("dirty-read")) {
@@ -113,6 +115,7 @@ Task<IoError> Volume::read_from_holder(std::uint64_t offset, std::uint64_t lengt
 }
 
 void Volume::serve_read(const wire::Header& read, Session& session) {
+  if (syncing) engine_.client_asks();
   session.scope().spawn(read_for_peer(read, session));
 }
 

@@ -16,6 +16,7 @@
 #include "base/mark.h"
 #include "base/mutant.h"
 #include "replication/core/pace.h"
+#include "replication/core/sync_window.h"
 #include "replication/engine/engine.h"
 #include "replication/engine/range_guard.h"
 
@@ -27,40 +28,25 @@ using wire::Type;
 
 namespace {
 
-constexpr std::uint64_t chunk_blocks = 256;  // 1 MiB: the largest message
-constexpr std::uint64_t zero_blocks = 4096;  // 16 MiB of hole are told in one message
 constexpr std::uint64_t flush_every_bytes = 64U << 20U;
-
-// How much may be on its way: self-tuning, so that a flush or a write that queues behind it does
-// not wait long, on a fast link and on a slow one. Grows while answers are quick, shrinks when not.
-constexpr std::uint64_t window_start = 256U << 10U;
-constexpr std::uint64_t window_idle_max = 16U << 20U;
-constexpr std::uint64_t window_busy_max = 1U << 20U;  // while a guest writes
-constexpr Duration answer_quick = std::chrono::milliseconds(50);
-constexpr Duration answer_slow = std::chrono::milliseconds(250);
+// A guest that asked for something so lately is about to ask for more.
+constexpr Duration client_memory = std::chrono::milliseconds(500);
 
 }  // namespace
 
-struct SyncWindow {
-  explicit SyncWindow(Loop& loop) : moved(loop) {}
+struct SyncRound {
+  explicit SyncRound(Loop& loop) : moved(loop) {}
 
-  bool has_room(bool guest_writes) const {
-    const std::uint64_t most = guest_writes ? std::min(bytes_max, window_busy_max) : bytes_max;
-    return bytes_in_flight == 0 || bytes_in_flight < most;
-  }
-  std::uint64_t chunk_blocks_now() const {
-    return std::clamp<std::uint64_t>(bytes_max / blockdev::block_bytes / 2, 1, chunk_blocks);
-  }
   void answered(Duration took) {
-    if (took < answer_quick) bytes_max = std::min(bytes_max * 2, window_idle_max);
-    if (took > answer_slow) {
-      reached("sync-chunk-shrunk");
-      bytes_max = std::max(bytes_max / 2, blockdev::block_bytes);
-    }
+    if (window.answered(took)) reached("sync-chunk-shrunk");
+  }
+  void ended(std::uint64_t bytes, TimePoint began, Engine& engine) {
+    const Duration client = engine.clients_are_active() ? engine.client_time().mean() : Duration{};
+    window.ended(bytes, began, engine.env().clock.now(), client);
+    moved.notify_all();
   }
 
-  std::uint64_t bytes_max = window_start;
-  std::uint64_t bytes_in_flight = 0;
+  SyncWindow window;
   std::uint64_t copied_bytes = 0;  // since the last flush
   bool failed = false;
   Signal moved;
@@ -110,9 +96,10 @@ Task<> Volume::cut_at_hole(blockdev::BlockRange& range, std::uint64_t data_block
 }
 
 // Copies one run of blocks: reads it while nobody writes it, and queues it before anybody does.
-Task<> Volume::copy_range(blockdev::BlockRange range, Session& session, SyncWindow& window) {
+Task<> Volume::copy_range(blockdev::BlockRange range, Session& session, SyncRound& round) {
   const std::uint64_t offset = range.first * blockdev::block_bytes;
   const std::uint64_t length = bytes_of(range);
+  const TimePoint began = engine_.env().clock.now();
   bool sent_it = false;
   SentWrite sent;
   Latch finished;
@@ -123,13 +110,12 @@ Task<> Volume::copy_range(blockdev::BlockRange range, Session& session, SyncWind
     co_await guard.acquired();
     const bool zero = co_await known_zero(offset, length);
     // A hole that was written meanwhile is too long for one message: the next round copies it.
-    const bool too_long = !zero && range.count > chunk_blocks;
+    const bool too_long = !zero && range.count > SyncWindow::data_blocks_max;
     if (zero && length > wire::piece_bytes_max) reached("sync-long-hole-told");
-    if (!zero && range.count <= chunk_blocks && compares_first) {
-      co_await copy_what_differs(range, guard, session, window);
+    if (!zero && !too_long && compares_first) {
+      co_await copy_what_differs(range, guard, session, round);
       sync_progressed(length);
-      window.bytes_in_flight -= length;
-      window.moved.notify_all();
+      round.ended(length, began, engine_);
       co_return;
     }
     if (too_long) reached("sync-hole-was-written");
@@ -167,7 +153,7 @@ Task<> Volume::copy_range(blockdev::BlockRange range, Session& session, SyncWind
       session.send(sent, zero ? Type::zero : Type::write);
       sent_it = true;
     } else if (!too_long && !session.dropped()) {
-      window.failed = true;
+      round.failed = true;
     }
     // From here a client's write goes into the lane behind this copy, and lands after it (rule 9).
     guard.release();
@@ -175,21 +161,20 @@ Task<> Volume::copy_range(blockdev::BlockRange range, Session& session, SyncWind
   if (sent_it) {
     const TimePoint left = engine_.env().clock.now();
     co_await finished;
-    window.answered(engine_.env().clock.now() - left);
+    round.answered(engine_.env().clock.now() - left);
   }
   if (sent_it) sync_progressed(length);
-  window.bytes_in_flight -= length;
-  window.copied_bytes += length;
-  window.moved.notify_all();
+  round.copied_bytes += length;
+  round.ended(length, began, engine_);
 }
 
 // By checksum: the target is asked for its sums first, under the same claim.
 Task<> Volume::copy_what_differs(blockdev::BlockRange range, RangeGuard& guard, Session& session,
-                                 SyncWindow& window) {
+                                 SyncRound& round) {
   const TimePoint asked = engine_.env().clock.now();
   Comparison found = co_await compare(range, session);
   if (session.dropped() || found.error != IoError::none) {
-    if (!session.dropped()) window.failed = true;
+    if (!session.dropped()) round.failed = true;
     guard.release();
     co_return;
   }
@@ -198,7 +183,7 @@ Task<> Volume::copy_what_differs(blockdev::BlockRange range, RangeGuard& guard, 
     compares_first = false;
     found.differing = {{0, range.count}};
   }
-  window.answered(engine_.env().clock.now() - asked);
+  round.answered(engine_.env().clock.now() - asked);
   for (const BlockRun& run : runs_between(found.differing, range.count)) {
     const blockdev::BlockRange equal{range.first + run.first, run.count};
     note_equal(equal);
@@ -210,9 +195,9 @@ Task<> Volume::copy_what_differs(blockdev::BlockRange range, RangeGuard& guard, 
   }
   const TimePoint sent = engine_.env().clock.now();
   co_await copy_runs(range.first, found.differing, found.data.span(), guard, session);
-  window.answered(engine_.env().clock.now() - sent);
+  round.answered(engine_.env().clock.now() - sent);
   for (const BlockRun& run : found.differing) {
-    window.copied_bytes += run.count * blockdev::block_bytes;
+    round.copied_bytes += run.count * blockdev::block_bytes;
   }
 }
 
@@ -245,14 +230,16 @@ std::uint64_t Volume::sync_to_go() const {
 
 // One volume, until no bit is set and everything is flushed there; or the session is dropped.
 Task<> Volume::sync_source(Session& session) {
-  SyncWindow window(engine_.env().loop);
+  SyncRound round(engine_.env().loop);
+  SyncWindow& window = round.window;
   Scope copies(engine_.env().loop);
   const std::uint64_t rate = engine_.config().resync_rate;
   Pace pace(rate);
   // With a fixed rate ten chunks a second at least, where blocks are small enough for that.
-  const std::uint64_t chunk_max =
-      rate == 0 ? chunk_blocks
-                : std::clamp<std::uint64_t>(rate / 10 / blockdev::block_bytes, 1, chunk_blocks);
+  const std::uint64_t chunk_max = rate == 0
+                                      ? SyncWindow::data_blocks_max
+                                      : std::clamp<std::uint64_t>(rate / 10 / blockdev::block_bytes,
+                                                                  1, SyncWindow::data_blocks_max);
   TimePoint due = engine_.env().clock.now();
   std::uint64_t block = 0;
   while (!session.dropped() && !failed_) {
@@ -265,27 +252,33 @@ Task<> Volume::sync_source(Session& session) {
       co_await session.bulk_received().wait_until(engine_.env().clock, due);
       continue;
     }
-    if (!window.has_room(writes_in_flight_ > 0)) {
-      co_await window.moved.wait();
+    const bool busy = engine_.clients_are_active();
+    if (!window.has_room(busy)) {
+      co_await round.moved.wait();
       continue;
     }
-    if (window.copied_bytes >= flush_every_bytes) {
-      window.copied_bytes = 0;
+    if (busy && engine_.env().clock.now() < window.rests_until()) {
+      reached("sync-rests-for-clients");
+      co_await session.bulk_received().wait_until(engine_.env().clock, window.rests_until());
+      continue;
+    }
+    if (round.copied_bytes >= flush_every_bytes) {
+      round.copied_bytes = 0;
       flush_peer_soon();
     }
-    if (window.failed) {
+    if (round.failed) {
       // Memory was short, or the disk failed (then the session is dropped): try again a little
       // later.
-      window.failed = false;
+      round.failed = false;
       co_await sleep_for(engine_.env().clock, std::chrono::milliseconds(10));
     }
-    auto range = bits().next_set(block, zero_blocks);
-    const std::uint64_t data_max = std::min(window.chunk_blocks_now(), chunk_max);
+    auto range = bits().next_set(block, SyncWindow::hole_blocks(busy));
+    const std::uint64_t data_max = std::min(window.data_blocks(busy), chunk_max);
     if (range && range->count > 1) co_await cut_at_hole(*range, data_max);
     if (range) {
       block = range->first + range->count;
-      window.bytes_in_flight += bytes_of(*range);
-      copies.spawn(copy_range(*range, session, window));
+      window.begins(bytes_of(*range));
+      copies.spawn(copy_range(*range, session, round));
       // A hole is told in one message, however long it is.
       const std::uint64_t paced = range->count <= chunk_max ? bytes_of(*range) : 0;
       const TimePoint now = engine_.env().clock.now();
@@ -293,8 +286,8 @@ Task<> Volume::sync_source(Session& session) {
       engine_.changed();
       continue;
     }
-    if (window.bytes_in_flight > 0) {
-      co_await window.moved.wait();
+    if (!window.empty()) {
+      co_await round.moved.wait();
       continue;
     }
     // Everything was sent and answered: what the flush proves, it clears.
@@ -302,7 +295,7 @@ Task<> Volume::sync_source(Session& session) {
     block = 0;
     if (bits().blocks_set() == 0) break;
   }
-  while (window.bytes_in_flight > 0) co_await window.moved.wait();
+  while (!window.empty()) co_await round.moved.wait();
   co_await copies.join();
 }
 
@@ -317,11 +310,16 @@ bool Volume::session_lost() {
 
 // --- the source ----------------------------------------------------------------------------------
 
+bool Engine::clients_are_active() const {
+  return client_asked_at_ != TimePoint{} && env_.clock.now() < client_asked_at_ + client_memory;
+}
+
 Task<> Engine::sync_everything(Session& session) {
   // Where nobody knows what differs and the target has most of it, as a rule, only what differs is
   // sent.
   const bool has_data = !session.peer_state().lineage.empty();
   const bool all = session.verdict.action == Action::everything;
+  client_time_ = {};
   for (auto& volume : volumes_) volume->begin_sync(config_.checksum_based || (all && has_data));
   // What overwrites another copy must not hang on this disk's cache: a power cut here, half-way,
   // would leave neither copy with what was acknowledged.

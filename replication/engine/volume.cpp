@@ -175,6 +175,7 @@ IoError Volume::disk_error(IoError error, const char* what) {
 // --- clients -------------------------------------------------------------------------------------
 
 void Volume::start(Request& request, ClientDevice& client) {
+  if (syncing) engine_.client_asks();
   engine_.spawn(serve(request, client));
 }
 
@@ -319,6 +320,7 @@ void Volume::OwnShare::done(Operation& operation) {
 // The life of one write at the holder; docs/replication.md follows these steps.
 Task<> Volume::write_piece(Piece piece, Outcome& outcome) {
   Request& request = *piece.request;
+  const TimePoint began = syncing ? engine_.env().clock.now() : TimePoint{};
   // 1. One after the other where ranges overlap, the same order on every copy.
   RangeGuard guard(ranges_, piece.offset, piece.length, true);
   const bool range_is_held = outcome.answered != nullptr;
@@ -433,6 +435,7 @@ Task<> Volume::write_piece(Piece piece, Outcome& outcome) {
   if (error == IoError::io && may_go_on) outcome.elsewhere = true;
   if (error == IoError::not_permitted && engine_.served()) outcome.elsewhere = true;
   if (outcome.error == IoError::none) outcome.error = error;
+  if (began != TimePoint{}) engine_.client_took(engine_.env().clock.now() - began);
   if (outcome.answered != nullptr) {
     outcome.answered->arrive();
   } else if (!outcome.elsewhere && !outcome.with_peer) {

@@ -77,7 +77,7 @@ struct Applied
   std::uint64_t number = 0;
 };
 
-struct SyncWindow;  // resync.cpp
+struct SyncRound;  // resync.cpp
 
 // A range as both copies have it, while nobody writes it.
 struct Comparison {
@@ -248,7 +248,7 @@ class Volume final : blockdev::TimedDeviceOwner {
   std::uint64_t bytes_of(blockdev::BlockRange range) const;
   Task<bool> known_zero(std::uint64_t offset, std::uint64_t length);
   Task<> cut_at_hole(blockdev::BlockRange& range, std::uint64_t data_blocks_max);
-  Task<> copy_range(blockdev::BlockRange range, Session& session, SyncWindow& window);
+  Task<> copy_range(blockdev::BlockRange range, Session& session, SyncRound& round);
   Task<> sums_for_peer(wire::Header asked, Session& session);
   Task<bool> both_holes(std::uint64_t offset, std::uint64_t length, Session& session);
   Task<Comparison> compare(blockdev::BlockRange range, Session& session);
@@ -256,7 +256,7 @@ class Volume final : blockdev::TimedDeviceOwner {
                        std::span<const std::byte> data, RangeGuard& guard, Session& session);
   void note_equal(blockdev::BlockRange range);
   Task<> copy_what_differs(blockdev::BlockRange range, RangeGuard& guard, Session& session,
-                           SyncWindow& window);
+                           SyncRound& round);
   Task<blockdev::BlockRange> next_to_keep(const blockdev::Bitmap& what, std::uint64_t block,
                                           bool& zeroes);
   Task<> measure_undo(const blockdev::Bitmap& what, blockdev::UndoInfo& info, std::uint64_t word);
