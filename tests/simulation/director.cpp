@@ -415,6 +415,7 @@ void Director::state(const Step& step) {
     if (connection.split_brain) shown.emplace_back("split-brain");
   }
   if (!status.suspended.empty()) shown.emplace_back("suspended");
+  if (status.held_writes > 0) shown.emplace_back("held");
   if (cluster_.errors() > 0) shown.emplace_back("errors");  // of any client, so far
   for (const std::string& word : step.words) {
     const bool negated = word.starts_with("not-");

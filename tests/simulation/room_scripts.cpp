@@ -41,8 +41,8 @@ fail A write enospc sticky
 write at=65536 bytes=4096 background
 write at=65536 bytes=4096 background
 write at=65536 bytes=4096 background
-wait-idle limit=22
-is A Primary UpToDate errors
++3s is A Primary UpToDate held not-errors
++19s is A Primary UpToDate errors not-held
 mend A
 burst A requests=20 reads=20 hot=1
 )"},
