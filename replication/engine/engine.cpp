@@ -248,7 +248,7 @@ Result<std::unique_ptr<blockdev::BlockDevice>> Engine::open(std::uint32_t volume
 void Engine::tell_status() {
   if (session_ == nullptr || !session_->established()) return;
   std::vector<std::byte> text;
-  text.push_back(static_cast<std::byte>(role_));
+  text.push_back(static_cast<std::byte>(Role{role_}));
   for (const auto& volume : volumes_) text.push_back(static_cast<std::byte>(disk_state(*volume)));
   wire::Header header;
   header.epoch = epoch_.number;

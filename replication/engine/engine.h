@@ -27,6 +27,7 @@
 
 #include "replication/core/baton.h"
 #include "replication/core/fencing.h"
+#include "replication/core/role_term.h"
 #include "replication/core/sync_window.h"
 #include "replication/engine/session.h"
 #include "replication/engine/verify.h"
@@ -120,6 +121,8 @@ class Engine final : public Resource {
   Signal& gate_changed() { return gate_changed_; }
   // How often the peer has taken over from a disk that failed here; waits for the one that is on.
   std::uint64_t takeovers() const { return takeovers_; }
+  // How often the role has left this node.
+  std::uint64_t times_role_left() const { return role_.times_left(); }
   Task<std::uint64_t> takeovers_settled();
   // The session that takes part in writes, or null.
   Session* replicating() { return session_ != nullptr && replicating_ ? session_ : nullptr; }
@@ -344,7 +347,7 @@ class Engine final : public Resource {
   std::uint64_t word_number_ = 0;   // of the word that was given or taken back last
   std::uint64_t yield_asked_ = 0;   // number of our last `yield`
   std::uint64_t yield_answer_ = 0;  // of the peer's that this node's word comes from; 0: none
-  Role role_ = Role::secondary;
+  RoleTerm role_;
   bool holding_ = false;         // the baton, on our own word
   bool granted_away_ = false;    // GRANT sent, TAKEN not seen: not ours on our own word any more
   bool served_ = false;          // Primary without the baton: writes go through the holder

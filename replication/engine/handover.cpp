@@ -250,6 +250,9 @@ Task<> Engine::take_granted(wire::Header header, Session& session) {
   if (serves) {
     replicating_ = false;
     session.service = true;
+    // What it says of its disk from now on may be late, and is written nothing to from now on.
+    const DiskState none = DiskState::diskless;
+    if (!mutant("left-disk-counts")) std::ranges::fill(session.peer_disks, none);
   }
   wire::Header reply;
   reply.epoch = header.epoch;

@@ -30,6 +30,10 @@ Task<IoError> Volume::read_own(std::uint64_t offset, std::uint64_t length, std::
   co_await perform(disk(), own);
   leave_disk_alone();
   if (began != TimePoint{}) engine_.client_took(engine_.env().clock.now() - began);
+  // At once: a write that this one overlaps may wait for a peer that is being lost, and a node that
+  // goes on alone must know by then that its disk has failed.
+  const bool late = mutant("read-error-noticed-late");
+  if (!late && disk_error(own.error, "a read") != IoError::none) co_return own.error;
   // What was read may be of a write that the peer does not have yet: were this host to die now, the
   // reader would have seen what never was (schedules: dirty-read). So wait for those writes.
   if (ranges_.written_in(offset, length) && !mutant("dirty-read")) {
@@ -44,9 +48,9 @@ Task<IoError> Volume::read_own(std::uint64_t offset, std::uint64_t length, std::
     if (error != IoError::none) co_return error;
   }
   // Nor what only this node has, once the other's copy is the one that counts.
-  const IoError error = disk_error(own.error, "a read");
-  if (error == IoError::none && engine_.cannot_go_alone()) co_return IoError::io;
-  co_return error;
+  if (late) disk_error(own.error, "a read");
+  if (own.error == IoError::none && engine_.cannot_go_alone()) co_return IoError::io;
+  co_return own.error;
 }
 
 Task<> Volume::serve_client_read(Request& request) {

@@ -149,6 +149,16 @@ Task<IoError> Volume::write_same_again(std::uint64_t offset, std::uint64_t lengt
   RangeGuard guard(ranges_, offset, length, true);
   co_await guard.acquired();
   if (!attached() || failed_) co_return IoError::io;  // meanwhile
+  // Whoever has been promoted meanwhile recovers by its log (rule 5).
+  const bool logs = engine_.takes_writes();
+  const IoError logged = logs ? co_await metadata_->acquire(offset, length) : IoError::none;
+  if (logged != IoError::none) co_return logged;
+  const IoError error = co_await read_and_write_again(offset, length);
+  if (logs) metadata_->release(offset, length);
+  co_return error;
+}
+
+Task<IoError> Volume::read_and_write_again(std::uint64_t offset, std::uint64_t length) {
   Buffer data = engine_.env().buffers.take(length);
   if (!data) co_return IoError::no_memory;
   Request io;

@@ -171,6 +171,17 @@ Task<Result<>> Engine::apply_service(Session& session) {
     }
     peer_has_tip_ = peer_has_tip_ || same;
     resume_primary_ = false;
+    // Clients are shown what this node alone may have, and rely on it, as on a source's: the other
+    // copy, when it has a disk again, must not be chosen before it, whatever becomes of this one.
+    const bool died = own.arrival == static_cast<std::uint8_t>(Arrival::restarted) ||
+                      own.arrival == static_cast<std::uint8_t>(Arrival::crashed);
+    if (same && died && !own.holding && !mutant("disk-takes-and-keeps-the-tip")) {
+      reached("disk-takes-with-a-generation");
+      const bool overrules =
+          co_await begin_generation("read while " + session.peer_ + " has no disk");
+      if (!overrules) co_return failure("the metadata device failed; see the log");
+      peer_has_tip_ = false;
+    }
     const bool durable = co_await commit();
     if (!durable) co_return failure("the metadata device failed; see the log");
     co_return Result<>{};

@@ -72,16 +72,20 @@ Task<IoError> Engine::wait_for_submission(TimePoint deadline, const char** reaso
 
 // A write that was with the peer when it was lost: the own disk has it. It is done when the peer
 // has it, in a later session, or when this node goes on alone (its bits were set with the loss).
+// The peer may have it as well: no refusal that says otherwise.
 Task<IoError> Volume::replicate_again(const blockdev::Request& request, const Piece& piece,
                                       TimePoint deadline, const char** reason) {
   for (;;) {
-    if (!engine_.may_write()) co_return IoError::not_permitted;
+    if (!engine_.may_write()) {
+      const bool says_refused = engine_.served() || mutant("open-write-refused");
+      co_return says_refused ? IoError::not_permitted : IoError::io;
+    }
     if (failed_ || engine_.cannot_go_alone()) co_return IoError::io;
     if (engine_.submission_blocked()) {
       const IoError error = co_await engine_.wait_for_submission(deadline, reason);
       if (error != IoError::none) {
         open_.push_back({piece.offset, piece.length});
-        co_return error;
+        co_return error == IoError::no_space ? IoError::no_space : IoError::io;
       }
       continue;
     }

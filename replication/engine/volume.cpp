@@ -211,11 +211,20 @@ Task<> Volume::serve_write(Request& request, ClientDevice& client) {
   const TimePoint deadline = engine_.env().clock.now() + engine_.fence_hold();
   RangeGuard order(forwarding_, request.offset, request.length, true);
   bool begun = false;
+  std::uint64_t begun_in = 0;  // which term of this node's as Primary
   for (;;) {
     IoError error = IoError::none;
     const char* reason = nullptr;
     if (!engine_.admits()) {
       error = co_await engine_.admission(client, deadline, &reason);
+    }
+    // Done once, it may have been read and written over where the role has been meanwhile.
+    const bool other_term =
+        engine_.times_role_left() != begun_in && !mutant("begun-again-in-a-later-term");
+    if (begun && other_term && error == IoError::none) {
+      reached("begun-in-an-earlier-term");
+      reason = "the role has left this node while the write was under way";
+      error = IoError::no_space;
     }
     // What was once on its way may have been done: no refusal that says otherwise.
     if (begun && error != IoError::none && error != IoError::no_space) error = IoError::io;
@@ -233,6 +242,7 @@ Task<> Volume::serve_write(Request& request, ClientDevice& client) {
         request.op == Op::write ? wire::piece_bytes_max : zero_piece_bytes;
     Outcome outcome{.hold_until = deadline, .order = &order};
     const std::uint64_t takeovers = engine_.takeovers();
+    begun_in = engine_.times_role_left();
     ++writes_in_flight_;
     if (!engine_.admits()) {
       co_await write_through_holder(request, outcome);
@@ -374,6 +384,7 @@ Task<> Volume::write_piece(Piece piece, Outcome& outcome) {
     own.offset = piece.offset;
     own.length = piece.length;
     own.data = piece.data;
+    const bool to_be_filled = syncing && !mutant("done-by-a-copy-that-is-filled");
     if (session != nullptr) {
       fill_header(sent, request, piece);
       sent.session = session;
@@ -411,8 +422,8 @@ Task<> Volume::write_piece(Piece piece, Outcome& outcome) {
       }
     }
     // Nothing is done that would be on this node alone, once the copy here is none any more (rule
-    // 1; schedules: holder-disk-fails).
-    const bool here_alone = session == nullptr || sent.peer_lost;
+    // 1; schedules: holder-disk-fails). One that is being filled is none either.
+    const bool here_alone = session == nullptr || sent.peer_lost || to_be_filled;
     const bool no_copy = failed_ || engine_.cannot_go_alone();
     if (error == IoError::none && here_alone && no_copy) {
       reached("own-disk-failed-with-the-peer-lost");

@@ -280,6 +280,7 @@ class Volume final : blockdev::TimedDeviceOwner {
                                          const char** reason);
   Task<IoError> forward_when_there_is_room(Piece piece, Outcome& outcome);
   Task<IoError> write_same_again(std::uint64_t offset, std::uint64_t length);
+  Task<IoError> read_and_write_again(std::uint64_t offset, std::uint64_t length);
   void give_time_limits(BackingStore& store);
   void gave_up(const blockdev::BlockDevice& device, blockdev::Op oldest,
                std::uint64_t requests) override;

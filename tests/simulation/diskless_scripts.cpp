@@ -390,6 +390,19 @@ promote A force
 wait-sync
 burst B requests=40 reads=100 hot=100
 )"},
+    // The guest flushes all the time while its copy is filled and the baton comes back.
+    {.name = "flushes-as-the-baton-comes", .script = R"(
+primary A force
+wait-sync
+detach A expect=done
+wait-connected
+burst A requests=60 depth=4 reads=0 hot=4
+attach A background
+burst A requests=900 depth=32 reads=0 flushes=90 hot=2 max=4096 background
+wait-sync
+wait-idle
+is A Primary not-errors
+)"},
     // Found by the swarm (seed 1003452): what was carried out, read, and begun once more came back
     // after a later write of the same block.
     {.name = "served-through-a-link-that-breaks-often", .script = R"(

@@ -90,6 +90,8 @@ const std::vector<Mark> all = {
     {"sync-long-hole-told", "a hole longer than a message is one zeroing"},
     {"sync-hole-was-written", "the hole is none any more when its turn comes"},
     {"sync-chunk-shrunk", "answers come late: less is on its way"},
+    {"begun-in-an-earlier-term", "a write that was under way when the role left, and is back"},
+    {"disk-takes-with-a-generation", "a killed node serves one without a disk, as the newer copy"},
     {"sync-rests-for-clients", "a resync makes room for the requests of clients"},
     {"sync-window-full", "a copy waits behind the writes of guests"},
     {"sync-lost-half-way", "the session ended while blocks were copied"},
