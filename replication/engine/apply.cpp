@@ -40,6 +40,13 @@ Task<> Volume::apply_one(Incoming message, Session& session) {
   } else if (own.op == Op::write || !mutant("trim-not-replicated")) {
     co_await perform(disk(), own);
   }
+  // Whole blocks only: of one that was written in part the rest is still to come.
+  if (missing_ != nullptr && own.error == IoError::none) {
+    const bool in_part = mutant("part-of-a-block-is-all-of-it");
+    const std::uint64_t before = in_part ? header.offset % blockdev::block_bytes : 0;
+    missing_->clear(header.offset - before,
+                    header.length + before + (in_part ? blockdev::block_bytes : 0));
+  }
   guard.release();
   // A Primary that is served while its copy is filled goes on without the copy.
   const bool full =

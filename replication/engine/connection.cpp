@@ -174,6 +174,7 @@ Task<> Engine::session_ended(Session& session) {
     const bool volume_lacks = volume->session_lost();
     lacks = lacks || volume_lacks;
     volume->syncing = false;
+    volume->stop_filling();
   }
   // A copy that was still to be brought up to date is known to lack something.
   if (took_part && !holding_) {

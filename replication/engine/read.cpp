@@ -17,6 +17,10 @@ namespace {
 // patience, and long enough for a reconnect (design rule 7).
 constexpr Duration holder_patience = std::chrono::seconds(2);
 
+// What surrounds a block that a guest wants, it is likely to want, too.
+constexpr std::uint64_t hot_bytes = 64U << 10U;
+constexpr std::size_t hot_ranges_max = 64;
+
 }  // namespace
 
 Task<IoError> Volume::read_own(std::uint64_t offset, std::uint64_t length, std::byte* data) {
@@ -54,6 +58,7 @@ Task<IoError> Volume::read_own(std::uint64_t offset, std::uint64_t length, std::
 }
 
 Task<> Volume::serve_client_read(Request& request) {
+  const TimePoint arrived = engine_.env().clock.now();
   IoError error = IoError::none;
   const char* reason = nullptr;
   if (request.length == 0) {
@@ -66,10 +71,15 @@ Task<> Volume::serve_client_read(Request& request) {
     if (elsewhere) reached("read-of-a-failed-disk-served");
     if (left) reached("read-after-the-baton-left");
     if (elsewhere || left) {
-      error = co_await read_from_holder(request.offset, request.length, request.data, &reason);
+      error =
+          co_await read_from_holder(request.offset, request.length, request.data, arrived, &reason);
     }
   } else {
-    error = co_await read_from_holder(request.offset, request.length, request.data, &reason);
+    const bool done = co_await read_filled(request.offset, request.length, request.data);
+    if (!done) {
+      error =
+          co_await read_from_holder(request.offset, request.length, request.data, arrived, &reason);
+    }
   }
   request.error = error;
   request.reason = reason;
@@ -77,11 +87,10 @@ Task<> Volume::serve_client_read(Request& request) {
 }
 
 Task<IoError> Volume::read_from_holder(std::uint64_t offset, std::uint64_t length, std::byte* data,
-                                       const char** reason) {
+                                       TimePoint arrived, const char** reason) {
   // A guest that runs here does not see how long it takes; on another node nobody depends on it.
   const bool patient = engine_.served() || engine_.may_be_served();
-  const TimePoint deadline =
-      engine_.env().clock.now() + (patient ? engine_.fence_hold() : holder_patience);
+  const TimePoint deadline = arrived + (patient ? engine_.fence_hold() : holder_patience);
   std::uint64_t done = 0;
   co_await Yield(engine_.env().loop);
   while (done < length) {
@@ -118,6 +127,91 @@ Task<IoError> Volume::read_from_holder(std::uint64_t offset, std::uint64_t lengt
   co_return IoError::none;
 }
 
+bool Volume::filled(std::uint64_t offset, std::uint64_t length) const {
+  // Under A the holder's answer to a write may come before the write itself.
+  const bool told = missing_ != nullptr && engine_.config().protocol != Protocol::a;
+  return told && engine_.served() && attached() && !failed_ && !missing_->any_in(offset, length);
+}
+
+// Whoever holds the baton has sent every write that it has answered (C: and it is on this disk; B:
+// it was received), so this copy is as good as the holder's, as long as that one still holds and
+// has not gone on without this node. It is asked, with a read of no bytes, while the disk is read.
+Task<bool> Volume::read_filled(std::uint64_t offset, std::uint64_t length, std::byte* data) {
+  Session* const session = engine_.holder_session();
+  if (session == nullptr || !filled(offset, length)) co_return false;
+  Latch answered;
+  PeerRequest asked;
+  asked.answered = &answered;
+  wire::Header leave;
+  leave.volume = static_cast<std::uint16_t>(index_);
+  leave.offset = offset;
+  if (!mutant("filled-read-without-leave")) session->ask(asked, leave, wire::Type::read);
+  // What this node's own clients are writing may be on this copy and not yet on the holder's.
+  RangeGuard order(forwarding_, offset, length, false);
+  if (!mutant("dirty-filled-read")) co_await order.acquired();
+  RangeGuard guard(ranges_, offset, length, false);
+  co_await guard.acquired();
+  Request own;
+  own.op = Op::read;
+  own.offset = offset;
+  own.length = length;
+  own.data = data;
+  own.error = IoError::io;
+  if (filled(offset, length)) {
+    ++disk_users_;
+    co_await perform(disk(), own);
+    disk_error(own.error, "a read");
+    leave_disk_alone();
+  }
+  guard.release();
+  if (order.entered()) order.release();
+  co_await answered;
+  const bool good = own.error == IoError::none && !asked.lost && asked.error == IoError::none;
+  if (good) reached("filled-blocks-read-here");
+  co_return good;
+}
+
+void Volume::start_filling() {
+  missing_ = std::make_unique<blockdev::Bitmap>(size());
+  missing_->merge(bits());
+}
+
+void Volume::stop_filling() {
+  missing_.reset();
+  hot_.clear();
+}
+
+void Volume::note_hot(std::uint64_t offset, std::uint64_t length) {
+  if (!bits().any_in(offset, length)) return;
+  const std::uint64_t first = offset / hot_bytes * hot_bytes;
+  const std::uint64_t end = std::min((offset + length + hot_bytes - 1) / hot_bytes * hot_bytes,
+                                     bits().blocks() * blockdev::block_bytes);
+  const blockdev::BlockRange wanted{first / blockdev::block_bytes,
+                                    (end - first) / blockdev::block_bytes};
+  if (std::ranges::find(hot_, wanted) != hot_.end()) return;
+  if (hot_.size() == hot_ranges_max) hot_.pop_front();
+  hot_.push_back(wanted);
+}
+
+std::optional<blockdev::BlockRange> Volume::next_hot(std::uint64_t blocks_max) {
+  while (!hot_.empty()) {
+    blockdev::BlockRange& wanted = hot_.front();
+    const std::uint64_t end = wanted.first + wanted.count;
+    auto found = bits().next_set(wanted.first, std::min(blocks_max, wanted.count));
+    if (!found || found->first >= end) {
+      hot_.pop_front();
+      continue;
+    }
+    found->count = std::min(found->count, end - found->first);
+    wanted.first = found->first + found->count;
+    wanted.count = end - wanted.first;
+    if (wanted.count == 0) hot_.pop_front();
+    reached("hot-blocks-copied-first");
+    return found;
+  }
+  return std::nullopt;
+}
+
 void Volume::serve_read(const wire::Header& read, Session& session) {
   if (syncing) engine_.client_asks();
   session.scope().spawn(read_for_peer(read, session));
@@ -130,7 +224,10 @@ Task<> Volume::read_for_peer(wire::Header read, Session& session) {
   reply.header.offset = read.offset;
   Buffer data;
   IoError error = IoError::io;
-  if (engine_.reads_own_copy() && !failed_) {
+  if (read.length == 0 && engine_.reads_own_copy() && !failed_) {
+    error = IoError::none;
+  } else if (engine_.reads_own_copy() && !failed_) {
+    if (syncing && engine_.serves_peer()) note_hot(read.offset, read.length);
     data = engine_.env().buffers.take(read.length);
     if (data) error = co_await read_own(read.offset, read.length, data.data());
     if (!engine_.reads_own_copy()) error = IoError::io;

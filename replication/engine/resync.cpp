@@ -272,11 +272,14 @@ Task<> Volume::sync_source(Session& session) {
       round.failed = false;
       co_await sleep_for(engine_.env().clock, std::chrono::milliseconds(10));
     }
-    auto range = bits().next_set(block, SyncWindow::hole_blocks(busy));
+    const std::uint64_t most = SyncWindow::hole_blocks(busy);
+    std::optional<blockdev::BlockRange> range = next_hot(most);
+    const bool hot = range.has_value();
+    if (!hot) range = bits().next_set(block, most);
     const std::uint64_t data_max = std::min(window.data_blocks(busy), chunk_max);
     if (range && range->count > 1) co_await cut_at_hole(*range, data_max);
     if (range) {
-      block = range->first + range->count;
+      if (!hot) block = range->first + range->count;
       window.begins(bytes_of(*range));
       copies.spawn(copy_range(*range, session, round));
       // A hole is told in one message, however long it is.
@@ -422,7 +425,10 @@ Task<> Engine::become_target(Lineage towards, Session& session) {
   if (durable) giving_up_ = false;
   gate_changed_.notify_all();
   if (!durable || session.dropped()) co_return;
-  for (auto& volume : volumes_) volume->begin_sync(false);
+  for (auto& volume : volumes_) {
+    volume->begin_sync(false);
+    volume->start_filling();
+  }
   sync_ready_ = true;
   session.tell({}, Type::sync_ready);
   tell_status();
@@ -466,7 +472,10 @@ Task<> Engine::finish_as_target(Session& session) {
   const bool durable = co_await commit();
   if (durable && session.dropped()) reached("sync-adopted-and-not-told");
   if (!durable || session.dropped()) co_return;
-  for (auto& volume : volumes_) volume->syncing = false;
+  for (auto& volume : volumes_) {
+    volume->syncing = false;
+    volume->stop_filling();
+  }
   to_be_copied_to_ = false;
   session.tell({}, Type::sync_finished);
   log(Journal::Level::notice, "UpToDate");

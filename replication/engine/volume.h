@@ -6,6 +6,7 @@
 #pragma once
 
 #include <boost/intrusive/list.hpp>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -187,6 +188,9 @@ class Volume final : blockdev::TimedDeviceOwner {
   void sync_progressed(std::uint64_t bytes);
   void sync_received(const wire::Header& header);
   std::uint64_t sync_to_go() const;
+  // As the target: from now on it is known which blocks are here. Until stop_filling().
+  void start_filling();
+  void stop_filling();
 
  private:
   friend class Engine;
@@ -241,10 +245,16 @@ class Volume final : blockdev::TimedDeviceOwner {
   static void answer_forwarded(wire::Header reply, const Outcome& outcome, Session& session);
   void fill_header(SentWrite& sent, const blockdev::Request& request, const Piece& piece) const;
   Task<IoError> read_from_holder(std::uint64_t offset, std::uint64_t length, std::byte* data,
-                                 const char** reason);
+                                 TimePoint arrived, const char** reason);
   Task<> apply_one(Incoming message, Session& session);
   Task<> flush_for_peer(wire::Header flush, Session& session);
   Task<> read_for_peer(wire::Header read, Session& session);
+  // Read here, by leave of the holder, though the copy is still being filled. False: ask for it.
+  Task<bool> read_filled(std::uint64_t offset, std::uint64_t length, std::byte* data);
+  bool filled(std::uint64_t offset, std::uint64_t length) const;
+  // A served guest has asked for blocks that its copy lacks: they are copied before others.
+  void note_hot(std::uint64_t offset, std::uint64_t length);
+  std::optional<blockdev::BlockRange> next_hot(std::uint64_t blocks_max);
   std::uint64_t bytes_of(blockdev::BlockRange range) const;
   Task<bool> known_zero(std::uint64_t offset, std::uint64_t length);
   Task<> cut_at_hole(blockdev::BlockRange& range, std::uint64_t data_blocks_max);
@@ -319,6 +329,8 @@ class Volume final : blockdev::TimedDeviceOwner {
   };
   std::vector<OpenWrite> open_;
   UnflushedLog unflushed_;
+  std::unique_ptr<blockdev::Bitmap> missing_;  // as the target: what has not come yet
+  std::deque<blockdev::BlockRange> hot_;       // as the source
   std::uint64_t writes_in_flight_ = 0;
   Signal drained_;
   // Received writes in the order of their numbers, until their disk write is done.

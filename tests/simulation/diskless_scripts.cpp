@@ -390,6 +390,82 @@ promote A force
 wait-sync
 burst B requests=40 reads=100 hot=100
 )"},
+    // A guest reads and writes on a copy that is being filled, and its link breaks now and then.
+    {.name = "reads-of-a-copy-that-is-being-filled", .script = R"(
+primary A force
+wait-sync
+pause-sync A
+stop B
+burst A requests=200 depth=8 reads=0 max=65536 hot=8
+start B
+wait-connected
+handover A expect=done
+is B Primary not-UpToDate not-errors
+burst B requests=200 depth=16 reads=60 hot=8 max=2048 flushes=5
+slow-disk A ms=20 permille=300
+burst B requests=200 depth=16 reads=60 hot=8 max=2048 flushes=5 background
++20ms cut reset
+heal
+slow-disk B ms=60 permille=500
+resume-sync A
+burst B requests=200 depth=16 reads=80 hot=12
+wait-idle
+is B not-errors
+slow-disk B permille=0
+slow-disk A permille=0
+wait-sync
++1s is B Primary UpToDate not-errors
+burst A requests=60 reads=100
+)"},
+    // The holder is promoted when it has lost the node that it serves, and that one has not noticed:
+    // what it has of its copy is old.
+    {.name = "reads-of-a-copy-that-is-left-behind", .script = R"(
+primary A force
+wait-sync
+burst A requests=60 depth=8 reads=0 hot=12
+pause-sync A
+stop B
+write A at=0 bytes=4096
+wait-idle
+start B
+wait-connected
+handover A expect=done
+is B Primary not-UpToDate not-errors
+burst B requests=60 depth=8 reads=50 hot=12
+wait-idle
+cut silence
+half-open A
+promote A expect=done
+burst B requests=200 depth=1 reads=100 hot=12 think=10000 background
+burst A requests=60 depth=4 reads=0 hot=12 max=8192
++500ms burst A requests=60 depth=4 reads=0 hot=12 max=8192
+heal
+resume-sync A
+)"},
+    // What it reads there of its own writes is done, or it waits: the holder, which has not written
+    // them yet, is killed, and so is this node.
+    {.name = "reads-of-what-is-being-written", .script = R"(
+primary A force
+wait-sync
+burst A requests=60 depth=8 reads=0 hot=2
+pause-sync A
+stop B
+write A at=0 bytes=4096
+wait-idle
+start B
+wait-connected
+handover A expect=done
+slow-disk A ms=300 permille=1000
+burst B requests=200 depth=16 reads=50 flushes=0 fua=0 discards=0 zeroes=0 hot=2 max=2048 background
++80ms kill A
+kill B
+start A
++1s start B
+wait-connected
+promote A
+burst A requests=60 reads=100 hot=2
+resume-sync A
+)"},
     // The guest flushes all the time while its copy is filled and the baton comes back.
     {.name = "flushes-as-the-baton-comes", .script = R"(
 primary A force

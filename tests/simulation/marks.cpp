@@ -92,6 +92,8 @@ const std::vector<Mark> all = {
     {"sync-chunk-shrunk", "answers come late: less is on its way"},
     {"begun-in-an-earlier-term", "a write that was under way when the role left, and is back"},
     {"disk-takes-with-a-generation", "a killed node serves one without a disk, as the newer copy"},
+    {"filled-blocks-read-here", "a served Primary reads what has come of its copy"},
+    {"hot-blocks-copied-first", "what a served Primary asks for is copied before the rest"},
     {"sync-rests-for-clients", "a resync makes room for the requests of clients"},
     {"sync-window-full", "a copy waits behind the writes of guests"},
     {"sync-lost-half-way", "the session ended while blocks were copied"},
