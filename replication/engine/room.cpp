@@ -151,7 +151,8 @@ Task<IoError> Volume::write_same_again(std::uint64_t offset, std::uint64_t lengt
   if (!attached() || failed_) co_return IoError::io;  // meanwhile
   // Whoever has been promoted meanwhile recovers by its log (rule 5).
   const bool logs = engine_.takes_writes();
-  const IoError logged = logs ? co_await metadata_->acquire(offset, length) : IoError::none;
+  IoError logged = IoError::none;
+  if (logs) logged = co_await metadata_->acquire(offset, length);
   if (logged != IoError::none) co_return logged;
   const IoError error = co_await read_and_write_again(offset, length);
   if (logs) metadata_->release(offset, length);

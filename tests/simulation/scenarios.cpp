@@ -524,6 +524,7 @@ const std::vector<Scenario>& scenarios() {
     every.insert(every.end(), others.begin(), others.end());
     every.insert(every.end(), disk_scripts().begin(), disk_scripts().end());
     every.insert(every.end(), diskless_scripts().begin(), diskless_scripts().end());
+    every.insert(every.end(), filling_scripts().begin(), filling_scripts().end());
     every.insert(every.end(), meeting_scripts().begin(), meeting_scripts().end());
     every.insert(every.end(), rare_path_scripts().begin(), rare_path_scripts().end());
     every.insert(every.end(), verify_scripts().begin(), verify_scripts().end());

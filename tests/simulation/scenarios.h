@@ -33,6 +33,8 @@ const std::vector<Scenario>& schedules();
 const std::vector<Scenario>& disk_scripts();
 // A node without its disk, served by the other (diskless_scripts.cpp).
 const std::vector<Scenario>& diskless_scripts();
+// A copy that is being filled under its guest (filling_scripts.cpp).
+const std::vector<Scenario>& filling_scripts();
 // Two nodes meet, after failures and operators' words (meeting_scripts.cpp).
 const std::vector<Scenario>& meeting_scripts();
 // Those without which a rare path would be reached by nothing (rare_path_scripts.cpp).
