@@ -169,6 +169,7 @@ const std::vector<ArchivedSeed> all = {
     {2163625, "a killed node showed what only it had while its peer had no disk, and lost it"},
     {2003924, "a write was begun once more after the role had been elsewhere"},
     {2013107, oracle_erred},
+    {2169494, oracle_erred},
     {2028634, oracle_erred},
     {1145242, oracle_erred},
     {1159175, oracle_erred},

@@ -159,12 +159,15 @@ void Oracle::end_write(std::uint64_t write, Fate fate) {
   if (writes_[write].fate == Fate::in_flight) writes_[write].fate = fate;
 }
 
-void Oracle::write_done(std::uint64_t write, NodeSet copies) {
+void Oracle::write_done(std::uint64_t write, NodeSet copies, int holder) {
   // The answer of a copy that has lost its cache since was still on its way.
   if (!writes_[write].fua) {
     copies &= static_cast<NodeSet>(~lost_cache_since(writes_[write].invoked));
   }
-  copies &= static_cast<NodeSet>(~writes_[write].fell);
+  // What was lost on its way has come to the holder since, for it has answered.
+  NodeSet fell = writes_[write].fell;
+  if (holder >= 0) fell &= static_cast<NodeSet>(~bit(holder));
+  copies &= static_cast<NodeSet>(~fell);
   if (copies == 0) return write_unknown(write);
   end_write(write, Fate::firm);
   Write& done = writes_[write];

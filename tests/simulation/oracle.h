@@ -65,7 +65,8 @@ class Oracle {
   std::uint64_t invoke_write(int node, std::uint32_t volume, std::uint64_t offset,
                              std::uint64_t length, bool zero, bool fua);
   // Acknowledged: `copies` are those that count as UpToDate at this moment. None: nobody is bound.
-  void write_done(std::uint64_t write, NodeSet copies);
+  // `holder` has it for certain, and says so itself (-1: nobody).
+  void write_done(std::uint64_t write, NodeSet copies, int holder = -1);
   // It was done through another node: `node`, whose client wrote it, had no disk then.
   void written_without_disk(std::uint64_t write, int node) { writes_[write].absent |= bit(node); }
   // Refused with a code that says nothing was done.

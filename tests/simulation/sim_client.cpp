@@ -259,7 +259,8 @@ void SimClient::settle(Slot& slot) {
     if (ok || !holder_may_still_write()) oracle_.write_unknown(slot.number);
   } else if (ok) {
     oracle_.write_done(slot.number,
-                       copies != 0 ? copies : witness_.others_with(node_.number(), slot.number));
+                       copies != 0 ? copies : witness_.others_with(node_.number(), slot.number),
+                       witness_.whose_history(node_.number()));
     const auto disk = node_.fresh_status().devices[volume_].disk_state;
     if (disk <= replication::DiskState::failed) {
       oracle_.written_without_disk(slot.number, node_.number());
