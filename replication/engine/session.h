@@ -119,7 +119,7 @@ class Session {
   wire::Hello peer_hello_;
   wire::State own_state_;
   wire::State peer_state_;
-  std::vector<blockdev::Bitmap> peer_bits_;  // by volume, as the peer told them; until they are settled
+  std::vector<blockdev::Bitmap> peer_bits_;  // by volume, until they are settled
   blockdev::SessionStamp stamp_;
   bool fault_is_a_reason_ = true;  // of a person's kind, not merely that the link is gone
   bool established_ = false;
