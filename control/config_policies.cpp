@@ -53,17 +53,25 @@ OnPeerLost read_on_peer_lost(const TomlSection& section, bool can_fence) {
                            *word));
 }
 
-// DRBD's values that are not taken, and why not.
-void refuse_after_sb(const TomlSection& section, std::string_view key, std::string_view value) {
-  if (value != "violently-as0p" && value != "call-pri-lost-after-sb") return;
-  section.fail(key, fmt::format("{} = \"{}\" is not taken: a Primary never yields, since its guest "
-                                "would go on with what it has read; make that node Secondary, then "
-                                "after-sb-0pri decides",
-                                key, value));
+// DRBD's value that is not taken, and why not; and one that takes a handler.
+void check_after_sb(const TomlSection& section, std::string_view key, std::string_view value,
+                    const ResourceSpec& spec) {
+  if (value == "violently-as0p") {
+    section.fail(key,
+                 fmt::format("{} = \"{}\" is not taken: a Primary never yields, since its guest "
+                             "would go on with what it has read; make that node Secondary, "
+                             "then after-sb-0pri decides",
+                             key, value));
+  }
+  const auto handler = static_cast<std::size_t>(Handler::pri_lost_after_sb);
+  if (value == "call-pri-lost-after-sb" && spec.handlers[handler].empty()) {
+    section.fail(key, fmt::format("{} = \"{}\" needs pri-lost-after-sb in [handlers]: the command "
+                                  "that reboots the host or makes the node Secondary",
+                                  key, value));
+  }
 }
 
 void read_after_sb(const TomlSection& section, ResourceSpec& spec) {
-  static constexpr std::array<std::string_view, 1> two_words{"disconnect"};
   if (const auto word = section.text("after-sb-0pri")) {
     const auto policy = replication::after_sb_0pri(*word);
     if (!policy) {
@@ -75,7 +83,7 @@ void read_after_sb(const TomlSection& section, ResourceSpec& spec) {
     spec.after_sb.node = replication::after_sb_node(*word);
   }
   if (const auto word = section.text("after-sb-1pri")) {
-    refuse_after_sb(section, "after-sb-1pri", *word);
+    check_after_sb(section, "after-sb-1pri", *word, spec);
     const auto policy = replication::after_sb_1pri(*word);
     if (!policy) {
       section.fail("after-sb-1pri",
@@ -85,11 +93,14 @@ void read_after_sb(const TomlSection& section, ResourceSpec& spec) {
     spec.after_sb.one = *policy;
   }
   if (const auto word = section.text("after-sb-2pri")) {
-    refuse_after_sb(section, "after-sb-2pri", *word);
-    if (*word != "disconnect") {
-      section.fail("after-sb-2pri", fmt::format("after-sb-2pri = \"{}\" is unknown: {}", *word,
-                                                suggestion(*word, two_words, "value")));
+    check_after_sb(section, "after-sb-2pri", *word, spec);
+    const auto policy = replication::after_sb_2pri(*word);
+    if (!policy) {
+      section.fail("after-sb-2pri",
+                   fmt::format("after-sb-2pri = \"{}\" is unknown: {}", *word,
+                               suggestion(*word, replication::after_sb_2pri_words, "value")));
     }
+    spec.after_sb.two = *policy;
   }
 }
 

@@ -14,10 +14,13 @@ constexpr std::array<std::pair<std::string_view, AfterSb0>, 5> zero_words{
      {"discard-older-primary", AfterSb0::discard_older_primary},
      {"discard-zero-changes", AfterSb0::discard_zero_changes},
      {"discard-least-changes", AfterSb0::discard_least_changes}}};
-constexpr std::array<std::pair<std::string_view, AfterSb1>, 3> one_words{
+constexpr std::array<std::pair<std::string_view, AfterSb1>, 4> one_words{
     {{"disconnect", AfterSb1::disconnect},
      {"consensus", AfterSb1::consensus},
-     {"discard-secondary", AfterSb1::discard_secondary}}};
+     {"discard-secondary", AfterSb1::discard_secondary},
+     {"call-pri-lost-after-sb", AfterSb1::call_pri_lost}}};
+constexpr std::array<std::pair<std::string_view, AfterSb2>, 2> two_words{
+    {{"disconnect", AfterSb2::disconnect}, {"call-pri-lost-after-sb", AfterSb2::call_pri_lost}}};
 
 constexpr std::string_view node_prefix = "discard-node-";
 
@@ -53,8 +56,9 @@ YieldVerdict without_primary(const AfterSplitBrain& policy, const SplitSide& sel
 const std::array<std::string_view, 6> after_sb_0pri_words{zero_words[0].first, zero_words[1].first,
                                                           zero_words[2].first, zero_words[3].first,
                                                           zero_words[4].first, "discard-node-NAME"};
-const std::array<std::string_view, 3> after_sb_1pri_words{one_words[0].first, one_words[1].first,
-                                                          one_words[2].first};
+const std::array<std::string_view, 4> after_sb_1pri_words{one_words[0].first, one_words[1].first,
+                                                          one_words[2].first, one_words[3].first};
+const std::array<std::string_view, 2> after_sb_2pri_words{two_words[0].first, two_words[1].first};
 
 std::string after_sb_node(std::string_view word) {
   return word.starts_with(node_prefix) ? std::string(word.substr(node_prefix.size())) : "";
@@ -75,8 +79,14 @@ std::string_view name_of(AfterSb1 policy) {
   return "?";
 }
 
+std::string_view name_of(AfterSb2 policy) {
+  return two_words[static_cast<std::size_t>(policy)].first;
+}
+
 std::string text_of(const AfterSplitBrain& policy) {
-  return text_of_0pri(policy) + " " + std::string(name_of(policy.one));
+  std::string text = text_of_0pri(policy) + " " + std::string(name_of(policy.one));
+  if (policy.two != AfterSb2::disconnect) text += " " + std::string(name_of(policy.two));
+  return text;
 }
 
 std::optional<AfterSb0> after_sb_0pri(std::string_view word) {
@@ -94,12 +104,36 @@ std::optional<AfterSb1> after_sb_1pri(std::string_view word) {
   return std::nullopt;
 }
 
+std::optional<AfterSb2> after_sb_2pri(std::string_view word) {
+  for (const auto& [name, value] : two_words) {
+    if (name == word) return value;
+  }
+  return std::nullopt;
+}
+
+namespace {
+
+// Who is to stay has to be a whole copy of what it says it is.
+bool stays_whole(Yields who, const SplitSide& self, const SplitSide& peer) {
+  return who == Yields::self ? peer.complete : self.complete;
+}
+
+YieldVerdict primary_has_lost(Yields who, const SplitSide& self, const SplitSide& peer) {
+  if (who != Yields::nobody && !stays_whole(who, self, peer)) return {.row = "survivor-incomplete"};
+  return {.row = "call-pri-lost", .lost_primary = who};
+}
+
+}  // namespace
+
 YieldVerdict decide_after_split_brain(const AfterSplitBrain& policy, const SplitSide& self,
                                       const SplitSide& peer) {
   const bool ours = self.role == Role::primary;
   const bool theirs = peer.role == Role::primary;
-  if (ours && theirs) return {"two-primaries", Yields::nobody};
   YieldVerdict verdict;
+  if (ours && theirs) {
+    if (policy.two == AfterSb2::disconnect) return {"two-primaries", Yields::nobody};
+    return primary_has_lost(without_primary(policy, self, peer).who, self, peer);
+  }
   if (!ours && !theirs) {
     verdict = without_primary(policy, self, peer);
   } else {
@@ -115,12 +149,16 @@ YieldVerdict decide_after_split_brain(const AfterSplitBrain& policy, const Split
         if (verdict.who != secondary) return {"no-consensus", Yields::nobody};
         verdict.row = "consensus";
         break;
+      case AfterSb1::call_pri_lost:
+        verdict = without_primary(policy, self, peer);
+        if (verdict.who != secondary) return primary_has_lost(verdict.who, self, peer);
+        break;
     }
   }
   if (mutant("both-sides-yield") && verdict.who != Yields::nobody) verdict.who = Yields::self;
-  // Who is to stay has to be a whole copy of what it says it is.
-  const bool stays_whole = verdict.who == Yields::self ? peer.complete : self.complete;
-  if (verdict.who != Yields::nobody && !stays_whole) return {"survivor-incomplete", Yields::nobody};
+  if (verdict.who != Yields::nobody && !stays_whole(verdict.who, self, peer)) {
+    return {"survivor-incomplete", Yields::nobody};
+  }
   return verdict;
 }
 

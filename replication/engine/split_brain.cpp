@@ -58,6 +58,14 @@ void Engine::ask_policy(Session& session) const {
   const YieldVerdict verdict = decide_after_split_brain(config_.after_sb, side(config_.self, own),
                                                         side(session.peer_, peer));
   session.yields = verdict.who;
+  if (verdict.lost_primary != Yields::nobody) {
+    const bool here = verdict.lost_primary == Yields::self;
+    env_.journal.line(
+        Journal::Level::warning,
+        fmt::format("after-sb: {} is Primary and has lost: {}", here ? config_.self : session.peer_,
+                    here ? "pri-lost-after-sb is run" : "its pri-lost-after-sb is run"));
+    if (here) env_.handlers.start(Handler::pri_lost_after_sb);
+  }
   if (verdict.who == Yields::nobody) return;
   env_.journal.line(Journal::Level::warning,
                     fmt::format("after-sb: {}, so the data of {} yields", verdict.row,

@@ -192,6 +192,28 @@ class Policies(SplitBrainCase):
         self.assert_kept(self.undo_files(self.beta)[0])
         self.stop_both()
 
+    @baton_test.requires_programs("qemu-io")
+    def test_a_primary_that_has_lost_is_told_by_its_handler(self):
+        for name in ("alpha", "beta"):
+            config = self.write_config(f"{name}.toml")
+            config.write_text(config.read_text().replace(
+                '"consensus"', '"consensus"\nafter-sb-2pri = "call-pri-lost-after-sb"') + f'''
+[handlers]
+pri-lost-after-sb = "echo $DRBD_RESOURCE > {self.folder}/{name}.lost"
+''')
+        self.alpha.config, self.beta.config = self.path("alpha.toml"), self.path("beta.toml")
+        self.part()
+        self.meet()
+        self.wait_log(self.beta, "after-sb: beta is Primary and has lost: pri-lost-after-sb is run")
+        self.wait_log(self.alpha, "after-sb: beta is Primary and has lost: its pri-lost-after-sb")
+        baton_test.wait_for(lambda: self.path("beta.lost").exists()
+                            and self.path("beta.lost").read_text() == "vm1\n",
+                            "the handler of beta to be run", 10)
+        self.assertFalse(self.path("alpha.lost").exists())
+        for node in self.nodes:
+            self.assertEqual(node.status()["role"], "Primary")
+        self.stop_both()
+
     def test_two_nodes_that_say_different_things_do_not_talk(self):
         self.write_config("other.toml")
         text = self.path("other.toml").read_text()

@@ -391,6 +391,12 @@ TEST(Config, policies_after_split_brain_are_those_of_drbd_that_can_be_kept) {
   EXPECT_THAT(error_of(with("after-sb-2pri = \"violently-as0p\"")),
               HasSubstr("a Primary never yields"));
   EXPECT_THAT(error_of(with("after-sb-2pri = \"consensus\"")), HasSubstr("is unknown"));
+  const std::string lost = with(
+      "after-sb-1pri = \"call-pri-lost-after-sb\"\nafter-sb-2pri = \"call-pri-lost-after-sb\"");
+  EXPECT_THAT(error_of(lost), HasSubstr("needs pri-lost-after-sb in [handlers]"));
+  const auto called = parse(lost + "\n[handlers]\npri-lost-after-sb = \"reboot -f\"\n");
+  ASSERT_TRUE(called) << called.error().message;
+  EXPECT_EQ(text_of(called->after_sb), "disconnect call-pri-lost-after-sb call-pri-lost-after-sb");
 }
 
 TEST(Config, more_than_two_nodes_come_later) {

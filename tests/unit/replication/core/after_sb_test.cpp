@@ -24,6 +24,7 @@ struct Case {
   SplitSide beta;
   const char* row;
   Yields who;  // as alpha sees it
+  Yields lost_primary = Yields::nobody;
 };
 
 constexpr Role pri = Role::primary;
@@ -108,6 +109,32 @@ const Case cases[] = {
      side("beta", pri, 4, 9),
      "two-primaries",
      Yields::nobody},
+    {"of_two_primaries_the_lost_one_is_called",
+     {.zero = AfterSb0::discard_least_changes, .two = AfterSb2::call_pri_lost},
+     side("alpha", pri, 3, 1),
+     side("beta", pri, 4, 9),
+     "call-pri-lost",
+     Yields::nobody,
+     Yields::self},
+    {"of_two_primaries_none_has_lost",
+     {.two = AfterSb2::call_pri_lost},
+     side("alpha", pri, 3, 1),
+     side("beta", pri, 4, 9),
+     "call-pri-lost",
+     Yields::nobody},
+    {"the_one_primary_has_lost_and_is_called",
+     {.zero = AfterSb0::discard_least_changes, .one = AfterSb1::call_pri_lost},
+     side("alpha", sec, 3, 10),
+     side("beta", pri, 4, 9),
+     "call-pri-lost",
+     Yields::nobody,
+     Yields::peer},
+    {"the_secondary_has_lost_and_yields",
+     {.zero = AfterSb0::discard_least_changes, .one = AfterSb1::call_pri_lost},
+     side("alpha", sec, 3, 1),
+     side("beta", pri, 4, 9),
+     "discard-least-changes",
+     Yields::self},
 };
 
 class Named : public testing::TestWithParam<Case> {};
@@ -117,6 +144,7 @@ TEST_P(Named, decides) {
   const YieldVerdict verdict = decide_after_split_brain(each.policy, each.alpha, each.beta);
   EXPECT_EQ(verdict.row, each.row);
   EXPECT_EQ(verdict.who, each.who);
+  EXPECT_EQ(verdict.lost_primary, each.lost_primary);
 }
 INSTANTIATE_TEST_SUITE_P(AfterSb, Named, testing::ValuesIn(cases),
                          [](const auto& each) { return each.param.name; });
@@ -143,9 +171,10 @@ TEST(AfterSb, both_sides_agree_and_no_primary_yields) {
   for (const AfterSb0 zero :
        {AfterSb0::disconnect, AfterSb0::discard_younger_primary, AfterSb0::discard_older_primary,
         AfterSb0::discard_zero_changes, AfterSb0::discard_least_changes, AfterSb0::discard_node}) {
-    for (const AfterSb1 one :
-         {AfterSb1::disconnect, AfterSb1::consensus, AfterSb1::discard_secondary}) {
-      const AfterSplitBrain policy{.zero = zero, .node = "beta", .one = one};
+    for (const AfterSb1 one : {AfterSb1::disconnect, AfterSb1::consensus,
+                               AfterSb1::discard_secondary, AfterSb1::call_pri_lost}) {
+      const AfterSplitBrain policy{
+          .zero = zero, .node = "beta", .one = one, .two = AfterSb2::call_pri_lost};
       for_each_side("alpha", [&](const SplitSide& alpha) {
         for_each_side("beta", [&](const SplitSide& beta) {
           const YieldVerdict ours = decide_after_split_brain(policy, alpha, beta);
@@ -154,6 +183,14 @@ TEST(AfterSb, both_sides_agree_and_no_primary_yields) {
           ASSERT_EQ(ours.row, theirs.row);
           ASSERT_EQ(ours.who == Yields::self, theirs.who == Yields::peer);
           ASSERT_EQ(ours.who == Yields::peer, theirs.who == Yields::self);
+          ASSERT_EQ(ours.lost_primary == Yields::self, theirs.lost_primary == Yields::peer);
+          ASSERT_EQ(ours.lost_primary == Yields::peer, theirs.lost_primary == Yields::self);
+          if (ours.lost_primary != Yields::nobody) {
+            const bool alpha_lost = ours.lost_primary == Yields::self;
+            ASSERT_EQ(ours.who, Yields::nobody);
+            ASSERT_EQ((alpha_lost ? alpha : beta).role, pri);
+            ASSERT_TRUE((alpha_lost ? beta : alpha).complete);
+          }
           if (ours.who == Yields::nobody) return;
           const bool alpha_yields = ours.who == Yields::self;
           ASSERT_EQ((alpha_yields ? alpha : beta).role, sec);
