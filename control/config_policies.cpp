@@ -109,7 +109,7 @@ void read_after_sb(const TomlSection& section, ResourceSpec& spec) {
 void read_policies(const TomlSection& resource, const TomlSection* handlers, ResourceSpec& spec) {
   if (handlers != nullptr) read_handlers(*handlers, spec);
   const bool can_fence = !spec.handlers[static_cast<std::size_t>(Handler::fence_peer)].empty();
-  if (can_fence && spec.protocol == replication::Protocol::a) {
+  if (handlers != nullptr && can_fence && spec.protocol == replication::Protocol::a) {
     handlers->fail("fence-peer",
                    "fence-peer needs protocol = \"B\" or \"C\": under \"A\" the node that is to be "
                    "switched off may have the only copy of what was acknowledged");
