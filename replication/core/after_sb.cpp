@@ -1,5 +1,6 @@
 #include "replication/core/after_sb.h"
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -23,6 +24,18 @@ constexpr std::array<std::pair<std::string_view, AfterSb2>, 2> two_words{
     {{"disconnect", AfterSb2::disconnect}, {"call-pri-lost-after-sb", AfterSb2::call_pri_lost}}};
 
 constexpr std::string_view node_prefix = "discard-node-";
+
+template <class Words>
+auto value_of(const Words& words, std::string_view word) {
+  const auto found = std::ranges::find(words, word, &Words::value_type::first);
+  return found == words.end() ? std::nullopt : std::optional(found->second);
+}
+
+template <class Words, class Value>
+std::string_view word_of(const Words& words, Value value) {
+  const auto found = std::ranges::find(words, value, &Words::value_type::second);
+  return found == words.end() ? "?" : found->first;
+}
 
 // The side for which it is true, if it is for one of them.
 Yields only(bool self, bool peer) {
@@ -51,6 +64,16 @@ YieldVerdict without_primary(const AfterSplitBrain& policy, const SplitSide& sel
   return {"disconnect", Yields::nobody};
 }
 
+// Who is to stay has to be a whole copy of what it says it is.
+bool stays_whole(Yields who, const SplitSide& self, const SplitSide& peer) {
+  return who == Yields::self ? peer.complete : self.complete;
+}
+
+YieldVerdict primary_has_lost(Yields who, const SplitSide& self, const SplitSide& peer) {
+  if (who != Yields::nobody && !stays_whole(who, self, peer)) return {.row = "survivor-incomplete"};
+  return {.row = "call-pri-lost", .lost_primary = who};
+}
+
 }  // namespace
 
 const std::array<std::string_view, 6> after_sb_0pri_words{zero_words[0].first, zero_words[1].first,
@@ -66,21 +89,15 @@ std::string after_sb_node(std::string_view word) {
 
 std::string text_of_0pri(const AfterSplitBrain& policy) {
   if (policy.zero == AfterSb0::discard_node) return std::string(node_prefix) + policy.node;
-  for (const auto& [word, value] : zero_words) {
-    if (value == policy.zero) return std::string(word);
-  }
-  return "?";
+  return std::string(word_of(zero_words, policy.zero));
 }
 
 std::string_view name_of(AfterSb1 policy) {
-  for (const auto& [word, value] : one_words) {
-    if (value == policy) return word;
-  }
-  return "?";
+  return word_of(one_words, policy);
 }
 
 std::string_view name_of(AfterSb2 policy) {
-  return two_words[static_cast<std::size_t>(policy)].first;
+  return word_of(two_words, policy);
 }
 
 std::string text_of(const AfterSplitBrain& policy) {
@@ -90,40 +107,17 @@ std::string text_of(const AfterSplitBrain& policy) {
 }
 
 std::optional<AfterSb0> after_sb_0pri(std::string_view word) {
-  for (const auto& [name, value] : zero_words) {
-    if (name == word) return value;
-  }
   if (word.starts_with(node_prefix)) return AfterSb0::discard_node;
-  return std::nullopt;
+  return value_of(zero_words, word);
 }
 
 std::optional<AfterSb1> after_sb_1pri(std::string_view word) {
-  for (const auto& [name, value] : one_words) {
-    if (name == word) return value;
-  }
-  return std::nullopt;
+  return value_of(one_words, word);
 }
 
 std::optional<AfterSb2> after_sb_2pri(std::string_view word) {
-  for (const auto& [name, value] : two_words) {
-    if (name == word) return value;
-  }
-  return std::nullopt;
+  return value_of(two_words, word);
 }
-
-namespace {
-
-// Who is to stay has to be a whole copy of what it says it is.
-bool stays_whole(Yields who, const SplitSide& self, const SplitSide& peer) {
-  return who == Yields::self ? peer.complete : self.complete;
-}
-
-YieldVerdict primary_has_lost(Yields who, const SplitSide& self, const SplitSide& peer) {
-  if (who != Yields::nobody && !stays_whole(who, self, peer)) return {.row = "survivor-incomplete"};
-  return {.row = "call-pri-lost", .lost_primary = who};
-}
-
-}  // namespace
 
 YieldVerdict decide_after_split_brain(const AfterSplitBrain& policy, const SplitSide& self,
                                       const SplitSide& peer) {

@@ -121,9 +121,9 @@ class Engine final : public Resource {
   Signal& gate_changed() { return gate_changed_; }
   // How often the peer has taken over from a disk that failed here; waits for the one that is on.
   std::uint64_t takeovers() const { return takeovers_; }
+  Task<std::uint64_t> takeovers_settled();
   // How often the role has left this node.
   std::uint64_t times_role_left() const { return role_.times_left(); }
-  Task<std::uint64_t> takeovers_settled();
   // The session that takes part in writes, or null.
   Session* replicating() { return session_ != nullptr && replicating_ ? session_ : nullptr; }
   // The session through which the holder's data can be read, or null.
@@ -154,12 +154,12 @@ class Engine final : public Resource {
   void sync_ends(Session& session);
   void sync_is_ready();
   void sync_finished(Session& session);
-  // pause.cpp
   // Somebody's guest waits for this node's answers: noted while a resync runs.
   void client_asks() { client_asked_at_ = env_.clock.now(); }
   bool clients_are_active() const;
   void client_took(Duration time) { client_time_.took(time); }
   const ClientTime& client_time() const { return client_time_; }
+  // pause.cpp
   bool sync_paused() const;
   void sync_pause_changed();
   // invalidate.cpp

@@ -32,12 +32,13 @@ Task<IoError> Volume::read_own(std::uint64_t offset, std::uint64_t length, std::
   own.data = data;
   ++disk_users_;
   co_await perform(disk(), own);
-  leave_disk_alone();
-  if (began != TimePoint{}) engine_.client_took(engine_.env().clock.now() - began);
   // At once: a write that this one overlaps may wait for a peer that is being lost, and a node that
   // goes on alone must know by then that its disk has failed.
   const bool late = mutant("read-error-noticed-late");
-  if (!late && disk_error(own.error, "a read") != IoError::none) co_return own.error;
+  if (!late) disk_error(own.error, "a read");
+  leave_disk_alone();
+  if (began != TimePoint{}) engine_.client_took(engine_.env().clock.now() - began);
+  if (!late && own.error != IoError::none) co_return own.error;
   // What was read may be of a write that the peer does not have yet: were this host to die now, the
   // reader would have seen what never was (schedules: dirty-read). So wait for those writes.
   if (ranges_.written_in(offset, length) && !mutant("dirty-read")) {

@@ -173,8 +173,8 @@ Task<Result<>> Engine::apply_service(Session& session) {
     resume_primary_ = false;
     // Clients are shown what this node alone may have, and rely on it, as on a source's: the other
     // copy, when it has a disk again, must not be chosen before it, whatever becomes of this one.
-    const bool died = own.arrival == static_cast<std::uint8_t>(Arrival::restarted) ||
-                      own.arrival == static_cast<std::uint8_t>(Arrival::crashed);
+    const bool died =
+        own_facts.arrival == Arrival::restarted || own_facts.arrival == Arrival::crashed;
     if (same && died && !own.holding && !mutant("disk-takes-and-keeps-the-tip")) {
       reached("disk-takes-with-a-generation");
       const bool overrules =
