@@ -79,13 +79,18 @@ class Metadata {
   static Task<Result<>> format(Loop& loop, BlockDevice& device, Superblock initial,
                                std::uint32_t slots);
 
-  // Reads and checks everything, writes nothing, and flushes, so that what a killed predecessor
-  // left in the disk's cache is durable too. A torn or corrupt superblock copy falls back to the
-  // other one; with no good copy, or one that a newer version wrote, it fails. A damaged bitmap
-  // page or activity log page is widened ("all of this may differ") and reported in `warnings`.
-  // `device` outlives the result. The regions of the activity log are *not* turned into bits here:
-  // see recovered_regions().
-  static Task<Result<std::unique_ptr<Metadata>>> load(
+  // Reads and checks everything. A torn or corrupt superblock copy falls back to the other one;
+  // with no good copy, or one that a newer version wrote, it fails. A damaged bitmap page or
+  // activity log page is widened ("all of this may differ") and reported in `warnings`. `device`
+  // outlives the result. The regions of the activity log are *not* turned into bits here: see
+  // recovered_regions().
+  //
+  // For a reader (dump-md): nothing is written, and what is found may not be durable.
+  static Task<Result<std::unique_ptr<Metadata>>> read(Loop& loop, BlockDevice& device,
+                                                      std::vector<std::string>& warnings);
+  // For use: what is found is durable when this completes, whatever a killed predecessor left in
+  // the disk's cache, and even if its last flush has failed (write_again.h).
+  static Task<Result<std::unique_ptr<Metadata>>> open(
       Loop& loop, BlockDevice& device, std::vector<std::string>& warnings,
       std::size_t active_regions_limit = active_regions_default);
 

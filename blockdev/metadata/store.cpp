@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "blockdev/metadata/write_again.h"
+
 namespace baton::blockdev {
 
 Store::Store(Loop& loop, BlockDevice& device, MetadataArea area, std::size_t active_regions_limit)
@@ -26,23 +28,34 @@ Task<Result<std::unique_ptr<Store>>> Store::open(Loop& loop, BlockDevice& device
                                                  std::size_t active_regions_limit) {
   Result<MetadataArea> area = co_await read_area(device);
   if (!area) co_return std::unexpected(area.error());
-  // A predecessor that was killed may have left what was just read in the disk's cache. It must not
-  // vanish after we have built on it: the copy we overwrite next could be the only durable one.
-  const IoError error = co_await flush(device);
+  // What was just read must not vanish after we have built on it: the copy we overwrite next could
+  // be the only durable one.
+  const IoError error = co_await write_again(device, *area);
   if (error != IoError::none) {
-    co_return failure(fmt::format("{} cannot be flushed: {}", device.name(), name_of(error)));
+    co_return failure(fmt::format(
+        "what {} shows cannot be made durable ({}): check the device, then bring the resource up "
+        "again; nothing was changed",
+        device.name(), name_of(error)));
   }
   warnings.insert(warnings.end(), area->warnings.begin(), area->warnings.end());
   co_return std::make_unique<Store>(loop, device, std::move(*area), active_regions_limit);
 }
 
-Task<Result<std::unique_ptr<Metadata>>> Metadata::load(Loop& loop, BlockDevice& device,
+Task<Result<std::unique_ptr<Metadata>>> Metadata::open(Loop& loop, BlockDevice& device,
                                                        std::vector<std::string>& warnings,
                                                        std::size_t active_regions_limit) {
   Result<std::unique_ptr<Store>> store =
       co_await Store::open(loop, device, warnings, active_regions_limit);
   if (!store) co_return std::unexpected(store.error());
   co_return std::unique_ptr<Metadata>(std::move(*store));
+}
+
+Task<Result<std::unique_ptr<Metadata>>> Metadata::read(Loop& loop, BlockDevice& device,
+                                                       std::vector<std::string>& warnings) {
+  Result<MetadataArea> area = co_await read_area(device);
+  if (!area) co_return std::unexpected(area.error());
+  warnings.insert(warnings.end(), area->warnings.begin(), area->warnings.end());
+  co_return std::make_unique<Store>(loop, device, std::move(*area), active_regions_default);
 }
 
 }  // namespace baton::blockdev

@@ -15,6 +15,7 @@ namespace baton::blockdev {
 
 class Store final : public Metadata {
  public:
+  // As Metadata::open.
   static Task<Result<std::unique_ptr<Store>>> open(Loop& loop, BlockDevice& device,
                                                    std::vector<std::string>& warnings,
                                                    std::size_t active_regions_limit);

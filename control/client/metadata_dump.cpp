@@ -115,7 +115,7 @@ Result<std::string> dump_metadata(const VolumeSite& site, bool as_json) {
   const auto device = open_metadata((*shard)->loop(), site);
   if (!device) return std::unexpected(device.error());
   std::vector<std::string> warnings;
-  const auto metadata = (*shard)->run(Metadata::load((*shard)->loop(), **device, warnings));
+  const auto metadata = (*shard)->run(Metadata::read((*shard)->loop(), **device, warnings));
   if (!metadata) return std::unexpected(metadata.error());
   const json::object dump = metadata_json(**metadata, warnings);
   return as_json ? json::serialize(dump) : metadata_text(dump);

@@ -32,7 +32,7 @@ Task<Result<>> Volume::attach() {
   if (!store) co_return std::unexpected(store.error());
   give_time_limits(*store);
   std::vector<std::string> warnings;
-  auto loaded = co_await blockdev::Metadata::load(engine_.env().loop, *store->metadata, warnings,
+  auto loaded = co_await blockdev::Metadata::open(engine_.env().loop, *store->metadata, warnings,
                                                   engine_.config().active_regions);
   for (const std::string& warning : warnings) engine_.log(Journal::Level::warning, warning);
   if (!loaded) co_return std::unexpected(loaded.error());

@@ -9,7 +9,7 @@ namespace {
 
 Task<Result<std::unique_ptr<blockdev::Metadata>>> load(Loop& loop, blockdev::BlockDevice& device,
                                                        std::vector<std::string>& warnings) {
-  co_return co_await blockdev::Metadata::load(loop, device, warnings, active_regions);
+  co_return co_await blockdev::Metadata::read(loop, device, warnings);
 }
 
 }  // namespace

@@ -57,7 +57,11 @@ Cluster::Cluster(std::uint64_t seed, const Settings& settings, Factory& factory)
       }
     }
   }
-  world_.after_every_step([this] { rules_->after_step(); });
+  clones_ = std::make_unique<CrashClones>(world_, nodes_, rules_->disks());
+  world_.after_every_step([this] {
+    rules_->after_step();
+    clones_->after_step();
+  });
 }
 
 // Nodes tell their clients when they go; clients hold devices of their node.
@@ -73,6 +77,7 @@ SimClient& Cluster::client(int node, std::uint32_t volume, std::size_t which) {
 
 void Cluster::create() {
   for (auto& node : nodes_) node->create_metadata();
+  if (settings_.clones) clones_->begin();
   for (auto& node : nodes_) node->start();
   const auto all_up = [this] {
     return std::ranges::all_of(nodes_, [](const auto& node) { return node->up(); });
@@ -120,6 +125,7 @@ bool Cluster::may_fail(const SimDisk& disk) {
 
 void Cluster::submitted(const SimDisk& disk, std::uint64_t offset, std::uint64_t length) {
   if (disk.holds_data()) rules_->before_write(disk, offset, length);
+  clones_->note_write(disk);
 }
 
 // The copy may now lack what it was bound to have: writes that it had received only, and, after a

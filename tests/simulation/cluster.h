@@ -4,6 +4,7 @@
 #include <memory>
 #include <vector>
 
+#include "tests/simulation/crash_clones.h"
 #include "tests/simulation/rules.h"
 
 namespace baton::sim {
@@ -22,6 +23,7 @@ struct Settings {
   bool checksum_based = false;
   Duration verify_interval{};
   Duration disk_timeout{};
+  bool clones = false;  // of the disks, at every write of metadata (crash_clones.h)
   NetModel net;
   std::vector<DiskModel> disks = {{}, {}};  // by node
 };
@@ -74,6 +76,7 @@ class Cluster final : DiskWatch {
   std::vector<std::unique_ptr<Node>> nodes_;
   std::vector<std::unique_ptr<SimClient>> clients_;
   std::unique_ptr<Rules> rules_;
+  std::unique_ptr<CrashClones> clones_;
 };
 
 }  // namespace baton::sim

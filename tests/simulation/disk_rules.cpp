@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <string>
 
 #include "blockdev/metadata/metadata.h"
 #include "tests/simulation/metadata_image.h"
@@ -34,11 +36,11 @@ bool settled_by_bits(const Superblock& source, const Superblock& target) {
 
 // One node's disks of one volume, as a reader or a power cut leaves them.
 struct DiskRules::Copy {
+  Copy(const SparseImage& content, const SparseImage& area)
+      : data(content), metadata(area, content.size()) {}
   Copy(Node& node, std::uint32_t volume, bool after_power_cut)
-      : data(after_power_cut ? node.data(volume).durable() : node.data(volume).visible()),
-        metadata(
-            after_power_cut ? node.metadata(volume).durable() : node.metadata(volume).visible(),
-            node.data(volume).size()) {}
+      : Copy(after_power_cut ? node.data(volume).durable() : node.data(volume).visible(),
+             after_power_cut ? node.metadata(volume).durable() : node.metadata(volume).visible()) {}
   bool names(std::uint64_t block) const {
     return metadata.block_set(block) ||
            metadata.region_active(block * blockdev::block_bytes / blockdev::region_bytes);
@@ -95,18 +97,30 @@ void DiskRules::done_alone(int number) {
 
 void DiskRules::look_for_forgotten_blocks() {
   if (!believed_ || nodes_.size() != 2) return;
+  static constexpr std::array<std::string_view, 2> cut_a = {"", ", after a power cut of A"};
+  static constexpr std::array<std::string_view, 2> cut_b = {"", ", after a power cut of B"};
   for (std::uint32_t volume = 0; volume < nodes_[0]->volumes() && !world_.violation(); ++volume) {
     for (const bool first_cut : {false, true}) {
       for (const bool second_cut : {false, true}) {
-        compare(volume, first_cut, second_cut);
+        compare(volume, Copy(*nodes_[0], volume, first_cut), Copy(*nodes_[1], volume, second_cut),
+                std::string(cut_a[first_cut]).append(cut_b[second_cut]));
       }
     }
   }
 }
 
-void DiskRules::compare(std::uint32_t volume, bool first_cut, bool second_cut) {
-  const Copy first(*nodes_[0], volume, first_cut);
-  const Copy second(*nodes_[1], volume, second_cut);
+void DiskRules::look_for_forgotten_blocks_of(int node, std::uint32_t volume,
+                                             const SparseImage& data, const SparseImage& metadata,
+                                             std::string_view when) {
+  if (!believed_ || nodes_.size() != 2) return;
+  const Copy clone(data, metadata);
+  for (const bool cut : {false, true}) {
+    compare(volume, clone, Copy(*nodes_[static_cast<std::size_t>(1 - node)], volume, cut), when);
+  }
+}
+
+void DiskRules::compare(std::uint32_t volume, const Copy& first, const Copy& second,
+                        std::string_view when) {
   const auto ours = first.metadata.superblock();
   const auto theirs = second.metadata.superblock();
   if (!ours || !theirs) return;
@@ -116,10 +130,9 @@ void DiskRules::compare(std::uint32_t volume, bool first_cut, bool second_cut) {
     const std::uint64_t block = at / blockdev::block_bytes;
     if (!first.names(block) && !second.names(block)) {
       return world_.violated("R6 a block is forgotten",
-                             fmt::format("volume {} differs at offset {}{}{}, and were they to "
-                                         "meet now nobody would look there",
-                                         volume, at, first_cut ? ", after a power cut of A" : "",
-                                         second_cut ? ", after a power cut of B" : ""));
+                             fmt::format("volume {} differs at offset {}{}, and were they to meet "
+                                         "now nobody would look there",
+                                         volume, at, when));
     }
     at = first.data.first_difference(second.data, (block + 1) * blockdev::block_bytes);
   }

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <memory>
+#include <string_view>
 #include <vector>
 
 #include "tests/simulation/node.h"
@@ -28,10 +29,13 @@ class DiskRules {
   void done_alone(int node);
   // Would the next meeting of the two find every block that differs?
   void look_for_forgotten_blocks();
+  // The same if the disks of `node` were these; `when` ends the sentence.
+  void look_for_forgotten_blocks_of(int node, std::uint32_t volume, const SparseImage& data,
+                                    const SparseImage& metadata, std::string_view when);
 
  private:
   struct Copy;
-  void compare(std::uint32_t volume, bool first_cut, bool second_cut);
+  void compare(std::uint32_t volume, const Copy& first, const Copy& second, std::string_view when);
 
   World& world_;
   std::vector<std::unique_ptr<Node>>& nodes_;

@@ -9,7 +9,7 @@ using blockdev::SuperblockPage;
 MetadataImage::MetadataImage(const SparseImage& image, std::uint64_t volume_size)
     : image_(image), geometry_(blockdev::Geometry::of(volume_size, 1)) {}
 
-std::optional<blockdev::Superblock> MetadataImage::superblock() const {
+std::optional<blockdev::DecodedSuperblock> MetadataImage::newest() const {
   std::optional<blockdev::DecodedSuperblock> newest;
   for (std::uint32_t copy = 0; copy < 2; ++copy) {
     SuperblockPage page;
@@ -18,8 +18,18 @@ std::optional<blockdev::Superblock> MetadataImage::superblock() const {
     auto decoded = blockdev::decode(page);
     if (decoded && (!newest || decoded->sequence > newest->sequence)) newest = std::move(*decoded);
   }
-  if (!newest) return std::nullopt;
-  return std::move(newest->content);
+  return newest;
+}
+
+std::optional<blockdev::Superblock> MetadataImage::superblock() const {
+  auto found = newest();
+  if (!found) return std::nullopt;
+  return std::move(found->content);
+}
+
+std::uint64_t MetadataImage::sequence() const {
+  const auto found = newest();
+  return found ? found->sequence : 0;
 }
 
 bool MetadataImage::region_active(std::uint64_t region) const {

@@ -17,11 +17,14 @@ class MetadataImage {
 
   // The newer of the intact copies; nothing where there is none.
   std::optional<blockdev::Superblock> superblock() const;
+  // The number of that copy; 0 where there is none.
+  std::uint64_t sequence() const;
   // A damaged cell counts as full, as for every reader (docs/on-disk-format.md).
   bool region_active(std::uint64_t region) const;
   bool block_set(std::uint64_t block) const;
 
  private:
+  std::optional<blockdev::DecodedSuperblock> newest() const;
   bool bit(blockdev::PageIdentity identity, std::uint64_t at, std::uint64_t bit,
            std::uint64_t bits_in_use) const;
 

@@ -170,6 +170,7 @@ void SimDisk::carry_out(InFlight& io) {
   }
   request.error = failure_of(request);
   if (request.error != IoError::none) {
+    unreadable_once_ |= request.op == Op::read;
     if (modifies) apply_some_sectors(io);
     if (request.op == Op::flush && random_.percent(50)) {
       // Linux marks the pages clean all the same: they will never reach the medium (quality.md B1,
@@ -348,6 +349,43 @@ void SimDisk::power_cut(PowerLoss how) {
   for (const std::uint64_t at : shredded) {
     watch_->damaged(*this, at, std::min(sector_bytes, limits_.size - at));
   }
+}
+
+// As process_killed() and power_cut() would leave it.
+SparseImage SimDisk::after_crash(std::optional<PowerLoss> power, Prng& random) const {
+  const std::uint64_t kept_percent = !power || *power == PowerLoss::keep ? 100
+                                     : *power == PowerLoss::lose         ? 0
+                                                                 : random.between(1, 9) * 10;
+  // What a failed flush has dropped reads still see.
+  SparseImage image = power ? durable_ : visible_;
+  const auto each_sector = [](std::uint64_t offset, std::uint64_t length, auto&& sector) {
+    for (std::uint64_t at = offset; at < offset + length;) {
+      const std::uint64_t next = std::min((at / sector_bytes + 1) * sector_bytes, offset + length);
+      sector(at, next - at);
+      at = next;
+    }
+  };
+  for (const Unflushed& write : unflushed_) {
+    if (!power || kept_percent == 0) break;
+    each_sector(write.offset, write.length, [&](std::uint64_t at, std::uint64_t bytes) {
+      if (random.percent(kept_percent)) store(image, write, at, bytes);
+    });
+  }
+  for (const InFlight& io : in_flight_) {
+    const Request& request = *io.request;
+    const bool writes = request.op == Op::write || request.op == Op::write_zeroes;
+    if (io.landed || !writes || random.percent(30)) continue;
+    const bool all = random.percent(50);
+    each_sector(request.offset, request.length, [&](std::uint64_t at, std::uint64_t bytes) {
+      if ((!all && random.percent(50)) || !random.percent(kept_percent)) return;
+      if (request.op == Op::write) {
+        image.write(at, {io.data.data() + (at - request.offset), bytes});
+      } else {
+        image.zero(at, bytes);
+      }
+    });
+  }
+  return image;
 }
 
 }  // namespace baton::sim

@@ -13,6 +13,7 @@
 #include <deque>
 #include <list>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -101,6 +102,8 @@ class SimDisk {
   void mend();
   // Nothing is wrong with it, nor due to go wrong.
   bool sound() const { return faults_.empty() && lies_.empty() && !dead_ && !hung_; }
+  // Some read has failed, ever.
+  bool unreadable_once() const { return unreadable_once_; }
   void watch(DiskWatch* watch) { watch_ = watch; }
   void set_model(DiskModel model) { model_ = model; }
 
@@ -114,6 +117,10 @@ class SimDisk {
   // Replaced by that copy, by a new disk of the same size. Not while open.
   void restore_snapshot();
   void replace_by_blank();
+
+  // What a successor would find if the process died now, and with it the power unless that is
+  // nullopt. Nothing happens to the disk, nor to its random numbers.
+  SparseImage after_crash(std::optional<PowerLoss> power, Prng& random) const;
 
   // --- for the oracle: what a read would return now ---
   const SparseImage& visible() const { return visible_; }
@@ -180,6 +187,7 @@ class SimDisk {
   DiskWatch* watch_ = nullptr;
   bool dead_ = false;
   bool hung_ = false;
+  bool unreadable_once_ = false;
   Duration slowest_{};  // request since it was opened
 };
 

@@ -40,8 +40,7 @@ void SparseImage::read(std::uint64_t offset, std::span<std::byte> out) const {
 void SparseImage::write(std::uint64_t offset, std::span<const std::byte> data) {
   BATON_ASSERT(offset + data.size() <= size_, "whoever submits checks the range");
   for_each_piece(offset, data.size(), [&](auto block, auto inside, auto bytes, auto done) {
-    if (!blocks_[block]) blocks_[block] = std::make_unique<Block>();
-    std::memcpy(blocks_[block]->data() + inside, data.data() + done, bytes);
+    std::memcpy(own(block).data() + inside, data.data() + done, bytes);
   });
 }
 
@@ -52,9 +51,19 @@ void SparseImage::zero(std::uint64_t offset, std::uint64_t length) {
     if (bytes == image_block_bytes) {
       blocks_[block].reset();
     } else {
-      std::memset(blocks_[block]->data() + inside, 0, bytes);
+      std::memset(own(block).data() + inside, 0, bytes);
     }
   });
+}
+
+SparseImage::Block& SparseImage::own(std::uint64_t block) {
+  std::shared_ptr<Block>& held = blocks_[block];
+  if (!held) {
+    held = std::make_shared<Block>();
+  } else if (held.use_count() > 1) {
+    held = std::make_shared<Block>(*held);
+  }
+  return *held;
 }
 
 std::uint64_t SparseImage::first_difference(const SparseImage& other, std::uint64_t from) const {
@@ -72,9 +81,7 @@ std::uint64_t SparseImage::first_difference(const SparseImage& other, std::uint6
 
 void SparseImage::copy_from(const SparseImage& other) {
   BATON_ASSERT(other.size_ == size_, "copies of one disk");
-  for (std::size_t i = 0; i < blocks_.size(); ++i) {
-    blocks_[i] = other.blocks_[i] ? std::make_unique<Block>(*other.blocks_[i]) : nullptr;
-  }
+  blocks_ = other.blocks_;
 }
 
 }  // namespace baton::sim

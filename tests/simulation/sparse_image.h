@@ -1,4 +1,5 @@
-// The content of a disk, kept only where it is not zero.
+// The content of a disk, kept only where it is not zero. A copy shares its blocks with the original
+// until either changes them.
 #pragma once
 
 #include <array>
@@ -30,8 +31,10 @@ class SparseImage {
 
  private:
   using Block = std::array<std::byte, image_block_bytes>;
+  Block& own(std::uint64_t block);
+
   std::uint64_t size_;
-  std::vector<std::unique_ptr<Block>> blocks_;
+  std::vector<std::shared_ptr<Block>> blocks_;
 };
 
 }  // namespace baton::sim

@@ -56,11 +56,20 @@ void CrashDisk::carry_out(std::size_t index, Rng* rng) {
       unflushed_.push_back(
           {.offset = request.offset, .bytes = std::vector(now.begin(), now.end())});
     }
+    if (rng != nullptr && request.op == blockdev::Op::flush) forget_some(*rng);
     request.error = IoError::io;
   } else {
     request.error = perform_now(chosen);
   }
   request.complete();
+}
+
+// As Linux does: what a failed flush should have written counts as written, and reads see it.
+void CrashDisk::forget_some(Rng& rng) {
+  std::erase_if(unflushed_, [&](const Write&) { return rng() % 2 == 0; });
+  for (Waiting& waiting : waiting_) {
+    waiting.writes_before = std::min(waiting.writes_before, unflushed_.size());
+  }
 }
 
 IoError CrashDisk::perform_now(const Waiting& waiting) {

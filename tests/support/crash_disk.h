@@ -32,7 +32,8 @@ class CrashDisk final : public blockdev::BlockDevice {
   std::uint64_t writes() const { return writes_; }
   std::uint64_t flushes() const { return flushes_; }
 
-  // From now on every request fails with EIO; a write may have happened in part.
+  // From now on every request fails with EIO; a write may have happened in part, and what a flush
+  // should have covered may never reach the medium, though reads go on seeing it.
   void fail_everything() { failing_ = true; }
   // Reads that touch this byte fail with EIO.
   void fail_reads_of(std::uint64_t offset) { unreadable_.push_back(offset); }
@@ -55,6 +56,7 @@ class CrashDisk final : public blockdev::BlockDevice {
     std::size_t writes_before = 0;  // of a flush: how many of unflushed_ it makes durable
   };
   void carry_out(std::size_t index, Rng* rng);
+  void forget_some(Rng& rng);
   IoError perform_now(const Waiting& waiting);
 
   blockdev::Limits limits_;

@@ -55,6 +55,7 @@ RC_GTEST_PROP(Crash, at_any_operation_leaves_before_or_after, ()) {
   live_through(world, any_history());
 }
 
+// Nor what the next process was shown, though a failed flush never made it durable.
 RC_GTEST_PROP(Crash, loses_nothing_that_was_durable_when_the_disk_died, ()) {
   CrashWorld world(50 << 20, 5, *rc::gen::arbitrary<std::uint64_t>());
   std::vector<CrashWorld::Step> history = any_history();
