@@ -56,6 +56,7 @@ struct ResourceSpec {
   std::uint64_t resync_rate = 0;  // bytes per second; 0: self-tuning
   std::uint64_t verify_rate = 64U << 20U;
   Duration verify_interval{};  // 0: never by itself
+  bool handover_on_silence = true;
   replication::OnPeerLost on_peer_lost = replication::OnPeerLost::go_on;
   replication::AfterSplitBrain after_sb;
   // Commands for the shell; empty: none.

@@ -20,11 +20,11 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::array<std::string_view, 4> top_keys{"resource", "volume", "node", "handlers"};
-constexpr std::array<std::string_view, 19> resource_keys{
-    "name",           "protocol",      "timeout",       "ping-int",       "fence-hold",
-    "secret",         "secret-file",   "auto-resume",   "on-io-error",    "on-peer-lost",
-    "disk-timeout",   "after-sb-0pri", "after-sb-1pri", "after-sb-2pri",  "allow-two-primaries",
-    "checksum-based", "resync-rate",   "verify-rate",   "verify-interval"};
+constexpr std::array<std::string_view, 20> resource_keys{
+    "name",           "protocol",      "timeout",       "ping-int",        "fence-hold",
+    "secret",         "secret-file",   "auto-resume",   "on-io-error",     "on-peer-lost",
+    "disk-timeout",   "after-sb-0pri", "after-sb-1pri", "after-sb-2pri",   "allow-two-primaries",
+    "checksum-based", "resync-rate",   "verify-rate",   "verify-interval", "handover-on-silence"};
 constexpr std::array<std::string_view, 1> volume_keys{"size"};
 constexpr std::array<std::string_view, 5> node_keys{"address", "nbd", "disks", "meta", "qmp"};
 
@@ -103,6 +103,7 @@ void read_copying(const TomlSection& section, ResourceSpec& spec) {
   if (section.find("verify-interval") != nullptr) {
     spec.verify_interval = bounded(section, "verify-interval", 0s, 1s, 366 * 24h);
   }
+  spec.handover_on_silence = section.boolean("handover-on-silence").value_or(true);
 }
 
 void read_secret_options(const TomlSection& section, const std::string& folder,

@@ -46,6 +46,12 @@ Result<> take_seconds(const json::key_value_pair& member, std::optional<std::uin
   return {};
 }
 
+Result<> take_guest(const json::key_value_pair& member, std::string& guest) {
+  if (auto good = take_text(member, guest); !good) return good;
+  if (guest != "stopped" && guest != "running") return malformed("guest is stopped or running");
+  return {};
+}
+
 Result<> take_option(const json::key_value_pair& member, VerbOptions& options) {
   const std::string_view key = member.key();
   if (key == "force") return take_flag(member, options.force);
@@ -54,6 +60,7 @@ Result<> take_option(const json::key_value_pair& member, VerbOptions& options) {
   if (key == "no-undo") return take_flag(member, options.no_undo);
   if (key == "allow") return take_flag(member, options.allow);
   if (key == "deny") return take_flag(member, options.deny);
+  if (key == "guest") return take_guest(member, options.guest);
   if (key == "repair") return take_flag(member, options.repair);
   if (key == "from-start") return take_flag(member, options.from_start);
   if (key == "stop") return take_flag(member, options.stop);
@@ -97,6 +104,7 @@ json::object to_json(const VerbOptions& options) {
   if (!options.keep.empty()) object["keep"] = options.keep;
   if (options.allow) object["allow"] = true;
   if (options.deny) object["deny"] = true;
+  if (!options.guest.empty()) object["guest"] = options.guest;
   if (options.repair) object["repair"] = true;
   if (options.from_start) object["from-start"] = true;
   if (options.stop) object["stop"] = true;

@@ -36,6 +36,7 @@ struct VerbOptions {
   bool no_undo = false;  // resolve
   bool allow = false;
   bool deny = false;
+  std::string guest;        // handover: "stopped" or "running"
   bool repair = false;      // verify
   bool from_start = false;  // verify
   bool stop = false;        // verify

@@ -79,15 +79,38 @@ void add_verb_options(CLI::App& verb, Arguments& arguments) {
     verb.add_flag("--no-undo", options.no_undo, "keep no copy of what is overwritten")
         ->needs(discard);
   }
-  if (is({"wait-connect", "wait-sync", "handover"})) {
+  if (is({"wait-connect", "wait-sync"})) {
     verb.add_option("--timeout", options.timeout_seconds, "seconds")->type_name("SECONDS");
   }
+  CLI::Option* to = nullptr;
   if (is({"handover", "migrate"})) {
-    verb.add_option("--to", options.to, "the node that takes over")->type_name("NODE");
+    to = verb.add_option("--to", options.to, "the node that takes over")->type_name("NODE");
   }
   if (is({"handover"})) {
-    auto* allow = verb.add_flag("--allow", options.allow, "let the first write here take over");
-    verb.add_flag("--deny", options.deny, "end --allow")->excludes(allow);
+    auto* allow =
+        verb.add_flag("--allow", options.allow, "let the first write here take over")->excludes(to);
+    verb.add_option("--timeout", options.timeout_seconds,
+                    "of --allow: it ends by itself (default: 600)")
+        ->type_name("SECONDS")
+        ->check(CLI::Range(1U, 604800U))
+        ->needs(allow);
+    auto* deny = verb.add_flag("--deny", options.deny, "end --allow, on whichever node it was said")
+                     ->excludes(allow)
+                     ->excludes(to);
+    verb.add_option("--guest", options.guest,
+                    "what the guest here does, from whoever watches it: running ends an --allow "
+                    "of the other node")
+        ->check(CLI::IsMember({"stopped", "running"}))
+        ->excludes(allow)
+        ->excludes(deny)
+        ->excludes(to);
+    verb.footer(
+        "Without --allow at once: on the node that has the baton it gives it, on the other it "
+        "takes "
+        "it.\n--allow is for a guest that somebody else migrates here (virsh migrate --live): its "
+        "first write\nis held until the guest on the other node is gone, or silent after its last "
+        "flush; if that one\ngoes on, this one gets ENOSPC, which pauses it. "
+        "docs/handover.md.");
   }
   if (is({"migrate"})) {
     verb.add_option(

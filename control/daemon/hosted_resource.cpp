@@ -16,6 +16,9 @@ using replication::ResourceConfig;
 // any request takes on a healthy disk; requests that are with the disk are waited for in any case.
 constexpr Duration client_patience = std::chrono::seconds(2);
 
+// A migration with much memory over a slow network takes that long; docs/handover.md.
+constexpr std::uint32_t window_seconds_default = 600;
+
 // How often at most moving numbers (bytes to go) are published.
 constexpr Duration progress_interval = std::chrono::milliseconds(200);
 
@@ -39,6 +42,7 @@ ResourceConfig engine_config(const ResourceSpec& spec, const NodeSpec& node, std
   config.resync_rate = spec.resync_rate;
   config.verify_rate = spec.verify_rate;
   config.verify_interval = spec.verify_interval;
+  config.handover_on_silence = spec.handover_on_silence;
   config.on_peer_lost = spec.on_peer_lost;
   config.after_sb = spec.after_sb;
   return config;
@@ -292,9 +296,15 @@ Task<Result<>> HostedResource::resume_io(VerbOptions /*options*/) {
 
 Task<Result<>> HostedResource::handover(VerbOptions options) {
   if (auto up = must_be_up(); !up) co_return up;
-  // Never a handover at once where somebody asked to wait for a first write.
-  if (options.allow || options.deny) {
-    co_return failure("handover --allow and --deny are not available yet in this version");
+  if (options.allow) {
+    const std::uint32_t seconds = options.timeout_seconds.value_or(window_seconds_default);
+    co_return co_await engine_->allow_first_write(std::chrono::seconds(seconds));
+  }
+  if (options.deny) co_return co_await engine_->deny_first_write();
+  if (!options.guest.empty()) {
+    const bool stopped = options.guest == "stopped";
+    engine_->guest_is(stopped ? replication::GuestWord::stopped : replication::GuestWord::running);
+    co_return Result<>{};
   }
   co_return co_await engine_->handover(options.to);
 }

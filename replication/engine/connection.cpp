@@ -193,6 +193,7 @@ Task<> Engine::session_ended(Session& session) {
     if (mutant("done-before-generation")) session.lose_everything();
     co_await make_generation();
   }
+  if (took_part) unflushed_there_ = lacks;
   if (took_part) peer_lacks_ = lacks && config_.protocol == Protocol::a;
   session.lose_everything();
   peer_offers_ = false;

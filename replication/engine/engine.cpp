@@ -16,6 +16,7 @@ Engine::Engine(Environment environment, ResourceConfig config)
     : env_(environment),
       config_(std::move(config)),
       gate_changed_(env_.loop),
+      clients_moved_(env_.loop),
       session_changed_(env_.loop),
       answered_(env_.loop),
       verify_changed_(env_.loop),
@@ -153,7 +154,7 @@ ResourceStatus Engine::status() const {
   status.up = up_;
   status.baton_holder = epoch_.holder;
   status.baton_epoch = epoch_.number;
-  status.window_open = offering_ || peer_offers_;
+  status.window_open = offering_ || peer_offers_ || window_open_;
   status.baton_in_flight = granted_away_;
   status.suspended = suspended_reason();
   status.held_writes = held_;
@@ -239,7 +240,9 @@ Result<std::unique_ptr<blockdev::BlockDevice>> Engine::open(std::uint32_t volume
   const Result<blockdev::Limits> usable = limits(volume);
   if (!usable) return std::unexpected(usable.error());
   auto device = std::make_unique<ClientDevice>(*this, *volumes_[volume], std::move(client));
-  device->fenced = may_write();
+  device->knows_the_disk = may_write();
+  device->term = role_.times_left();
+  clients_moved_.notify_all();
   changed();
   return device;
 }

@@ -11,6 +11,7 @@
 //   meeting_facts.*  what two nodes have told each other, for the verdicts
 //   gate.cpp         who may write now, and what held writes wait for
 //   handover.cpp     the baton moves
+//   first_write.cpp  … to whoever writes first, where a window is open
 //   split_brain.cpp  two histories, and whose stays
 //   suspended.cpp    writes wait for a lost peer
 //   fencing.cpp      the operator's handlers have their say
@@ -27,8 +28,10 @@
 
 #include "replication/core/baton.h"
 #include "replication/core/fencing.h"
+#include "replication/core/first_write.h"
 #include "replication/core/role_term.h"
 #include "replication/core/sync_window.h"
+#include "replication/engine/grant_flags.h"
 #include "replication/engine/session.h"
 #include "replication/engine/verify.h"
 
@@ -63,6 +66,9 @@ class Engine final : public Resource {
   Task<Result<>> handover(std::string to) override {
     return using_disks(handover_now(std::move(to)));
   }
+  Task<Result<>> allow_first_write(Duration time) override { return using_disks(allow_now(time)); }
+  Task<Result<>> deny_first_write() override;
+  void guest_is(GuestWord word) override;
   Task<Result<>> verify(VerifyOptions options) override { return using_disks(verify_now(options)); }
   Task<Result<>> offer() override { return using_disks(offer_now()); }
   Task<Result<>> grant_offered() override { return using_disks(grant_offered_now()); }
@@ -117,6 +123,8 @@ class Engine final : public Resource {
   OnPeerLost alone() const;  // does the holder go on without its peer?
   bool suspended() const;
   Task<IoError> wait_for_submission(TimePoint deadline, const char** reason);
+  bool flush_hangs_on_peer() const;
+  Task<IoError> wait_for_lost_peer(TimePoint deadline);
   void peer_leaves() { peer_left_ = true; }
   Signal& gate_changed() { return gate_changed_; }
   // How often the peer has taken over from a disk that failed here; waits for the one that is on.
@@ -143,8 +151,17 @@ class Engine final : public Resource {
   void granted(const wire::Header& header, Session& session);
   void taken(const wire::Header& header);
   void role_given(const wire::Header& header, Session& session);  // service.cpp
-  void handover_refused(std::string reason);
+  void handover_refused(const wire::Header& header, std::string reason);
   void offered(bool open);
+  // Its memory may be older than the disk: the role has been elsewhere since it was attached.
+  bool fenced(const ClientDevice& client) const;
+  // first_write.cpp
+  bool minds_clients() const {
+    return first_write_asked_ != 0 || guest_word_ == GuestWord::stopped;
+  }
+  void client_spoke();
+  void client_moved() { clients_moved_.notify_all(); }
+  void client_left();
   void void_offer(std::string_view why);
   // split_brain.cpp
   void asked_to_yield(const wire::Header& header, Session& session);
@@ -261,15 +278,27 @@ class Engine final : public Resource {
   void not_yielding(const std::string& why);
   bool undo_is_of(const wire::State& peer);
   Task<Result<>> handover_now(std::string to);
+  // first_write.cpp
+  Task<Result<>> allow_now(Duration time);
+  void close_window(std::string_view why);
+  bool can_ask_in_window() const;
+  Task<> ask_in_window();
+  SourceFacts source_facts();
+  TimePoint silent_at();
+  void asked_in_window(const wire::Header& header, Session& session);
+  Task<> judge_first_write(std::uint64_t session);
+  Task<Result<>> give_for_first_write(bool guessed);
+  Task<bool> source_is_still(GiveFor why);
+  void refuse_first_write(std::string_view why);
   Task<Result<>> offer_now();
   Task<Result<>> grant_offered_now();
   Task<> hear_peer();
   Task<Result<>> received_writes_over();
   Task<Result<>> resume_alone();
-  Task<Result<>> take_alone(bool force_generation);
+  Task<Result<>> take_alone(bool force_generation, Fence fence);
   Task<Result<>> start_fresh();
   Task<Result<>> ask_peer_for_baton(bool first_write);
-  Task<Result<>> give_baton(bool primary);
+  Task<Result<>> give_baton(GiveFor why);
   Task<Result<>> quiesce(bool announce);
   void stop_quiescing();
   Task<bool> wait_drained(TimePoint deadline);
@@ -280,8 +309,8 @@ class Engine final : public Resource {
   Task<> leave_disk();
   void baton_follows_role();
   bool may_give_role() const;
-  Task<Result<>> give_role();
-  Task<> take_role(Session& session);
+  Task<Result<>> give_role(GiveFor why);
+  Task<> take_role(Session& session, Fence fence);
   void is_served_from_now_on(Session& session);
   Task<Result<>> attach_now();
   Task<Result<>> detach_now();
@@ -310,7 +339,8 @@ class Engine final : public Resource {
   std::optional<VerifyStatus> verify_status() const;
   std::uint64_t bytes_of_all_volumes() const;
   Task<> scrub();
-  void note_clients_of_primary();
+  void note_clients_of_primary(Fence fence);
+  Result<> lift_fence();
   void note_clients_are_flushed();
   std::string whole_status_line() const;
 
@@ -355,6 +385,8 @@ class Engine final : public Resource {
   std::uint64_t takeovers_ = 0;  // how often the peer has taken over from a disk here
   bool leaving_disk_ = false;    // the disk here is given up, and the baton goes to the other node
   bool changing_disks_ = false;  // they are closed or opened: no session meanwhile
+  // The peer that was lost may not have on stable storage what clients here were told of.
+  bool unflushed_there_ = false;
   bool peer_lacks_ = false;      // A: a client was told of a write that the other may lack
   bool wrote_alone_ = false;     // made a generation since we parted from the peer
   bool resume_primary_ = false;  // was Primary earlier in this boot
@@ -402,6 +434,14 @@ class Engine final : public Resource {
   bool offering_ = false;     // quiesced and offered; our own write voids it
   bool peer_offers_ = false;  // our client's first write may ask for the baton
   bool asking_ = false;
+  bool window_open_ = false;   // the same, and nothing was offered
+  std::uint64_t windows_ = 0;  // how many there were
+  bool refused_for_good_ = false;
+  // Of the peer's client, whose write waits for this node's word: in which session; 0: nobody's.
+  std::uint64_t first_write_asked_ = 0;
+  bool source_spoke_ = false;    // since then
+  bool source_resumed_ = false;  // since then
+  GuestWord guest_word_ = GuestWord::unknown;
   bool sync_ready_ = false;  // the source has flushed, the target has recorded that it is one
   std::optional<Result<>> answer_;            // to our handover_ask
   std::optional<std::string> yield_refusal_;  // of the peer, which was asked to
@@ -416,6 +456,7 @@ class Engine final : public Resource {
   TimePoint held_since_;
   const char* held_reason_ = "";
   Signal gate_changed_;
+  Signal clients_moved_;
   Signal session_changed_;
   Signal answered_;
   Signal verify_changed_;

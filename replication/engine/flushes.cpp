@@ -121,6 +121,7 @@ Task<> Volume::flush_peer() {
 }
 
 Task<> Volume::serve_client_flush(Request& request, ClientDevice& client) {
+  const std::uint64_t number = client.requests;
   IoError error = IoError::none;
   if (engine_.may_write() || engine_.served()) {
     // Noted before: what the client writes while this flush runs is not covered by it.
@@ -134,6 +135,10 @@ Task<> Volume::serve_client_flush(Request& request, ClientDevice& client) {
     co_await Yield(engine_.env().loop);
     if (client.unflushed_writes) error = IoError::io;
   }
+  if (error == IoError::none && client.requests == number) {
+    client.silent_since = engine_.env().clock.now();
+    if (engine_.minds_clients()) engine_.client_moved();
+  }
   request.error = error;
   request.complete();
 }
@@ -145,6 +150,12 @@ Task<IoError> Volume::flush_for_client() {
     const bool here = engine_.may_write() && !failed_ && !engine_.cannot_go_alone();
     if (here) {
       error = co_await flush_copies(true);
+      if (error == IoError::none && engine_.flush_hangs_on_peer()) {
+        reached("flush-waits-for-the-lost-peer");
+        error = co_await engine_.wait_for_lost_peer(deadline);
+        if (error == IoError::none) continue;
+        break;
+      }
     } else {
       error = co_await flush_through_holder(deadline);
     }

@@ -19,12 +19,13 @@ void Engine::update_gate() {
 // A client's write at a node that does not admit it at once. Bounded by one deadline, counted from
 // the request's arrival (rule 11).
 Task<IoError> Engine::admission(ClientDevice& client, TimePoint deadline, const char** reason) {
-  if (forwards()) co_return IoError::none;
+  if (forwards() && !fenced(client)) co_return IoError::none;
   const TimePoint arrived = env_.clock.now();
   ++held_;
   if (held_ == 1) held_since_ = arrived;
   IoError error = IoError::none;
-  while (!admits_ && !forwards()) {
+  bool in_window = false;
+  while (fenced(client) || (!admits_ && !forwards())) {
     const char* why = "";
     if (!up_ || stopping_ || (leaving_ && !may_write())) {
       error = IoError::shutdown;
@@ -35,7 +36,9 @@ Task<IoError> Engine::admission(ClientDevice& client, TimePoint deadline, const 
       error = IoError::io;
       break;
     }
-    if (granted_away_) {
+    if (fenced(client)) {
+      why = "the right to write has moved while this client was attached";
+    } else if (granted_away_) {
       why = "the baton is on its way to the other node";
     } else if (changing_disks_) {
       why = "this node's disks are being opened or closed";
@@ -64,8 +67,14 @@ Task<IoError> Engine::admission(ClientDevice& client, TimePoint deadline, const 
     } else if (peer_offers_) {
       why = "the other node was asked for the baton";
       if (!asking_) scope_.spawn(take_for_first_write());
-    } else if (client.fenced) {
-      why = "the baton has moved to the other node while this client was attached";
+    } else if (window_open_) {
+      in_window = true;
+      why = "the other node is asked for the role (handover window)";
+      if (can_ask_in_window()) scope_.spawn(ask_in_window());
+    } else if (in_window) {
+      *reason = "the handover window was closed before the role came here";
+      error = IoError::no_space;
+      break;
     } else {
       *reason = "this node is Secondary and does not hold the baton";
       error = IoError::not_permitted;
@@ -80,7 +89,7 @@ Task<IoError> Engine::admission(ClientDevice& client, TimePoint deadline, const 
     held_reason_ = why;
     changed();
     const bool told = co_await gate_changed_.wait_until(env_.clock, deadline);
-    if (!told && !admits_ && !forwards()) {
+    if (!told && (fenced(client) || (!admits_ && !forwards()))) {
       reached("write-held-until-its-deadline");
       *reason = why;
       // ENOSPC pauses a QEMU guest under its default policy; EIO would reach its filesystem.
@@ -88,7 +97,10 @@ Task<IoError> Engine::admission(ClientDevice& client, TimePoint deadline, const 
       break;
     }
   }
-  if (--held_ == 0) held_reason_ = "";
+  if (--held_ == 0) {
+    held_reason_ = "";
+    if (in_window) gate_changed_.notify_all();  // the question may be taken back
+  }
   changed();
   co_return error;
 }

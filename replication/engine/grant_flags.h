@@ -1,4 +1,5 @@
-// Header::flags of `grant` and `handover-ask`: a namespace of their own beside the data flags.
+// Header::flags of `grant`, `role`, `handover-ask` and `handover-refused`: a namespace of their own
+// beside the data flags (docs/wire-protocol.md).
 #pragma once
 
 #include <cstdint>
@@ -8,5 +9,21 @@ namespace baton::replication {
 inline constexpr std::uint32_t grant_primary = 1U << 16U;      // the receiver becomes Primary
 inline constexpr std::uint32_t ask_first_write = 1U << 17U;    // a client's write, no operator
 inline constexpr std::uint32_t grant_leaves_role = 1U << 18U;  // the giver's disk is gone: serve it
+// No operator's word: clients that were attached there to an earlier Primary stay fenced.
+inline constexpr std::uint32_t grant_keeps_fence = 1U << 19U;
+inline constexpr std::uint32_t ask_for_window = 1U << 20U;    // nothing was offered
+inline constexpr std::uint32_t ask_is_over = 1U << 21U;       // the write waits no longer
+inline constexpr std::uint32_t refused_for_good = 1U << 22U;  // the window closes
+
+// What a handover is for.
+enum class GiveFor : std::uint8_t {
+  operator_,      // who lifts the fence of clients that were attached before
+  coordinator,    // its word, or a first write behind its offer
+  first_write,    // in a window
+  silent_source,  // the same, and that the source has stopped is a guess
+};
+
+// What becomes of the fence where a node becomes Primary.
+enum class Fence : std::uint8_t { stays, is_lifted };
 
 }  // namespace baton::replication

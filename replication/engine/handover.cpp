@@ -92,7 +92,7 @@ Task<> Engine::give_baton_to_peer(std::uint32_t flags) {
   }
 }
 
-Task<Result<>> Engine::give_baton(bool primary) {
+Task<Result<>> Engine::give_baton(GiveFor why) {
   const bool offered = offering_;
   if (!offered) {
     quiesce_reason_ = "the baton is being handed to the other node";
@@ -102,8 +102,14 @@ Task<Result<>> Engine::give_baton(bool primary) {
       co_return quiet;
     }
   }
-  const std::uint32_t flags = primary ? grant_primary : 0;
-  co_await give_baton_to_peer(flags);
+  const bool still = co_await source_is_still(why);
+  if (!still) {
+    reached("source-spoke-behind-stopped-admission");
+    stop_quiescing();
+    co_return failure(fmt::format("{} goes on here: a client was not silent", config_.name));
+  }
+  const bool lifts = why == GiveFor::operator_;
+  co_await give_baton_to_peer(grant_primary | (lifts ? 0 : grant_keeps_fence));
   const bool gone = !holding_;
   const bool unknown = granted_away_;
   stop_quiescing();
@@ -138,12 +144,12 @@ Task<Result<>> Engine::handover_now(std::string to) {
                                   config_.self, peer_name_));
   }
   if (to == config_.self) {
-    if (may_write() || served_) co_return Result<>{};
+    if (may_write() || served_) co_return lift_fence();
     if (holding_ && serves_peer()) co_return co_await ask_peer_for_baton(false);
-    if (holding_ && !granted_away_) co_return co_await take_alone(false);
+    if (holding_ && !granted_away_) co_return co_await take_alone(false, Fence::is_lifted);
     co_return co_await ask_peer_for_baton(false);
   }
-  if (served_) co_return co_await give_role();
+  if (served_) co_return co_await give_role(GiveFor::operator_);
   if (!holding_) {
     if (session_->peer_holding) co_return Result<>{};
     co_return failure(fmt::format("{} does not hold the baton of {}", config_.self, config_.name));
@@ -152,8 +158,8 @@ Task<Result<>> Engine::handover_now(std::string to) {
     co_return failure(
         fmt::format("{} is already stopping its writes for another request", config_.name));
   }
-  if (!peer_can_take_over()) co_return co_await give_role();
-  co_return co_await give_baton(true);
+  if (!peer_can_take_over()) co_return co_await give_role(GiveFor::operator_);
+  co_return co_await give_baton(GiveFor::operator_);
 }
 
 // --- D's side ------------------------------------------------------------------------------------
@@ -258,7 +264,9 @@ Task<> Engine::take_granted(wire::Header header, Session& session) {
   reply.epoch = header.epoch;
   reply.number = header.number;
   session.tell(reply, Type::taken);
-  if (primary) note_clients_of_primary();
+  const bool keeps = (header.flags & grant_keeps_fence) != 0;
+  if (primary) note_clients_of_primary(keeps ? Fence::stays : Fence::is_lifted);
+  close_window("the baton is here");
   log(Journal::Level::notice, fmt::format("took the baton from {}: {}, epoch {}", peer_name_,
                                           name_of(role_), epoch_.number));
   answer_ = Result<>{};
@@ -269,9 +277,13 @@ Task<> Engine::take_granted(wire::Header header, Session& session) {
   changed();
 }
 
-void Engine::handover_refused(std::string reason) {
+void Engine::handover_refused(const wire::Header& header, std::string reason) {
+  refused_for_good_ = (header.flags & refused_for_good) != 0;
+  // Nobody had asked: the window is closed from there.
+  if (refused_for_good_ && !asking_) return close_window(reason);
   answer_ = failure(std::move(reason));
   answered_.notify_all();
+  gate_changed_.notify_all();
 }
 
 void Engine::offered(bool open) {
@@ -284,6 +296,7 @@ void Engine::offered(bool open) {
 
 void Engine::asked_for_baton(const wire::Header& header, Session& session) {
   const bool first_write = (header.flags & ask_first_write) != 0;
+  if ((header.flags & ask_for_window) != 0 && !offering_) return asked_in_window(header, session);
   // Asked before our GRANT had arrived there: it is the answer. A refusal would overtake the
   // taking, and the client whose write asked would be told EPERM by a node that is about to hold.
   if (granted_away_ && header.number == session.id()) {
@@ -310,13 +323,13 @@ void Engine::asked_for_baton(const wire::Header& header, Session& session) {
     return;
   }
   struct Give {
-    static Task<> run(Engine& engine, std::uint64_t session_id) {
+    static Task<> run(Engine& engine, std::uint64_t session_id, GiveFor why) {
       const bool whole = engine.holding_ && engine.peer_can_take_over();
       Result<> given;
       if (whole) {
-        given = co_await engine.give_baton(true);
+        given = co_await engine.give_baton(why);
       } else {
-        given = co_await engine.give_role();
+        given = co_await engine.give_role(why);
       }
       if (given) co_return;
       engine.log(Journal::Level::warning, "handover: " + given.error().message);
@@ -326,7 +339,8 @@ void Engine::asked_for_baton(const wire::Header& header, Session& session) {
       }
     }
   };
-  scope_.spawn(Give::run(*this, session.id()));
+  const GiveFor why_given = first_write ? GiveFor::coordinator : GiveFor::operator_;
+  scope_.spawn(Give::run(*this, session.id(), why_given));
 }
 
 void Engine::taken(const wire::Header& header) {
@@ -361,14 +375,29 @@ void Engine::taken(const wire::Header& header) {
   changed();
 }
 
-// Their memory is older than the disk from the peer's first write on: they are held, never let
-// through without an operator or a new handover (schedules: client-gone-baton-back).
-// Those attached now are fenced when the role leaves (design section 4, "The fence and going
-// back").
-void Engine::note_clients_of_primary() {
+// From the peer's first write on their memory is older than the disk: when the role leaves they are
+// fenced, and stay so when it comes back, unless an operator brings it (design section 4, "The
+// fence and going back"; schedules: client-gone-baton-back).
+void Engine::note_clients_of_primary(Fence fence) {
   for (auto& volume : volumes_) {
-    for (ClientDevice& client : volume->clients()) client.fenced = true;
+    for (ClientDevice& client : volume->clients()) {
+      if (fence == Fence::stays && fenced(client)) continue;
+      client.knows_the_disk = true;
+      client.term = role_.times_left();
+    }
   }
+}
+
+bool Engine::fenced(const ClientDevice& client) const {
+  return client.knows_the_disk && client.term != role_.times_left() &&
+         !mutant("fence-is-forgotten");
+}
+
+// The operator's word, on a node that is Primary.
+Result<> Engine::lift_fence() {
+  note_clients_of_primary(Fence::is_lifted);
+  gate_changed_.notify_all();
+  return {};
 }
 
 // Only where it is true: what is noted as unflushed is what a later flush may not be answered for
@@ -436,7 +465,7 @@ Task<Result<>> Engine::grant_offered_now() {
                     config_.name, config_.self));
   }
   // Nothing may come between the check and the grant: give_baton() starts at once.
-  co_return co_await give_baton(true);
+  co_return co_await give_baton(GiveFor::coordinator);
 }
 
 Task<Result<>> Engine::withdraw_offer() {

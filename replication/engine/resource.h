@@ -18,6 +18,7 @@
 
 #include "blockdev/metadata/metadata.h"
 #include "replication/core/after_sb.h"
+#include "replication/core/first_write.h"
 #include "replication/core/found_ranges.h"
 #include "replication/core/peer_loss.h"
 #include "replication/core/states.h"
@@ -46,6 +47,8 @@ struct ResourceConfig {
   Duration fence_hold = std::chrono::seconds(20);  // held writes get ENOSPC after this
   std::uint64_t boot_id = 0;                       // of this host; differs after a reboot
   bool auto_resume = true;                         // design §4 "Restart"
+  bool handover_on_silence =
+      true;  // a window's first write may be granted by a guess (first_write.h)
   OnIoError on_io_error = OnIoError::detach;
   Duration disk_timeout{};  // without an answer for so long a disk has failed; 0: it is waited for
   bool checksum_based = false;                  // resync compares before it copies
@@ -238,6 +241,19 @@ class Resource {
   // Fails with a sentence when the volume does not exist or has no size yet.
   virtual Result<std::unique_ptr<blockdev::BlockDevice>> open(std::uint32_t volume,
                                                               ClientInfo client) = 0;
+
+  // The first write of a client here may bring the role, for so long (design §4 "Who asks (c)"): it
+  // is held until the other node's clients are gone or silent, and admitted once the role is here
+  // with everything that was acknowledged; or it gets `no_space`, when the other node's guest goes
+  // on, when the window closes or at the write's own deadline. Refused where the two are not
+  // connected; nothing to do, and done, on a Primary. Not durable. A second call sets the time
+  // anew.
+  virtual Task<Result<>> allow_first_write(Duration time) = 0;
+  // Closes the window, here or on the other node. Done as well when there is none.
+  virtual Task<Result<>> deny_first_write() = 0;
+  // The word of whoever watches the guest on this node. `stopped` is as good as silence; `running`
+  // behind it, or while the other node asks, closes the other node's window for good.
+  virtual void guest_is(GuestWord word) = 0;
 
   // The migration coordinator's way (design §4 "Who asks (b)"), on the holder: stops admitting
   // writes, brings everything acknowledged to stable storage on both copies, and tells the peer

@@ -163,7 +163,10 @@ Task<Result<>> Engine::apply_service(Session& session) {
   if (here) {
     if (!mutant("served-by-itself")) served_ = false;
     session.peer_role = verdict.diskless_stays ? Role::primary : Role::secondary;
-    if (verdict.holder_promoted) role_ = Role::primary;
+    if (verdict.holder_promoted) {
+      role_ = Role::primary;
+      note_clients_of_primary(Fence::stays);
+    }
     if (verdict.holder_demoted) {
       reached("grantor-demoted-by-a-failed-disk");
       log(Journal::Level::warning, fmt::format("no longer Primary: {} is", session.peer_));
@@ -209,7 +212,7 @@ void Engine::baton_follows_role() {
   if (!wanted) return;
   struct Follow {
     static Task<> run(Engine& engine) {
-      const Result<> given = co_await engine.give_baton(true);
+      const Result<> given = co_await engine.give_baton(GiveFor::coordinator);
       if (given) co_return;
       engine.log(Journal::Level::warning, "the baton stays: " + given.error().message);
     }
@@ -230,7 +233,7 @@ bool Engine::may_give_role() const {
 // stays the holder's. Everything acknowledged is on stable storage where it counts first, and this
 // node is durably Secondary before the other hears of it, so that there is one writer at most. When
 // the link is lost in between there is none; whoever is to be it says so again.
-Task<Result<>> Engine::give_role() {
+Task<Result<>> Engine::give_role(GiveFor why) {
   if (quiescing_) {
     co_return failure(
         fmt::format("{} is already stopping its writes for another request", config_.name));
@@ -245,10 +248,14 @@ Task<Result<>> Engine::give_role() {
   Session* const session = session_;
   quiesce_reason_ = "the role is being handed to the other node";
   Result<> quiet = co_await quiesce(false);
+  const bool still = co_await source_is_still(why);
   const bool same = session_ == session && session != nullptr && session->established();
-  if (!quiet || !same || !may_give_role()) {
+  if (!quiet || !still || !same || !may_give_role()) {
     stop_quiescing();
     if (!quiet) co_return quiet;
+    if (!still) {
+      co_return failure(fmt::format("{} goes on here: a client was not silent", config_.name));
+    }
     co_return failure(
         fmt::format("the link to {} was lost; {} stays as it is", peer_name_, config_.name));
   }
@@ -263,6 +270,7 @@ Task<Result<>> Engine::give_role() {
     wire::Header header;
     header.number = session->id();
     header.epoch = epoch_.number;
+    header.flags = why == GiveFor::operator_ ? 0 : grant_keeps_fence;
     session->tell(header, wire::Type::role);
   }
   log(Journal::Level::notice, fmt::format("{} is Primary now: Secondary here", peer_name_));
@@ -287,20 +295,22 @@ void Engine::role_given(const wire::Header& header, Session& session) {
   if (!usable) return session.drop("the peer gave a role that it cannot give");
   // What it says of itself follows; it is none any more.
   session.peer_role = Role::secondary;
-  session.scope().spawn(take_role(session));
+  const bool keeps = (header.flags & grant_keeps_fence) != 0;
+  session.scope().spawn(take_role(session, keeps ? Fence::stays : Fence::is_lifted));
 }
 
-Task<> Engine::take_role(Session& session) {
+Task<> Engine::take_role(Session& session, Fence fence) {
   Result<> taken;
   if (holding_) {
-    taken = co_await take_alone(false);
+    taken = co_await take_alone(false, fence);
   } else {
     role_ = Role::primary;
     served_ = true;
-    note_clients_of_primary();
+    note_clients_of_primary(fence);
     log(Journal::Level::notice, fmt::format("Primary, served by {}", peer_name_));
   }
   if (session.dropped()) reached("role-taken-and-not-told");
+  close_window("the role is here");
   answer_ = taken;
   answered_.notify_all();
   tell_status();

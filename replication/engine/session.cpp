@@ -148,7 +148,8 @@ void Session::dispatch(Incoming& message) {
       return engine_.asked_for_baton(header, *this);
     case Type::handover_refused: {
       const auto text = message.payload.span();
-      return engine_.handover_refused({reinterpret_cast<const char*>(text.data()), text.size()});
+      return engine_.handover_refused(header,
+                                      {reinterpret_cast<const char*>(text.data()), text.size()});
     }
     case Type::grant:
       return engine_.granted(header, *this);

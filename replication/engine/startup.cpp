@@ -158,7 +158,7 @@ Task<Result<>> Engine::start_up() {
   if (!has_peer()) {
     // Nobody to ask, nobody to tell: a one-node resource takes its baton at start (design §4).
     if (lineage_.empty()) co_return co_await start_fresh();
-    co_return co_await take_alone(false);
+    co_return co_await take_alone(false, Fence::stays);
   }
   want_connected_ = true;
   scope_.spawn(keep_connected());
@@ -188,7 +188,7 @@ Task<> Engine::hear_peer() {
 
 Task<Result<>> Engine::resume_alone() {
   if (!up_ || holding_ || !resume_primary_) co_return Result<>{};
-  co_return co_await take_alone(false);
+  co_return co_await take_alone(false, Fence::stays);
 }
 
 }  // namespace baton::replication

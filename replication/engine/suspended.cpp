@@ -1,6 +1,7 @@
 // The peer is lost, and the configuration says that writes do not go on without it (on-peer-lost):
-// they wait, in order, for its return or for resume-io, and at last fail (rule 11). Flushes go on,
-// and reads of everything but such a write that the own disk has and that failed for its client. No
+// they wait, in order, for its return or for resume-io, and at last fail (rule 11). Flushes go on
+// that cover nothing the peer may lack, and reads of everything but such a write that the own disk
+// has and that failed for its client. No
 // generation is made meanwhile, so that the peer can be promoted in this node's place, once this
 // one is known to be dead or fenced, without a split brain (schedules: idle-after-loss).
 #include <fmt/format.h>
@@ -128,6 +129,25 @@ Task<IoError> Volume::until_settled(std::uint64_t offset, std::uint64_t length) 
     reached("read-of-an-open-write-waits");
     const bool told = co_await engine_.gate_changed().wait_until(engine_.env().clock, deadline);
     if (!told) co_return IoError::io;
+  }
+  co_return IoError::none;
+}
+
+// The peer's copy may count again, without a generation in between, and may not have on stable
+// storage what clients were told of: a flush answered now would be a lie of it (rule 2).
+bool Engine::flush_hangs_on_peer() const {
+  if (mutant("suspended-flush-is-answered")) return false;
+  return unflushed_there_ && suspended() && config_.protocol != Protocol::a;
+}
+
+Task<IoError> Engine::wait_for_lost_peer(TimePoint deadline) {
+  while (flush_hangs_on_peer()) {
+    if (stopping_) co_return IoError::shutdown;
+    if (alone() == OnPeerLost::fail) co_return IoError::io;
+    write_is_held(waits);
+    const bool told = co_await gate_changed_.wait_until(env_.clock, deadline);
+    held_write_goes_on();
+    if (!told && flush_hangs_on_peer()) co_return IoError::no_space;
   }
   co_return IoError::none;
 }

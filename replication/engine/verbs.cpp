@@ -38,7 +38,7 @@ Task<Result<>> Engine::using_disks(Task<Result<>> verb) {
   co_return result;
 }
 
-Task<Result<>> Engine::take_alone(bool force_generation) {
+Task<Result<>> Engine::take_alone(bool force_generation, Fence fence) {
   // A holder in session with its peer only changes its role. A number that the peer has not been
   // told would make it refuse the next write.
   const bool told =
@@ -75,7 +75,8 @@ Task<Result<>> Engine::take_alone(bool force_generation) {
   resume_primary_ = false;
   take_word_back();  // about data that is now the disk's
   log(Journal::Level::notice, fmt::format("Primary, epoch {}", epoch_.number));
-  note_clients_of_primary();
+  note_clients_of_primary(fence);
+  close_window("this node is Primary");
   update_gate();
   tell_status();
   changed();
@@ -92,7 +93,7 @@ Task<Result<>> Engine::start_fresh() {
   slot_.behind = has_peer();
   slot_.base_id = 0;
   peer_has_tip_ = unmet_ = false;
-  Result<> taken = co_await take_alone(false);
+  Result<> taken = co_await take_alone(false, Fence::stays);
   // A session that waited for this is settled anew: now there is something to copy.
   if (taken && session_ != nullptr) session_->drop("the first generation was made");
   co_return taken;
@@ -154,7 +155,7 @@ Task<Result<>> Engine::promote_now(PromoteOptions options, bool fenced) {
   const PromotionVerdict verdict = decide_promotion(facts);
   switch (verdict.action) {
     case PromotionAction::nothing:
-      co_return Result<>{};
+      co_return lift_fence();
     case PromotionAction::start_fresh:
       co_return co_await start_fresh();
     case PromotionAction::take_alone: {
@@ -166,7 +167,7 @@ Task<Result<>> Engine::promote_now(PromoteOptions options, bool fenced) {
           epoch_seen_ = std::max(epoch_seen_, epoch_.number + 1);
         }
       }
-      co_return co_await take_alone(facts.disk < DiskState::consistent);
+      co_return co_await take_alone(facts.disk < DiskState::consistent, Fence::is_lifted);
     }
     case PromotionAction::fence: {
       const FenceWord word = co_await ask_fence_handler();
@@ -179,7 +180,7 @@ Task<Result<>> Engine::promote_now(PromoteOptions options, bool fenced) {
     case PromotionAction::take_role:
       co_return co_await ask_peer_for_baton(false);
     case PromotionAction::take_from_peer:
-      if (holding_ && !granted_away_) co_return co_await take_alone(false);
+      if (holding_ && !granted_away_) co_return co_await take_alone(false, Fence::is_lifted);
       co_return co_await ask_peer_for_baton(false);
     case PromotionAction::confirm:
       co_return std::unexpected(
@@ -227,7 +228,7 @@ Task<Result<>> Engine::demote_now(bool force) {
   }
   quiesce_reason_ = "this node is becoming Secondary";
   Result<> quiet = co_await quiesce(false);
-  const bool flushed = quiet && (served_ || every_volume_usable());
+  const bool flushed = quiet && (served_ || every_volume_usable()) && !flush_hangs_on_peer();
   if (!quiet && force && served_) {
     // Nothing of its clients' is here: what they wrote is with the holder, which cannot be asked.
     reached("demoted-without-its-holder");

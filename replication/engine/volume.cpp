@@ -42,6 +42,11 @@ ClientDevice::ClientDevice(Engine& engine, Volume& volume, ClientInfo info)
   volume.clients().push_back(*this);
 }
 
+ClientDevice::~ClientDevice() {
+  unlink();
+  if (volume_ != nullptr) volume_->client_left();
+}
+
 void ClientDevice::submit(Request& request) {
   BATON_ASSERT(volume_ != nullptr, "clients are closed before the resource they use");
   volume_->start(request, *this);
@@ -63,7 +68,16 @@ Volume::~Volume() {
 
 void Volume::start(Request& request, ClientDevice& client) {
   if (syncing) engine_.client_asks();
+  ++client.requests;
+  if (request.op != Op::flush) {
+    client.silent_since = TimePoint::never();
+    if (engine_.minds_clients()) engine_.client_spoke();
+  }
   engine_.spawn(serve(request, client));
+}
+
+void Volume::client_left() {
+  engine_.client_left();
 }
 
 Task<> Volume::serve(Request& request, ClientDevice& client) {
@@ -102,7 +116,7 @@ Task<> Volume::serve_write(Request& request, ClientDevice& client) {
   for (;;) {
     IoError error = IoError::none;
     const char* reason = nullptr;
-    if (!engine_.admits()) {
+    if (!engine_.admits() || engine_.fenced(client)) {
       error = co_await engine_.admission(client, deadline, &reason);
     }
     // Done once, it may have been read and written over where the role has been meanwhile.

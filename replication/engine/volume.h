@@ -37,6 +37,7 @@ class ClientDevice final : public blockdev::BlockDevice,
                                boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
  public:
   ClientDevice(Engine& engine, Volume& volume, ClientInfo info);
+  ~ClientDevice() override;
   const blockdev::Limits& limits() const override { return limits_; }
   void submit(blockdev::Request& request) override;
   std::string name() const override { return info_.name; }
@@ -44,9 +45,13 @@ class ClientDevice final : public blockdev::BlockDevice,
   // Wrote after its last answered flush: its memory may hold what the disk has not (design §8,
   // `secondary`).
   bool unflushed_writes = false;
-  // Was attached while this node was Primary: after a handover its writes are held, then ENOSPC
-  // (design §4 "The fence and going back").
-  bool fenced = false;
+  // Was attached while this node was Primary, in which of its terms: once that is over its writes
+  // are held, then ENOSPC (design §4 "The fence and going back"; Engine::fenced()).
+  bool knows_the_disk = false;
+  std::uint64_t term = 0;
+  // Since when its last request is a flush that was answered; never(): it is another.
+  TimePoint silent_since = TimePoint::never();
+  std::uint64_t requests = 0;
   // A refused write is worth a line of the log, but one for each client is enough.
   bool refusal_logged = false;
   void orphan() { volume_ = nullptr; }  // the volume goes first (only in a killed world)
@@ -133,6 +138,7 @@ class Volume final : blockdev::TimedDeviceOwner {
 
   // --- clients ---
   void start(blockdev::Request& request, ClientDevice& client);
+  void client_left();
   using Clients = boost::intrusive::list<ClientDevice, boost::intrusive::constant_time_size<false>>;
   Clients& clients() { return clients_; }
   // Client writes past admission that are not finished on every copy.

@@ -26,6 +26,7 @@ using MakeCase = std::function<Case(std::uint64_t)>;
 struct Arguments {
   std::string seed, seeds, replay, script, script_file, mutant, fault, order;
   bool beyond = false;
+  bool clones = false;
   bool trace = false;
   bool list = false;
   bool no_shrink = false;
@@ -81,6 +82,10 @@ Case case_for(const Arguments& a, std::uint64_t seed) {
       world.plan.script = script_in(a.script_file);
       world.replay += " --script-file " + a.script_file;
     }
+  }
+  if (a.clones) {
+    world.plan.settings.clones = true;
+    world.replay += " --clones";
   }
   if (!a.fault.empty()) {
     const FaultKind* kind = find_fault(a.fault);
@@ -208,7 +213,8 @@ int main_of(const Arguments& a) {
     return look_for_marks(limits) == 0 ? 0 : 1;
   }
   if (a.every_mutant) {
-    return try_mutants({.seeds = a.mutant_seeds, .processes = a.jobs}) == 0 ? 0 : 1;
+    return try_mutants({.seeds = a.mutant_seeds, .processes = a.jobs, .only = a.mutant}) == 0 ? 0
+                                                                                              : 1;
   }
   choose_mutant(a.mutant);
   if (a.every_event) return run_every_event(a);
@@ -230,6 +236,7 @@ int main(int argc, char** argv) {
   app.add_flag("--hashes", a.hashes, "with --seeds: one line `seed N hash` for each, no more");
   app.add_option("--replay", a.replay, "run one world again; does not shrink");
   app.add_option("-j", a.jobs, "processes, for all that runs many worlds");
+  app.add_flag("--clones", a.clones, "recovery on clones of the disks at every write of metadata");
   app.add_flag("--beyond", a.beyond, "worlds in which disks do what no promise covers");
   app.add_option("--script", a.script, "a named script instead of the seed's own");
   app.add_option("--script-file", a.script_file, "a script in a file instead of the seed's own");

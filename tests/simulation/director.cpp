@@ -23,6 +23,11 @@ Task<Result<>> resolve_or_take_back(Task<Result<>> verb, Rules& rules, int yield
   co_return done;
 }
 
+Task<Result<>> say(Resource& resource, replication::GuestWord word) {
+  resource.guest_is(word);
+  co_return Result<>{};
+}
+
 Node::MakeVerb verb_of(const Step& step, const std::string& peer) {
   const bool force = step.has_word("force");
   switch (step.what) {
@@ -53,6 +58,16 @@ Node::MakeVerb verb_of(const Step& step, const std::string& peer) {
       return [](Resource& r) { return r.offer(); };
     case Do::grant:
       return [](Resource& r) { return r.grant_offered(); };
+    case Do::allow:
+      return [time = std::chrono::seconds(step.number("seconds", 600))](Resource& r) {
+        return r.allow_first_write(time);
+      };
+    case Do::deny:
+      return [](Resource& r) { return r.deny_first_write(); };
+    case Do::guest:
+      return [word = step.has_word("stopped")
+                         ? replication::GuestWord::stopped
+                         : replication::GuestWord::running](Resource& r) { return say(r, word); };
     case Do::verify:
       return [options = replication::VerifyOptions{.repair = step.has_word("repair"),
                                                    .from_start = step.has_word("from-start"),
@@ -74,7 +89,7 @@ Node::MakeVerb verb_of(const Step& step, const std::string& peer) {
 
 // The operators' ones come first.
 bool is_verb(Do what) {
-  return what <= Do::grant;
+  return what <= Do::guest;
 }
 
 bool waits(const Step& step) {
@@ -415,6 +430,7 @@ void Director::state(const Step& step) {
     if (connection.split_brain) shown.emplace_back("split-brain");
   }
   if (!status.suspended.empty()) shown.emplace_back("suspended");
+  if (status.window_open) shown.emplace_back("window");
   if (status.held_writes > 0) shown.emplace_back("held");
   if (cluster_.errors() > 0) shown.emplace_back("errors");  // of any client, so far
   for (const std::string& word : step.words) {

@@ -39,9 +39,15 @@ bool Director::resolve_split_brain() {
 
 bool Director::promote_somebody() {
   Rules& rules = cluster_.rules();
-  if (rules.primary() >= 0) return true;
   Step step;
   step.what = Do::promote;
+  if (const int primary = rules.primary(); primary >= 0) {
+    // Clients that were attached to an earlier Primary wait for an operator's word.
+    if (cluster_.node(primary).status().held_writes == 0) return true;
+    step.node = primary;
+    carry_out(step);
+    return true;
+  }
   step.node = wanted_;
   // The operator's first word, "this copy is the first", may have died with the node.
   if (cluster_.oracle().acknowledged() == 0 && rules.connected()) step.words = {"force"};

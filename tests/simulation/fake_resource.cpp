@@ -119,6 +119,11 @@ class FakeResource final : public replication::Resource {
   Task<Result<>> verify(replication::VerifyOptions /*options*/) override {
     co_return failure("not in this fake");
   }
+  Task<Result<>> allow_first_write(Duration /*time*/) override {
+    co_return failure("not in this fake");
+  }
+  Task<Result<>> deny_first_write() override { co_return failure("not in this fake"); }
+  void guest_is(replication::GuestWord /*word*/) override {}
   Task<Result<>> offer() override { co_return failure("not in this fake"); }
   Task<Result<>> grant_offered() override { co_return failure("not in this fake"); }
   Task<Result<>> withdraw_offer() override { co_return failure("not in this fake"); }

@@ -58,6 +58,12 @@ const std::vector<Mark> all = {
     // the handover
     {"handover-not-drained", "a write did not end in time: nothing is changed"},
     {"handover-flush-failed", "a disk failed while a handover flushed it"},
+    {"first-write-taken-back", "the write that asked for the role waits no longer"},
+    {"first-write-refused-for-good", "the source's guest goes on: the window is closed"},
+    {"source-spoke-behind-stopped-admission",
+     "a client of the source said something between the question and the grant"},
+    {"flush-waits-for-the-lost-peer",
+     "a flush of a suspended Primary covers what the peer may lack"},
     {"grant-unanswered", "the session ended between GRANT and TAKEN"},
     {"grant-lost-before-its-writes",
      "the session ended while the new holder waited for the last writes",

@@ -88,8 +88,11 @@ void try_one(const Mutant& mutant, const TrialLimits& limits, Trial& trial) {
     }
   }
   trial.in_script = false;
-  if (mutant.seed != 0 && breaks_a_rule(mutant, mutant.seed, swarm_plan(mutant.seed), trial))
-    return;
+  if (mutant.seed != 0) {
+    Plan plan = swarm_plan(mutant.seed);
+    plan.settings.clones = true;
+    if (breaks_a_rule(mutant, mutant.seed, plan, trial)) return;
+  }
   for (std::uint64_t seed = 1; seed <= limits.seeds; ++seed) {
     trial.beyond = false;
     if (breaks_a_rule(mutant, seed, swarm_plan(seed), trial)) return;
@@ -142,7 +145,10 @@ std::string result_of(const Mutant& mutant, const Trial& trial) {
 
 std::size_t try_mutants(const TrialLimits& limits) {
   const auto began = std::chrono::steady_clock::now();
-  const std::vector<Mutant>& list = mutants();
+  std::vector<Mutant> list = mutants();
+  if (!limits.only.empty()) {
+    std::erase_if(list, [&](const Mutant& mutant) { return mutant.name != limits.only; });
+  }
   SharedArray<Trial> shared(list.size());
   const std::span<Trial> trials = shared.all();
   const auto processes = static_cast<std::size_t>(std::max(limits.processes, 1));

@@ -40,6 +40,8 @@ const std::vector<Mutant> all = {
      .script = "holder-disk-fails",
      .fault = "power-lose-B"},
     // flushes
+    {"suspended-flush-is-answered",
+     "a flush is answered though the lost peer may lack what it covers", "suspended-flush-waits"},
     {"served-flush-not-asked", "a node without its disk answers a flush by itself",
      "holder-of-the-served-loses-power"},
     {"flush-not-forwarded", "a client's flush reaches the own disk only", "flush-outlives-both"},
@@ -52,6 +54,12 @@ const std::vector<Mutant> all = {
     {"dirty-read", "a read returns what the peer does not have yet"},
     {"secondary-serves-local-reads", "any complete copy serves reads"},
     {"target-serves-local-reads", "any copy serves reads, a half-synced one too"},
+    // the first write decides
+    {"asked-again-after-an-answer", "a source that goes on is asked again", "source-reads-first"},
+    {"quiet-is-not-looked-at", "a first write is granted whatever the source does",
+     "first-write-waits-for-silence"},
+    {"fence-is-forgotten", "a client that was left behind writes when the role is back",
+     "client-gone-baton-back"},
     // losing the peer, going on alone
     {"done-before-generation",
      "a write is done before the generation that it belongs to is durable", "short-fail-over",
@@ -159,6 +167,9 @@ const std::vector<Mutant> all = {
      "short-resync", "power-tear-A"},
     {"superblock-not-flushed", "a commit is done when the superblock is in the disk's cache"},
     {"metadata-error-ignored", "a metadata write that fails is taken for done"},
+    {.name = "metadata-read-is-durable",
+     .naive = "what a killed node's superblock shows is flushed, not written anew",
+     .seed = 649},
     {"restarted-once-alone", "a Primary that is killed twice in a row does not come back as one",
      "killed-twice-and-still-primary"},
     {"grantor-counts-as-writer", "who has given the baton away counts as the last writer",

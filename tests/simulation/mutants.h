@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -22,6 +23,7 @@ const std::vector<Mutant>& mutants();
 struct TrialLimits {
   std::uint64_t seeds = 2000;  // a mutant that keeps the rules in so many worlds is not caught
   int processes = 1;
+  std::string only = {};  // this one; empty: all
 };
 
 // Tries every mutant, prints a line for each, and returns how many were not caught or never

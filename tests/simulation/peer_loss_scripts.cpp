@@ -8,6 +8,25 @@ namespace {
 using replication::OnPeerLost;
 
 const std::vector<Scenario> all = {
+    // What B had only received dies with it, and with A's power what A remembers of that: a flush
+    // that was answered meanwhile was a lie.
+    {.name = "suspended-flush-waits",
+     .script = R"(
+primary A force
+wait-sync
+slow-disk B ms=2000 permille=1000
+burst A requests=8 depth=1 reads=0 flushes=0 fua=0 discards=0 zeroes=0
+flush A background
++10ms kill B
++1s is A suspended
+mend B
+start B
+power A keep
++1s start A
+wait-sync
+)",
+     .protocol = replication::Protocol::b,
+     .on_peer_lost = replication::OnPeerLost::suspend},
     // The peer comes back: the writes that were under way are finished with it.
     {.name = "suspended-until-the-peer-is-back",
      .script = R"(

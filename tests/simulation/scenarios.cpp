@@ -533,6 +533,7 @@ const std::vector<Scenario>& scenarios() {
     every.insert(every.end(), timeout_scripts().begin(), timeout_scripts().end());
     every.insert(every.end(), room_scripts().begin(), room_scripts().end());
     every.insert(every.end(), peer_loss_scripts().begin(), peer_loss_scripts().end());
+    every.insert(every.end(), first_write_scripts().begin(), first_write_scripts().end());
     every.insert(every.end(), fencing_scripts().begin(), fencing_scripts().end());
     every.insert(every.end(), short_scripts().begin(), short_scripts().end());
     return every;

@@ -51,6 +51,8 @@ const std::vector<Scenario>& timeout_scripts();
 const std::vector<Scenario>& room_scripts();
 // The holder loses its peer, and its writes wait (peer_loss_scripts.cpp).
 const std::vector<Scenario>& peer_loss_scripts();
+// The first write brings the role, in a window (first_write_scripts.cpp).
+const std::vector<Scenario>& first_write_scripts();
 // Handlers fence the lost peer (fencing_scripts.cpp).
 const std::vector<Scenario>& fencing_scripts();
 // Those in which every event meets every fault (short_scripts.cpp).

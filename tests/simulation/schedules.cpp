@@ -187,8 +187,7 @@ burst A requests=60 reads=0 discards=100
 handover A expect=done
 burst B requests=60 reads=100
 )"},
-    {.name = "client-gone-baton-back", .missing = "handover by first write (issue 5)"},
-    {.name = "quiet-is-not-stopped", .missing = "handover by first write (issue 5)"},
+    // 13, 14: client-gone-baton-back and quiet-is-not-stopped are in first_write_scripts.cpp.
     // 15
     {.name = "priority-overtakes", .script = R"(
 primary A force
@@ -353,7 +352,7 @@ promote A
 wait-sync
 burst A requests=60 reads=100
 )"},
-    {.name = "early-grant", .missing = "a handover window (issue 5)"},
+    // early-grant: first_write_scripts.cpp.
     // 27
     {.name = "synctarget-holder-loses-source", .script = R"(
 primary A force
@@ -394,7 +393,7 @@ is A Primary UpToDate errors
 mend A
 )",
      .on_peer_lost = replication::OnPeerLost::suspend},
-    {.name = "refused-first-write", .missing = "handover by first write (issue 5)"},
+    // refused-first-write: first-write-waits-for-silence in first_write_scripts.cpp.
     // 31
     {.name = "never-flushes", .script = R"(
 primary A force

@@ -11,7 +11,7 @@
 namespace baton::sim {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, Do>, 59> words = {{
+constexpr std::array<std::pair<std::string_view, Do>, 62> words = {{
     {"promote", Do::promote},
     {"demote", Do::demote},
     {"handover", Do::handover},
@@ -30,6 +30,9 @@ constexpr std::array<std::pair<std::string_view, Do>, 59> words = {{
     {"withdraw", Do::withdraw},
     {"verify", Do::verify},
     {"grant", Do::grant},
+    {"allow", Do::allow},
+    {"deny", Do::deny},
+    {"guest", Do::guest},
     {"stop", Do::stop},
     {"start", Do::start},
     {"burst", Do::burst},

@@ -49,6 +49,9 @@ enum class Do : std::uint8_t {
   withdraw,
   verify,  // [repair] [from-start] [stop]
   grant,
+  allow,  // the first write on NODE takes over; seconds= (600)
+  deny,
+  guest,  // stopped | running: the word of whoever watches it on NODE
   stop,   // a clean stop of the daemon
   start,  // the host and the daemon
   // clients

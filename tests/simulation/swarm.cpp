@@ -500,6 +500,8 @@ Settings swarm_settings(std::uint64_t seed) {
   }
   // Of one to seven regions: in half of the worlds they take turns in the log.
   if (random.percent(50)) settings.active_regions = random.between(2, 4);
+  // They cost several times what the rest of a world costs.
+  settings.clones = seed % 16 == 1;
   return settings;
 }
 
@@ -518,6 +520,7 @@ Plan swarm_plan(std::uint64_t seed) {
   } else if (plan.settings.on_peer_lost != replication::OnPeerLost::go_on) {
     add_resumes(Prng(seed, "resumes"), plan.script);
   }
+  add_windows(Prng(seed, "windows"), plan.script);
   return plan;
 }
 

@@ -130,4 +130,35 @@ void add_fencing(Prng random, Script& script) {
   }
 }
 
+// Windows for a first write, and first writes, or the source's own; and words of a listener that
+// may be true or not.
+void add_windows(Prng random, Script& script) {
+  if (!random.percent(30)) return;
+  std::uint64_t id = 6'000'000;
+  const auto insert = [&](std::size_t at, Do what, int node) -> Step& {
+    Step step;
+    step.what = what;
+    step.node = node;
+    step.background = true;
+    step.id = ++id;
+    step.after = microseconds(random.below(500) << random.below(10));
+    const auto place = script.begin() + static_cast<std::ptrdiff_t>(std::min(at, script.size()));
+    return *script.insert(place, std::move(step));
+  };
+  const std::uint64_t times = random.between(1, 4);
+  for (std::uint64_t i = 0; i < times; ++i) {
+    std::size_t at = random.between(std::min<std::size_t>(2, script.size()), script.size());
+    const int to = static_cast<int>(random.below(2));
+    insert(at++, Do::allow, to).numbers = {{"seconds", random.between(1, 60)}};
+    if (random.percent(20)) insert(at++, Do::guest, 1 - to).words = {"running"};
+    if (random.percent(50)) insert(at++, Do::flush, 1 - to);
+    if (random.percent(20)) insert(at++, Do::guest, 1 - to).words = {"stopped"};
+    insert(at++, Do::burst, to).numbers = {{"requests", random.between(1, 20)}, {"reads", 20}};
+    at += random.below(3);
+    if (random.percent(20)) insert(at, Do::guest, 1 - to).words = {"running"};
+    if (random.percent(15)) insert(at, Do::deny, static_cast<int>(random.below(2)));
+    if (random.percent(30)) insert(at, Do::flush, 1 - to);
+  }
+}
+
 }  // namespace baton::sim

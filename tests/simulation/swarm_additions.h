@@ -13,5 +13,6 @@ void add_verifies(Prng random, Script& script);
 void hold_syncs(Prng random, Script& script);
 void add_resumes(Prng random, Script& script);
 void add_fencing(Prng random, Script& script);
+void add_windows(Prng random, Script& script);
 
 }  // namespace baton::sim

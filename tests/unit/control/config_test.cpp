@@ -114,6 +114,7 @@ TEST(Config, options_have_defaults_and_are_read) {
   EXPECT_EQ(defaults->resync_rate, 0U);
   EXPECT_EQ(defaults->verify_rate, 64U << 20U);
   EXPECT_EQ(defaults->verify_interval, Duration::zero());
+  EXPECT_TRUE(defaults->handover_on_silence);
   const auto spec = parse(replaced(pair_text, "protocol = \"C\"", R"(protocol = "A"
 timeout = "1500ms"
 fence-hold = "1min"
@@ -123,6 +124,7 @@ checksum-based = true
 resync-rate = "20MiB"
 verify-rate = "0"
 verify-interval = "168h"
+handover-on-silence = false
 on-io-error = "detach"
 on-peer-lost = "continue"
 after-sb-0pri = "disconnect"
@@ -138,6 +140,7 @@ allow-two-primaries = false)"));
   EXPECT_EQ(spec->resync_rate, 20U << 20U);
   EXPECT_EQ(spec->verify_rate, 0U);
   EXPECT_EQ(spec->verify_interval, Duration(168h));
+  EXPECT_FALSE(spec->handover_on_silence);
 }
 
 TEST(Config, a_disk_gets_a_second_at_least_or_all_the_time) {

@@ -15,6 +15,7 @@ TEST(Protocol, requests_read_back) {
                      .discard_my_data = true,
                      .allow = true,
                      .deny = true,
+                     .guest = "stopped",
                      .repair = true,
                      .from_start = true,
                      .stop = true,
@@ -39,6 +40,7 @@ TEST(Protocol, malformed_requests_are_refused) {
         R"({"id":1,"verb":"a","options":[]})", R"({"id":1,"verb":"a","options":{"force":1}})",
         R"({"id":1,"verb":"a","options":{"fource":true}})",
         R"({"id":1,"verb":"a","options":{"timeout":-1}})",
+        R"({"id":1,"verb":"a","options":{"guest":"asleep"}})",
         R"({"id":1,"verb":"a","options":{"timeout":4294967296}})", R"({"id":1,"verb":"a"} x)"}) {
     EXPECT_FALSE(decode_request(line)) << line;
   }
