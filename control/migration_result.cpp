@@ -46,6 +46,7 @@ std::string milliseconds_text(Duration duration) {
 
 json::value to_json(const MigrationResult& result) {
   json::object out;
+  if (result.only_checked) out["dry-run"] = true;
   out["resource"] = result.resource;
   out["source"] = result.source;
   out["destination"] = result.destination;
@@ -63,6 +64,7 @@ Result<MigrationResult> migration_result_from_json(const json::value& value) {
   const json::object* in = value.if_object();
   if (in == nullptr) return failure("the daemon's answer is no migration result");
   MigrationResult result;
+  result.only_checked = in->contains("dry-run");
   result.resource = text_at(*in, "resource");
   result.source = text_at(*in, "source");
   result.destination = text_at(*in, "destination");
@@ -78,6 +80,7 @@ Result<MigrationResult> migration_result_from_json(const json::value& value) {
 }
 
 std::string migration_text(const MigrationResult& result) {
+  if (result.only_checked) return result.sentence;
   const double seconds = std::chrono::duration<double>(result.total).count();
   std::string text = fmt::format("{} moved from {} to {} in {:.1f} s: ", result.resource,
                                  result.source, result.destination, seconds);

@@ -12,6 +12,7 @@
 namespace baton::control {
 
 struct MigrationResult {
+  bool only_checked = false;  // a dry run
   std::string resource;
   std::string source;  // node names
   std::string destination;

@@ -42,6 +42,7 @@ struct VerbOptions {
   bool stop = false;        // verify
   std::string to;
   std::string uri;
+  bool dry_run = false;                          // migrate
   std::optional<std::uint32_t> timeout_seconds;  // absent: as long as it takes
   friend bool operator==(const VerbOptions&, const VerbOptions&) = default;
 };

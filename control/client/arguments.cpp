@@ -113,6 +113,7 @@ void add_verb_options(CLI::App& verb, Arguments& arguments) {
         "docs/handover.md.");
   }
   if (is({"migrate"})) {
+    verb.add_flag("--dry-run", options.dry_run, "check everything and change nothing");
     verb.add_option(
             "--uri", options.uri,
             "where the destination's QEMU listens for the guest's memory: tcp:HOST:PORT, or "

@@ -41,6 +41,7 @@ Result<MigrationOptions> GuestMigration::options() const {
   if (!uri) return std::unexpected(uri.error());
   MigrationOptions options{.names = {place_.spec.name, place_.node.name, destination_.name},
                            .uri = std::move(*uri)};
+  options.only_check = wish_.options().dry_run;
   // The engine bounds a drain and a flush by its own timeout; ours is only the last resort.
   options.deadlines.offer = std::max(options.deadlines.offer, 4 * place_.spec.timeout);
   options.deadlines.grant = std::max(options.deadlines.grant, 4 * place_.spec.timeout);
@@ -102,14 +103,16 @@ void GuestMigration::cancel() {
 
 Result<MigrationResult> GuestMigration::result_of(const MigrationReport& report,
                                                   std::uint64_t replicated_before) {
-  if (report.outcome != State::moved) {
+  const bool only_checked = report.outcome == State::checked;
+  if (report.outcome != State::moved && !only_checked) {
     place_.journal.line(LogLevel::warning,
                         fmt::format("migration to {} ended as {}: {}", destination_.name,
                                     name_of(report.outcome), report.sentence));
     return failure(fmt::format("{} was not migrated: {}", place_.spec.name, report.sentence));
   }
   const auto after = place_.resource.status();
-  MigrationResult result{.resource = place_.spec.name,
+  MigrationResult result{.only_checked = only_checked,
+                         .resource = place_.spec.name,
                          .source = place_.node.name,
                          .destination = destination_.name,
                          .sentence = report.sentence,

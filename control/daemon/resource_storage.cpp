@@ -28,8 +28,10 @@ Result<> can_hand_over(const ResourceStatus& status, const std::string& self,
                                  self, destination, name));
     }
     if (connection.connection_state != ConnectionState::connected) {
-      return failure(fmt::format("{} is not connected to {}: run batonctl wait-connect {}", self,
-                                 destination, name));
+      const std::string why =
+          connection.last_error.empty() ? "" : fmt::format(" ({})", connection.last_error);
+      return failure(fmt::format("{} is not connected to {}{}: run batonctl wait-connect {}", self,
+                                 destination, why, name));
     }
     for (const PeerVolumeStatus& peer : connection.peer_devices) {
       const bool ready = peer.peer_disk_state == DiskState::up_to_date &&
@@ -66,8 +68,8 @@ struct ResourceStorage::Verb {
     verb->answer = offered;
     verb->changed.notify_all();
   }
-  static Task<> grant(Resource& resource, std::string to, std::shared_ptr<Verb> verb) {
-    verb->answer = co_await resource.handover(to);
+  static Task<> grant(Resource& resource, std::shared_ptr<Verb> verb) {
+    verb->answer = co_await resource.grant_offered();
     verb->changed.notify_all();
   }
 };
@@ -119,10 +121,8 @@ Task<HandoverAnswer> ResourceStorage::grant(TimePoint deadline) {
   const bool open = baton_at(status, self_) == BatonAt::source && status.window_open;
   // Taken by a first write, on its way to one, or void: nothing to do but to say which.
   if (!open) co_return co_await settled(deadline, "the offer is not open any more");
-  // In the same turn as the look at the status: the offer cannot have become void, and handover()
-  // would stop the source's writes anew if it had.
   const auto verb = std::make_shared<Verb>(changed_);
-  verbs_.spawn(Verb::grant(resource_, destination_, verb));
+  verbs_.spawn(Verb::grant(resource_, verb));
   bool in_time = true;
   while (in_time && !verb->answer) in_time = co_await changed_.wait_until(clock_, deadline);
   std::string reason;

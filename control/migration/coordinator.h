@@ -42,6 +42,7 @@ struct MigrationOptions {
   MigrationNames names;
   MigrationUri uri;
   bool quit_source = true;
+  bool only_check = false;  // ends with `checked` where something would be changed
   Deadlines deadlines;
 };
 

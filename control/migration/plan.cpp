@@ -52,6 +52,7 @@ std::optional<Action> entry_action(State state) {
     case State::stayed:
     case State::lost:
     case State::undecided:
+    case State::checked:
       return std::nullopt;
   }
   return std::nullopt;

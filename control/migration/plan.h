@@ -50,8 +50,9 @@ enum class State : std::uint8_t {
   stayed,       // final: the guest belongs to the source
   lost,         // final: the disk is at the destination, whose QEMU is gone
   undecided,    // final: the nodes must hear each other first; neither QEMU was touched
+  checked,      // final: it could have begun, and nothing was changed
 };
-inline constexpr int state_count = 27;
+inline constexpr int state_count = 28;
 
 enum class EventKind : std::uint8_t {
   start,    // move the guest
@@ -148,6 +149,7 @@ struct Facts {
 };
 
 struct PlanOptions {
+  bool only_check = false;    // end where something would be changed
   bool ask_for_port = false;  // the uri leaves the port to the destination
   bool quit_source = true;    // after the move; otherwise its stopped QEMU is left to the user
 };

@@ -28,6 +28,9 @@ constexpr To silent{Destination::fresh, Destination::listening};
 // clang-format off
 constexpr auto table = std::to_array<DecisionRow>({
 
+    {D::touch, "only_checked", {}, {}, true, S::checked, go},
+    {D::touch, "all_is_ready", {}, {}, false, S::arming_source, go},
+
     {D::port, "destination_chose_the_port", {}, {}, true, S::locating, go},
     {D::port, "port_was_given", {}, {}, false, S::starting, go},
 
@@ -88,6 +91,8 @@ constexpr auto table = std::to_array<DecisionRow>({
 
 bool flag(Decision decision, const Facts& facts, const PlanOptions& options) {
   switch (decision) {
+    case D::touch:
+      return options.only_check;
     case D::port:
       return options.ask_for_port;
     case D::may_switch:
@@ -126,6 +131,8 @@ const DecisionRow& decide(Decision decision, const Facts& facts, const PlanOptio
 
 std::string_view flag_of(Decision decision) {
   switch (decision) {
+    case D::touch:
+      return "a dry run";
     case D::port:
       return "the uri leaves the port open";
     case D::may_switch:

@@ -40,8 +40,9 @@ constexpr auto states = std::to_array<std::string_view>({"idle",
                                                          "moved",
                                                          "stayed",
                                                          "lost",
-                                                         "undecided"});
-static_assert(states.size() == static_cast<std::size_t>(State::undecided) + 1);
+                                                         "undecided",
+                                                         "checked"});
+static_assert(states.size() == static_cast<std::size_t>(State::checked) + 1);
 
 constexpr auto events = std::to_array<std::string_view>({"start",
                                                          "recover",
@@ -99,8 +100,8 @@ constexpr auto destinations =
 static_assert(destinations.size() == static_cast<std::size_t>(Destination::gone) + 1);
 
 constexpr auto decisions =
-    std::to_array<std::string_view>({"stay", "port", "may_switch", "outcome", "overdue", "found",
-                                     "granted", "kept", "retire", "leave"});
+    std::to_array<std::string_view>({"stay", "touch", "port", "may_switch", "outcome", "overdue",
+                                     "found", "granted", "kept", "retire", "leave"});
 static_assert(decisions.size() == static_cast<std::size_t>(Decision::leave) + 1);
 
 static_assert(states.size() == state_count && events.size() == event_count &&

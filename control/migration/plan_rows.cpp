@@ -24,7 +24,7 @@ constexpr StateSet sending{S::starting, S::transferring};
 // The source QEMU was allowed to go on, or went on by itself.
 constexpr StateSet switching{S::continuing, S::switching};
 constexpr StateSet told_to_run{S::starting_destination};
-constexpr StateSet finals{S::moved, S::stayed, S::lost, S::undecided};
+constexpr StateSet finals{S::moved, S::stayed, S::lost, S::undecided, S::checked};
 
 // clang-format off
 constexpr auto table = std::to_array<Row>({
@@ -37,7 +37,7 @@ constexpr auto table = std::to_array<Row>({
     {S::checking_source, E::source_is_paused, "source_paused", S::checking_destination, go},
     {S::checking_source, E::source_is_unfit, "source_unfit", D::leave, fail},
     {S::checking_source, E::source_error, "source_refuses", D::leave, fail},
-    {S::checking_destination, E::destination_is_waiting, "destination_waits", S::arming_source, go},
+    {S::checking_destination, E::destination_is_waiting, "destination_waits", D::touch, go},
     {S::checking_destination, E::destination_is_running, "destination_in_use", D::leave, fail},
     {S::checking_destination, E::destination_is_paused, "destination_in_use", D::leave, fail},
     {S::checking_destination, E::destination_is_unfit, "destination_in_use", D::leave, fail},

@@ -34,6 +34,7 @@ using StateSet = SetOf<State>;
 
 enum class Decision : std::uint8_t {
   stay,        // none: wait on in the same state
+  touch,       // everything is checked: is something to be changed, too?
   port,        // after migrate-incoming: is the port known?
   may_switch,  // the offer is made: let the source QEMU go on?
   outcome,     // while both QEMUs finish: wait, grant or take back?
@@ -44,7 +45,7 @@ enum class Decision : std::uint8_t {
   retire,      // the guest runs at the destination: does the source QEMU have to go?
   leave,       // the baton is at the source: what does its guest need to run?
 };
-inline constexpr int decision_count = 10;
+inline constexpr int decision_count = 11;
 
 // Where a row leads: to a state or to a decision.
 struct Goal {

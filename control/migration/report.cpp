@@ -86,6 +86,7 @@ constexpr auto reasons = std::to_array<Sentence>({
 // What is left to say, by the outcome and by the row it ended with.
 constexpr auto endings = std::to_array<Sentence>({
     {"moved", "The guest runs on {destination}."},
+    {"checked", "{guest} can be migrated from {source} to {destination} now; nothing was changed."},
     {"source_not_retired",
      "The guest runs on {destination}. The QEMU on {source} has not quit; it "
      "cannot write any more: end it."},
@@ -168,6 +169,8 @@ std::string_view phase_of(State state) {
       return "destination lost";
     case State::undecided:
       return "undecided";
+    case State::checked:
+      return "checked";
   }
   return "";
 }

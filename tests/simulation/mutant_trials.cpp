@@ -38,6 +38,7 @@ struct Trial {
   bool reached = false;
   bool in_script = false;
   bool beyond = false;
+  std::uint64_t world = 0;  // whose steps were tried, if `seed` only draws latencies
   std::uint64_t seed = 0;   // the last one tried
   std::uint64_t event = 0;  // at which a fault struck, or 0
   std::array<char, 64> rule{};
@@ -64,10 +65,10 @@ bool breaks_a_rule(const Mutant& mutant, std::uint64_t seed, const Plan& plan, T
 }
 
 // Where the events lie the engine without the defect says.
-bool breaks_a_rule_at_an_event(const Mutant& mutant, const Plan& plan, Trial& trial) {
+bool breaks_a_rule_at_an_event(const Mutant& mutant, std::uint64_t seed, const Plan& plan,
+                               Trial& trial) {
   choose_mutant("");
   EngineFactory factory;
-  constexpr std::uint64_t seed = 1;
   const Events events = count_events(seed, plan, factory);
   for (std::uint64_t i = 0; i < events.count; ++i) {
     trial.event = events.first + i;
@@ -82,16 +83,24 @@ void try_one(const Mutant& mutant, const TrialLimits& limits, Trial& trial) {
   if (!mutant.script.empty()) {
     const Plan plan = plan_of(*find_scenario(mutant.script));
     trial.in_script = true;
-    if (!mutant.fault.empty() && breaks_a_rule_at_an_event(mutant, plan, trial)) return;
-    for (std::uint64_t seed = 1; mutant.fault.empty() && seed <= script_seeds; ++seed) {
-      if (breaks_a_rule(mutant, seed, plan, trial)) return;
+    for (std::uint64_t seed = 1; seed <= script_seeds; ++seed) {
+      const bool caught = mutant.fault.empty()
+                              ? breaks_a_rule(mutant, seed, plan, trial)
+                              : breaks_a_rule_at_an_event(mutant, seed, plan, trial);
+      if (caught) return;
     }
   }
   trial.in_script = false;
   if (mutant.seed != 0) {
     Plan plan = swarm_plan(mutant.seed);
-    plan.settings.clones = true;
-    if (breaks_a_rule(mutant, mutant.seed, plan, trial)) return;
+    plan.settings.clones = mutant.clones;
+    trial.world = mutant.seed;
+    if (breaks_a_rule(mutant, mutant.timing != 0 ? mutant.timing : mutant.seed, plan, trial))
+      return;
+    for (std::uint64_t timing = 1; timing <= limits.timings; ++timing) {
+      if (breaks_a_rule(mutant, timing, plan, trial)) return;
+    }
+    trial.world = 0;
   }
   for (std::uint64_t seed = 1; seed <= limits.seeds; ++seed) {
     trial.beyond = false;
@@ -136,6 +145,7 @@ std::string result_of(const Mutant& mutant, const Trial& trial) {
   }
   std::string where = fmt::format("{}seed {}", trial.beyond ? "beyond, " : "", trial.seed);
   if (trial.in_script) where = fmt::format("script {}, {}", mutant.script, where);
+  if (trial.world != 0) where = fmt::format("seed {}, timing {}", trial.world, trial.seed);
   if (trial.event != 0) where += fmt::format(", {} at event {}", mutant.fault, trial.event);
   const char* rule = trial.crashed() ? "an assertion of the engine" : trial.rule.data();
   return fmt::format("{:<42}{}", rule, where);

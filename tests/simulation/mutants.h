@@ -15,13 +15,18 @@ struct Mutant {
   // Of fault_kinds(): the script is tried with it at each of its events, instead of with each of
   // its seeds.
   std::string_view fault = {};
-  std::uint64_t seed = 0;  // of a world that is known to show it, tried before the first ones
+  // Of a world whose settings and steps are known to show it, tried before the first ones: with the
+  // latencies and contents of `timing`, then with others.
+  std::uint64_t seed = 0;
+  std::uint64_t timing = 0;
+  bool clones = false;  // with that one (crash_clones.h)
 };
 
 const std::vector<Mutant>& mutants();
 
 struct TrialLimits {
-  std::uint64_t seeds = 2000;  // a mutant that keeps the rules in so many worlds is not caught
+  std::uint64_t timings = 200;  // of a world that is known to show it
+  std::uint64_t seeds = 2000;   // a mutant that keeps the rules in so many worlds is not caught
   int processes = 1;
   std::string only = {};  // this one; empty: all
 };

@@ -56,6 +56,29 @@ heal
 wait-sync
 burst B requests=4 reads=100 hot=8
 )"},
+    {.name = "short-first-write", .script = R"(
+primary A force
+wait-sync
+burst A requests=6 depth=4 reads=0
+flush A
+mark
+allow B
++21ms write B
+burst B requests=4 depth=2
+write A
+)"},
+    // The question waits, the source goes on.
+    {.name = "short-first-write-refused", .script = R"(
+primary A force
+wait-sync
+allow B
+burst A requests=6 depth=4 reads=0 flushes=0
+mark
+write B background
++2ms write A
++2ms burst B requests=2
+burst A requests=4 depth=2
+)"},
     {.name = "short-handover", .script = R"(
 primary A force
 wait-sync

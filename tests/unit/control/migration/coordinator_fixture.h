@@ -151,7 +151,8 @@ class Migration : public ::testing::Test {
   MigrationReport run(bool recover = false) {
     MigrationOptions options{.names = {"vm1", "alpha", "beta"},
                              .uri = *MigrationUri::parse(uri),
-                             .quit_source = quit_source};
+                             .quit_source = quit_source,
+                             .only_check = only_check};
     coordinator = std::make_unique<Coordinator>(
         loop, clock, source, unreachable ? *unreachable : static_cast<QmpChannel&>(destination),
         storage, watcher, options);
@@ -190,6 +191,7 @@ class Migration : public ::testing::Test {
   std::unique_ptr<Coordinator> coordinator;
   std::string uri = "tcp:10.0.0.2:4444";
   bool quit_source = true;
+  bool only_check = false;
   QmpChannel* unreachable = nullptr;  // in the destination's place
   bool stopped_ = false;
 };

@@ -74,6 +74,20 @@ TEST_F(Migration, shows_how_memory_moves) {
 
 // Before the guest is touched.
 
+TEST_F(Migration, a_dry_run_asks_everybody_and_changes_nothing) {
+  only_check = true;
+  const MigrationReport report = run();
+  EXPECT_EQ(report.outcome, State::checked);
+  EXPECT_EQ(report.sentence, "vm1 can be migrated from alpha to beta now; nothing was changed.");
+  EXPECT_EQ(log, (Log{"storage prepare", "alpha query-status", "beta query-status"}));
+}
+
+TEST_F(Migration, a_dry_run_says_what_a_migration_would) {
+  only_check = true;
+  destination.run_state = "running";
+  EXPECT_EQ(run().reason, "destination_in_use");
+}
+
 TEST_F(Migration, a_storage_that_cannot_is_asked_before_any_QEMU) {
   storage.refuse_prepare = "beta is Inconsistent; wait for the resync (batonctl wait-sync vm1)";
   const MigrationReport report = run();

@@ -59,7 +59,8 @@ TEST(PlanTable, every_decision_has_a_row_for_every_input_and_uses_every_row) {
           facts.guest_was_running = (bits & 1) != 0;
           facts.source_stopped = (bits & 2) != 0;
           facts.cancel_requested = (bits & 4) != 0;
-          const PlanOptions options{.ask_for_port = (bits & 8) != 0,
+          const PlanOptions options{.only_check = (bits & 32) != 0,
+                                    .ask_for_port = (bits & 8) != 0,
                                     .quit_source = (bits & 16) != 0};
           used.insert(decide(static_cast<Decision>(d), facts, options).name);
         }
@@ -112,7 +113,8 @@ TEST(PlanTable, every_failure_has_a_sentence_that_names_no_placeholder) {
 }
 
 TEST(PlanTable, every_outcome_says_where_the_guest_is) {
-  for (const State outcome : {State::moved, State::stayed, State::lost, State::undecided}) {
+  for (const State outcome :
+       {State::moved, State::stayed, State::lost, State::undecided, State::checked}) {
     const std::string text = summary_of(outcome, "switch_overdue", "granted", names, "");
     EXPECT_NE(text.find("The switch was not over in time. "), std::string::npos) << text;
     EXPECT_TRUE(text.find("alpha") != std::string::npos || text.find("beta") != std::string::npos)
