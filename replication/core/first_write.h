@@ -18,7 +18,8 @@ enum class GuestWord : std::uint8_t { unknown, stopped, running };
 inline constexpr Duration silence_that_counts = std::chrono::milliseconds(20);
 
 struct SourceFacts {
-  bool clients = false;  // somebody has an export of this Primary open
+  bool clients =
+      false;  // somebody who has ever written or flushed has an export of this Primary open
   bool spoke = false;    // since the question came: a request that is not a flush
   bool resumed = false;  // since the question came: the word "running"
   GuestWord word = GuestWord::unknown;

@@ -284,6 +284,8 @@ class Engine final : public Resource {
   bool can_ask_in_window() const;
   Task<> ask_in_window();
   SourceFacts source_facts();
+  bool is_guest(const ClientDevice& client) const;
+  bool has_guests();
   TimePoint silent_at();
   void asked_in_window(const wire::Header& header, Session& session);
   Task<> judge_first_write(std::uint64_t session);

@@ -163,18 +163,22 @@ SourceFacts Engine::source_facts() {
   SourceFacts facts{.spoke = source_spoke_,
                     .resumed = source_resumed_,
                     .word = guest_word_,
-                    .silent = true,
                     .may_guess = config_.handover_on_silence};
-  const TimePoint now = env_.clock.now();
-  for (auto& volume : volumes_) {
-    for (const ClientDevice& client : volume->clients()) {
-      if (role_ != Role::primary || fenced(client)) continue;
-      facts.clients = true;
-      const TimePoint since = client.silent_since;
-      facts.silent &= since != TimePoint::never() && now - since >= silence_that_counts;
-    }
-  }
+  facts.clients = has_guests();
+  facts.silent = env_.clock.now() >= silent_at();
   return facts;
+}
+
+// Whose memory may be what the disk belongs to.
+bool Engine::is_guest(const ClientDevice& client) const {
+  return role_ == Role::primary && !fenced(client) && !client.only_reads;
+}
+
+bool Engine::has_guests() {
+  return std::ranges::any_of(volumes_, [this](const auto& volume) {
+    return std::ranges::any_of(volume->clients(),
+                               [this](const ClientDevice& client) { return is_guest(client); });
+  });
 }
 
 // When silence that has begun is long enough; never() where somebody has yet to begin.
@@ -182,6 +186,7 @@ TimePoint Engine::silent_at() {
   TimePoint at{};
   for (auto& volume : volumes_) {
     for (const ClientDevice& client : volume->clients()) {
+      if (!is_guest(client)) continue;
       if (client.silent_since == TimePoint::never()) return TimePoint::never();
       at = std::max(at, client.silent_since + silence_that_counts);
     }

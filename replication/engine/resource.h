@@ -243,11 +243,11 @@ class Resource {
                                                               ClientInfo client) = 0;
 
   // The first write of a client here may bring the role, for so long (design §4 "Who asks (c)"): it
-  // is held until the other node's clients are gone or silent, and admitted once the role is here
-  // with everything that was acknowledged; or it gets `no_space`, when the other node's guest goes
-  // on, when the window closes or at the write's own deadline. Refused where the two are not
-  // connected; nothing to do, and done, on a Primary. Not durable. A second call sets the time
-  // anew.
+  // is held until the other node's clients (that ever wrote or flushed) are gone or silent, and
+  // admitted once the role is here with everything that was acknowledged; or it gets `no_space`,
+  // when the other node's guest goes on, when the window closes or at the write's own deadline.
+  // Refused where the two are not connected; nothing to do, and done, on a Primary. Not durable. A
+  // second call sets the time anew.
   virtual Task<Result<>> allow_first_write(Duration time) = 0;
   // Closes the window, here or on the other node. Done as well when there is none.
   virtual Task<Result<>> deny_first_write() = 0;

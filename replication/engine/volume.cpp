@@ -69,7 +69,10 @@ Volume::~Volume() {
 void Volume::start(Request& request, ClientDevice& client) {
   if (syncing) engine_.client_asks();
   ++client.requests;
-  if (request.op != Op::flush) {
+  const bool reads =
+      request.op == Op::read || request.op == Op::block_status || request.op == Op::prefetch;
+  client.only_reads &= reads;
+  if (request.op != Op::flush && !client.only_reads) {
     client.silent_since = TimePoint::never();
     if (engine_.minds_clients()) engine_.client_spoke();
   }

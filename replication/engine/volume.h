@@ -52,6 +52,8 @@ class ClientDevice final : public blockdev::BlockDevice,
   // Since when its last request is a flush that was answered; never(): it is another.
   TimePoint silent_since = TimePoint::never();
   std::uint64_t requests = 0;
+  // Has only read since it was attached: a backup, a look from outside, and no guest that stops.
+  bool only_reads = true;
   // A refused write is worth a line of the log, but one for each client is enough.
   bool refusal_logged = false;
   void orphan() { volume_ = nullptr; }  // the volume goes first (only in a killed world)

@@ -115,6 +115,19 @@ class FirstWrite(PairCase):
         self.assert_primary(self.beta)
         self.end(destination)
 
+    def test_who_only_reads_is_nobodys_guest(self):
+        backup = Guest(self.uri(self.alpha))
+        self.allow(self.beta)
+        destination = Guest(self.uri(self.beta))
+        self.assertEqual(self.source.write(20), 0)
+        destination.begin_write(21)
+        self.held(self.beta)
+        backup.read()
+        self.source.leave()
+        self.assertEqual(destination.answer(), 0)
+        self.assertEqual(backup.read(), 21)
+        self.end(destination, backup)
+
     def test_the_first_write_waits_until_the_source_has_left(self):
         """libvirt kills the source 30 to 110 ms after the destination runs (schedules:
         refused-first-write)."""

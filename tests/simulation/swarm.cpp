@@ -505,7 +505,7 @@ Settings swarm_settings(std::uint64_t seed) {
   return settings;
 }
 
-Plan swarm_plan(std::uint64_t seed) {
+Plan swarm_plan(std::uint64_t seed, bool windows) {
   Plan plan;
   plan.settings = swarm_settings(seed);
   SwarmAuthor author(Prng(seed, "script"), Prng(seed, "metadata"), Prng(seed, "oddities"),
@@ -520,7 +520,7 @@ Plan swarm_plan(std::uint64_t seed) {
   } else if (plan.settings.on_peer_lost != replication::OnPeerLost::go_on) {
     add_resumes(Prng(seed, "resumes"), plan.script);
   }
-  add_windows(Prng(seed, "windows"), plan.script);
+  if (windows) add_windows(Prng(seed, "windows"), plan.script);
   return plan;
 }
 

@@ -1,0 +1,364 @@
+#!/usr/bin/python3
+"""Goal: whatever fails while a guest moves, one guest writes in the end, no acknowledged write is lost,
+and both copies are equal (the table of docs/handover.md, with a real QEMU).
+Method: two real daemons; a guest in one sector that counts on the volume and notices whoever else
+writes there; QEMUs that are told by QMP what libvirt tells them, or what `batonctl migrate` does.
+BATON_MOVES: how many moves follow one another (default 50)."""
+import json
+import os
+import pathlib
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "support"))
+sys.path.insert(0, str(HERE))
+import baton_test  # noqa: E402
+from baton_pair import PairCase  # noqa: E402
+from sector_guest import Disk, Machine  # noqa: E402
+
+SLOW = 200_000  # bytes of memory a second: there is time to do something meanwhile
+FAST = 1 << 40
+
+
+@baton_test.requires_programs("qemu-system-x86_64", "setpriv")
+class MoveCase(PairCase):
+    options = 'secret = "of this test"\nfence-hold = "3s"'
+    timeout_seconds = 240
+
+    def config_text(self, **changes):
+        text = super().config_text(**changes)
+        for name in ("alpha", "beta"):
+            text = text.replace(f'disks = ["{name}.img"]', f'disks = ["{name}.img"]\nqmp = "{name}.qmp"')
+        return text
+
+    def setUp(self):
+        super().setUp()
+        self.machines = []
+        self.addCleanup(self.end_machines)
+
+    def end_machines(self):
+        for machine in self.machines:
+            machine.kill()
+        self.machines.clear()
+
+    def machine(self, node, **options):
+        machine = Machine(self.folder, node.name, self.socket_of(node), **options)
+        self.machines.append(machine)
+        return machine
+
+    def boot(self, **options):
+        """The pair, and a guest that counts on alpha."""
+        self.begin()
+        disk = Disk(self.uri(self.alpha))
+        disk.install()
+        disk.close()
+        source = self.machine(self.alpha, **options)
+        self.counts_on()
+        return source
+
+    def look(self):
+        node = next(node for node in self.nodes if node.daemon.is_running())
+        disk = Disk(self.uri(node))
+        try:
+            return disk.count(), disk.foreign_write_seen()
+        finally:
+            disk.close()
+
+    def counts_on(self):
+        """The guest goes on, and nobody else has written."""
+        first, _ = self.look()
+        self.wait_for(lambda: self.look()[0] > first + 5, "the guest to count on", 60)
+        self.assertFalse(self.look()[1], "two guests have written")
+
+    def assert_primary(self, node):
+        self.wait_status(node, lambda status, _: status["role"] == "Primary" and
+                         status["baton"]["holder"] == node.name, "the role")
+
+    def end(self):
+        self.assertFalse(self.look()[1], "two guests have written")
+        self.end_machines()
+        self.stop_and_compare()
+
+    # --- as libvirt does it ---
+
+    def allow(self, node):
+        node.ctl("handover", "vm1", "--allow")
+
+    def begin_migration(self, source, destination, bandwidth=FAST):
+        uri = f"unix:{self.folder / 'ram'}"
+        names = {source: ("events", "pause-before-switchover", "return-path"),
+                 destination: ("events", "return-path", "late-block-activate")}
+        for machine, capabilities in names.items():
+            machine.qmp.execute("migrate-set-capabilities", {"capabilities": [
+                {"capability": name, "state": True} for name in capabilities]})
+        destination.qmp.execute("migrate-incoming", {"uri": uri})
+        source.qmp.execute("migrate-set-parameters", {"max-bandwidth": bandwidth})
+        source.qmp.execute("migrate", {"uri": uri})
+
+    def to_the_switch(self, source, destination):
+        mark = source.mark()
+        self.begin_migration(source, destination)
+        source.wait_event("MIGRATION", since=mark, status="pre-switchover")
+
+    def go_on(self, source):
+        source.qmp.execute("migrate-continue", {"state": "pre-switchover"})
+
+    def move(self, source, destination):
+        self.to_the_switch(source, destination)
+        self.go_on(source)
+        destination.wait_event("RESUME")
+
+    def stopped_by_its_disk(self, machine, since):
+        machine.wait_event("BLOCK_IO_ERROR", 20, since)
+        self.wait_for(lambda: machine.status() == "io-error", "the guest to be paused", 20)
+
+
+class ByFirstWrite(MoveCase):
+    def test_the_source_is_continued_after_the_move_and_quits_late(self):
+        source = self.boot()
+        self.allow(self.beta)
+        destination = self.machine(self.beta, incoming=True)
+        self.move(source, destination)
+        self.counts_on()
+        self.assert_primary(self.beta)
+        mark = source.mark()
+        source.qmp.execute("cont")
+        self.stopped_by_its_disk(source, mark)
+        self.counts_on()
+        source.qmp.execute("cont")  # once more
+        source.qmp.execute("quit")  # flushes, late
+        self.assertEqual(source.wait_end(), 0)
+        self.counts_on()
+        self.assertEqual(destination.status(), "running")
+        self.end()
+
+    def test_both_are_continued_before_either_has_written(self):
+        source = self.boot()
+        self.allow(self.beta)
+        destination = self.machine(self.beta, incoming=True)
+        self.to_the_switch(source, destination)
+        self.go_on(source)
+        source.wait_event("MIGRATION", status="completed")
+        source.qmp.execute("cont")  # what libvirt does when its reply is lost
+        running = []
+
+        def decided():
+            running[:] = [machine for machine in (source, destination) if machine.status() == "running"]
+            return len(running) == 1
+
+        self.wait_for(decided, "one of the two to be paused", 30)
+        self.counts_on()
+        self.assertEqual([machine.status() for machine in self.machines].count("running"), 1)
+        self.end()
+
+    def test_the_destination_is_killed_in_the_pause(self):
+        source = self.boot()
+        self.allow(self.beta)
+        destination = self.machine(self.beta, incoming=True)
+        self.to_the_switch(source, destination)
+        destination.kill()
+        mark = source.mark()
+        self.go_on(source)
+        source.wait_event("RESUME", since=mark)
+        self.counts_on()
+        self.assert_primary(self.alpha)
+        self.end()
+
+    def test_the_migration_is_cancelled(self):
+        source = self.boot()
+        for when in ("memory is copied", "it has paused"):
+            with self.subTest(when=when):
+                self.allow(self.beta)
+                destination = self.machine(self.beta, incoming=True)
+                if when == "it has paused":
+                    self.to_the_switch(source, destination)
+                else:
+                    self.begin_migration(source, destination, SLOW)
+                source.qmp.execute("migrate_cancel")
+                self.counts_on()
+                self.assertEqual(source.status(), "running")
+                self.assert_primary(self.alpha)
+                destination.kill()
+                self.alpha.ctl("handover", "vm1", "--deny")
+        self.end()
+
+    def test_the_destinations_daemon_is_killed_in_the_pause(self):
+        source = self.boot()
+        self.allow(self.beta)
+        destination = self.machine(self.beta, incoming=True)
+        self.to_the_switch(source, destination)
+        self.end_by_sigkill(self.beta)
+        self.go_on(source)
+        source.wait_event("MIGRATION", status="completed")
+        self.stopped_by_its_disk(destination, 0)  # it has none
+        source.qmp.execute("cont")
+        self.counts_on()
+        self.beta.start()
+        self.synced()
+        self.assert_primary(self.alpha)
+        self.end()
+
+    def test_the_sources_daemon_is_killed_after_the_grant(self):
+        source = self.boot()
+        self.allow(self.beta)
+        destination = self.machine(self.beta, incoming=True)
+        self.move(source, destination)
+        self.assert_primary(self.beta)
+        self.end_by_sigkill(self.alpha)
+        self.counts_on()
+        self.alpha.start()
+        self.synced()
+        self.assert_primary(self.beta)
+        self.counts_on()
+        self.assertEqual(destination.status(), "running")
+        self.end()
+
+    def test_the_sources_daemon_is_killed_while_memory_is_copied_and_writes_are_replayed(self):
+        source = self.boot(reconnect_seconds=30)
+        self.allow(self.beta)
+        destination = self.machine(self.beta, incoming=True, reconnect_seconds=30)
+        self.begin_migration(source, destination, SLOW)
+        self.end_by_sigkill(self.alpha)
+        self.alpha.start()
+        self.synced()
+        self.assert_primary(self.alpha)
+        self.counts_on()
+        source.qmp.execute("migrate-set-parameters", {"max-bandwidth": FAST})
+        source.wait_event("MIGRATION", status="pre-switchover")
+        self.go_on(source)
+        destination.wait_event("RESUME")
+        self.counts_on()
+        self.assert_primary(self.beta)
+        self.end()
+
+    def test_the_link_is_cut_before_the_first_write_and_comes_back(self):
+        self.use_bad_network()
+        source = self.boot()
+        self.allow(self.beta)
+        destination = self.machine(self.beta, incoming=True)
+        self.to_the_switch(source, destination)
+        self.network.reset()
+        self.go_on(source)
+        destination.wait_event("RESUME")
+        self.counts_on()
+        self.assert_primary(self.beta)
+        self.end()
+
+    def test_a_guest_is_started_on_both_nodes(self):
+        source = self.boot()
+        again = self.machine(self.beta)  # no window: nobody has asked for it
+        self.stopped_by_its_disk(again, 0)
+        self.counts_on()
+        self.assertEqual(source.status(), "running")
+        self.end()
+
+
+class ByBatonctl(MoveCase):
+    def migrate(self, node, *words, status=0):
+        """Its figures, or the sentence that it ends with."""
+        done = node.ctl("--json", "migrate", "vm1", *words, check=False, timeout=100)
+        self.assertEqual(done.returncode, status, done.stderr)
+        if status == 0:
+            return json.loads(done.stdout)
+        self.assertEqual(len(done.stderr.strip().splitlines()), 1, done.stderr)
+        return done.stderr
+
+    def test_moves_one_after_the_other(self):
+        here, there = self.alpha, self.beta
+        source = self.boot()
+        figures = []
+        for _ in range(int(os.environ.get("BATON_MOVES", "50"))):
+            destination = self.machine(there, incoming=True)
+            figures.append(self.migrate(here))
+            self.assertEqual(source.wait_end(), 0)
+            source.kill()
+            self.machines.remove(source)
+            source, (here, there) = destination, (there, here)
+        self.counts_on()
+        self.assert_primary(here)
+        for what in ("guest-pause-ms", "storage-offer-ms", "storage-grant-ms"):
+            times = sorted(figure[what] for figure in figures)
+            print(f"{len(times)} moves, {what}: median {times[len(times) // 2]:.1f}, "
+                  f"worst {times[-1]:.1f}")
+        self.end()
+
+    def test_a_dry_run_changes_nothing(self):
+        source = self.boot()
+        self.assertIn("cannot reach QEMU's QMP", self.migrate(self.alpha, "--dry-run", status=1))
+        destination = self.machine(self.beta, incoming=True)
+        for node in self.nodes:
+            done = node.ctl("migrate", "vm1", "--dry-run", "--to", "beta")
+            self.assertIn("vm1 can be migrated from alpha to beta now; nothing was changed.", done.stdout)
+        self.assertEqual((source.status(), destination.status()), ("running", "inmigrate"))
+        self.assertEqual(source.qmp.execute("query-migrate"), {})
+        self.counts_on()
+        self.migrate(self.alpha)
+        self.counts_on()
+        self.assert_primary(self.beta)
+        self.end()
+
+    def test_a_copy_that_is_not_there_is_refused_before_the_guest_is_touched(self):
+        source = self.boot()
+        self.machine(self.beta, incoming=True)
+        self.alpha.ctl("pause-sync", "vm1")
+        self.alpha.ctl("invalidate-remote", "vm1")
+        for words in (("--dry-run",), ()):
+            self.assertIn("the copy on beta is not UpToDate", self.migrate(self.alpha, *words, status=1))
+        self.alpha.ctl("resume-sync", "vm1")
+        self.synced()
+        self.beta.ctl("disconnect", "vm1")
+        self.assertIn("not connected to beta", self.migrate(self.alpha, status=1))
+        self.assertEqual(source.qmp.execute("query-migrate"), {})
+        self.beta.ctl("connect", "vm1")
+        self.synced()
+        self.counts_on()
+        self.end()
+
+    def begin_slowly(self, source):
+        """A `batonctl migrate` that copies memory until it is told to hurry."""
+        source.qmp.execute("migrate-set-parameters", {"max-bandwidth": SLOW})
+        mark = source.mark()
+        words = [baton_test.program("batonctl"), *self.alpha.options, "migrate", "vm1"]
+        asked = self.start(words, name="migrate", cwd=self.folder)
+        source.wait_event("MIGRATION", since=mark, status="active")
+        return asked
+
+    def test_a_second_one_is_refused_while_one_runs(self):
+        source = self.boot()
+        self.machine(self.beta, incoming=True)
+        asked = self.begin_slowly(source)
+        for node in self.nodes:
+            self.assertRegex(self.migrate(node, status=1), "already|under way|is being migrated")
+        source.qmp.execute("migrate-set-parameters", {"max-bandwidth": FAST})
+        self.assertEqual(asked.wait(60), 0, asked.log())
+        self.counts_on()
+        self.assert_primary(self.beta)
+        self.end()
+
+    def test_the_destinations_daemon_is_killed_while_memory_is_copied(self):
+        source = self.boot()
+        self.machine(self.beta, incoming=True)
+        asked = self.begin_slowly(source)
+        self.end_by_sigkill(self.beta)
+        self.assertEqual(asked.wait(60), 1, asked.log())
+        self.assertRegex(asked.log(), "goes on on alpha|belongs to alpha")
+        self.counts_on()
+        self.assertEqual(source.status(), "running")
+        self.beta.start()
+        self.synced()
+        self.end()
+
+    def test_somebody_else_cancels_it(self):
+        source = self.boot()
+        self.machine(self.beta, incoming=True)
+        asked = self.begin_slowly(source)
+        source.qmp.execute("migrate_cancel")
+        self.assertEqual(asked.wait(60), 1, asked.log())
+        self.assertRegex(asked.log(), "goes on on alpha")
+        self.counts_on()
+        self.assertFalse(self.alpha.status()["baton"]["window"])
+        self.end()
+
+
+if __name__ == "__main__":
+    baton_test.main()
