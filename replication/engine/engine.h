@@ -250,6 +250,7 @@ class Engine final : public Resource {
   Task<Result<>> not_settling();
   Task<Result<>> using_disks(Task<Result<>> verb);
   Task<> hear_of_peers_role();
+  Task<> baton_arrives();
   Task<Result<>> promote_now(PromoteOptions options, bool fenced);
   Task<Result<>> demote_now(bool force);
   Task<Result<>> invalidate_now();

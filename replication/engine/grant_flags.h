@@ -17,10 +17,11 @@ inline constexpr std::uint32_t refused_for_good = 1U << 22U;  // the window clos
 
 // What a handover is for.
 enum class GiveFor : std::uint8_t {
-  operator_,      // who lifts the fence of clients that were attached before
-  coordinator,    // its word, or a first write behind its offer
-  first_write,    // in a window
-  silent_source,  // the same, and that the source has stopped is a guess
+  operator_,         // who lifts the fence of clients that were attached before
+  coordinator,       // its word, or a first write behind its offer
+  first_write,       // in a window
+  who_has_the_role,  // and may have been demoted meanwhile: the role is not touched
+  silent_source,     // the same, and that the source has stopped is a guess
 };
 
 // What becomes of the fence where a node becomes Primary.

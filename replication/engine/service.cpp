@@ -212,7 +212,7 @@ void Engine::baton_follows_role() {
   if (!wanted) return;
   struct Follow {
     static Task<> run(Engine& engine) {
-      const Result<> given = co_await engine.give_baton(GiveFor::coordinator);
+      const Result<> given = co_await engine.give_baton(GiveFor::who_has_the_role);
       if (given) co_return;
       engine.log(Journal::Level::warning, "the baton stays: " + given.error().message);
     }

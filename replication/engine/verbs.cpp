@@ -126,6 +126,20 @@ Task<> Engine::hear_of_peers_role() {
   }
 }
 
+// It is on its way, or its holder has yet to flush what it is going to copy here: a round trip later
+// the answer is another one.
+Task<> Engine::baton_arrives() {
+  const TimePoint deadline = env_.clock.now() + config_.timeout;
+  const auto moves = [this] {
+    const bool together = session_ != nullptr && session_->established();
+    return together && (granted_away_ || (to_be_copied_to_ && !sync_ready_));
+  };
+  while (moves()) {
+    const bool told = co_await gate_changed_.wait_until(env_.clock, deadline);
+    if (!told) break;
+  }
+}
+
 // `fenced`: by the handler, just now.
 Task<Result<>> Engine::promote_now(PromoteOptions options, bool fenced) {
   Result<> ready = co_await not_settling();
@@ -134,6 +148,7 @@ Task<Result<>> Engine::promote_now(PromoteOptions options, bool fenced) {
   if (ready) co_await hear_of_peers_role();
   if (ready) ready = co_await not_settling();
   if (ready) ready = co_await received_writes_over();
+  if (ready && !options.force) co_await baton_arrives();
   if (!ready) co_return ready;
   const bool connected = session_ != nullptr && session_->established();
   PromotionFacts facts;

@@ -5,6 +5,36 @@ namespace {
 
 // A node without its disk, served by the other (docs/replication.md). "A" is Primary.
 const std::vector<Scenario> all = {
+    // The baton is on its way to the role's node when that is demoted: it stays Secondary.
+    {.name = "demoted-as-the-baton-comes", .script = R"(
+primary A force
+wait-sync
+kill B
+burst A requests=100 depth=16 reads=0 hot=400
+start B
+wait-connected
+handover A expect=done
+slow-link A ms=100
+wait-sync
+demote B expect=done
++1s is B Secondary
+heal
+promote A expect=done
+burst A requests=10
+)"},
+    // Overlapping writes, read all the time: what the own disk has failed is begun once more in its
+    // place, not after what had waited for its range.
+    {.name = "begun-again-in-order", .script = R"(
+primary A force
+wait-sync
+slow-disk B ms=20 permille=700
+burst A requests=300 depth=24 reads=45 flushes=0 fua=0 discards=0 zeroes=0 hot=1 max=4096 background
++3ms fail A write sticky guarded
++4ms cut reset
++3ms heal
+wait-idle
+burst A requests=20 reads=100 hot=1
+)"},
     // The old holder has not heard that its baton was taken when it is to serve the new one.
     {.name = "disk-fails-behind-an-unheard-grant", .script = R"(
 primary A force
