@@ -87,15 +87,15 @@ void Engine::close_window(std::string_view why) {
 // --- D: the question -----------------------------------------------------------------------------
 
 bool Engine::can_ask_in_window() const {
-  if (asking_ || taking_) return false;
-  if (holding_ && !granted_away_) return true;
+  // Also where the baton is here: the other node may be Primary, served from here (5003271).
+  if (asking_ || taking_ || granted_away_) return false;
   return session_ != nullptr && session_->established() && (replicating_ || session_->service);
 }
 
 Task<> Engine::ask_in_window() {
   asking_ = true;
   answer_.reset();
-  const bool own = holding_ && !granted_away_ && !serves_peer();
+  const bool own = holding_ && session_->peer_role != Role::primary && !session_->role_given;
   Result<> answer;
   if (own) {
     answer = co_await take_alone(false, Fence::stays);

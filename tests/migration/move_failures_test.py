@@ -18,12 +18,13 @@ from sector_guest import Disk, Machine  # noqa: E402
 
 SLOW = 200_000  # bytes of memory a second: there is time to do something meanwhile
 FAST = 1 << 40
+MOVES = int(os.environ.get("BATON_MOVES", "50"))
 
 
 @baton_test.requires_programs("qemu-system-x86_64", "setpriv")
 class MoveCase(PairCase):
     options = 'secret = "of this test"\nfence-hold = "3s"'
-    timeout_seconds = 240
+    timeout_seconds = 240 + 3 * MOVES
 
     def config_text(self, **changes):
         text = super().config_text(**changes)
@@ -267,7 +268,7 @@ class ByBatonctl(MoveCase):
         here, there = self.alpha, self.beta
         source = self.boot()
         figures = []
-        for _ in range(int(os.environ.get("BATON_MOVES", "50"))):
+        for _ in range(MOVES):
             destination = self.machine(there, incoming=True)
             figures.append(self.migrate(here))
             self.assertEqual(source.wait_end(), 0)

@@ -66,6 +66,23 @@ allow B
 burst B requests=20
 is B Primary not-window not-errors
 )"},
+      // The baton is here, and serves a Primary without a disk whose link is lost: it is waited for.
+      {.name = "first-write-beside-a-served-primary", .script = R"(
+primary A force
+wait-sync
+detach A expect=done
+is A Primary Diskless
+cut silence
++8s allow B
++1s heal
+wait-connected
+allow B
+cut silence
+write B background
++3s is B Secondary held
+heal
+wait-idle
+)"},
       // It is asked before the source is silent: it waits for that (schedules:
       // refused-first-write).
       {.name = "first-write-waits-for-silence", .script = R"(
