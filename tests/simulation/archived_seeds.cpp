@@ -168,6 +168,8 @@ const std::vector<ArchivedSeed> all = {
     {2149003, "a disk that the peer gave up counted as UpToDate while the link was cut"},
     {2163625, "a killed node showed what only it had while its peer had no disk, and lost it"},
     {2003924, "a write was begun once more after the role had been elsewhere"},
+    {26873, "a suspended Primary answered a flush of what its lost peer had only received"},
+    {5003271, "a first write took the role beside a served Primary whose link was lost"},
     {2013107, oracle_erred},
     {2169494, oracle_erred},
     {2028634, oracle_erred},
