@@ -197,6 +197,7 @@ Task<> Engine::session_ended(Session& session) {
   if (took_part) peer_lacks_ = lacks && config_.protocol == Protocol::a;
   session.lose_everything();
   peer_offers_ = false;
+  forget_first_write();
   // An offer belongs to its session: the peer has forgotten it, and a grant in a later session
   // would come from somebody who does not know what was written in between.
   if (offering_) reached("offer-lost-with-its-session");

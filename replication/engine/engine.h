@@ -293,6 +293,7 @@ class Engine final : public Resource {
   Task<Result<>> give_for_first_write(bool guessed);
   Task<bool> source_is_still(GiveFor why);
   void refuse_first_write(std::string_view why);
+  void forget_first_write();
   Task<Result<>> offer_now();
   Task<Result<>> grant_offered_now();
   Task<> hear_peer();

@@ -196,10 +196,7 @@ TimePoint Engine::silent_at() {
 
 void Engine::asked_in_window(const wire::Header& header, Session& session) {
   if (header.number != session.id()) return;
-  if ((header.flags & ask_is_over) != 0) {
-    first_write_asked_ = 0;
-    return clients_moved_.notify_all();
-  }
+  if ((header.flags & ask_is_over) != 0) return forget_first_write();
   if (granted_away_ || first_write_asked_ == session.id()) return;
   first_write_asked_ = session.id();
   source_spoke_ = source_resumed_ = false;
@@ -263,9 +260,15 @@ Task<bool> Engine::source_is_still(GiveFor why) {
   co_return !source_spoke_ && !source_resumed_ && first_write_asked_ != 0;
 }
 
-void Engine::refuse_first_write(std::string_view why) {
+// Nobody waits for this node's word any more.
+void Engine::forget_first_write() {
+  if (mutant("question-outlives-its-session")) return;
   first_write_asked_ = 0;
   clients_moved_.notify_all();
+}
+
+void Engine::refuse_first_write(std::string_view why) {
+  forget_first_write();
   if (session_ == nullptr || !session_->established()) return;
   wire::Header header;
   header.flags = refused_for_good;

@@ -352,6 +352,8 @@ Task<Result<>> Engine::down() {
   stopping_ = true;
   want_connected_ = false;
   env_.handlers.abandon();
+  close_window("the resource is going down");
+  forget_first_write();
   update_gate();
   const bool drained = co_await wait_drained(env_.clock.now() + config_.timeout * 2);
   if (!drained) {

@@ -170,6 +170,7 @@ const std::vector<ArchivedSeed> all = {
     {2003924, "a write was begun once more after the role had been elsewhere"},
     {26873, "a suspended Primary answered a flush of what its lost peer had only received"},
     {5003271, "a first write took the role beside a served Primary whose link was lost"},
+    {5011643, "a stop waited for ever for the answer to a first write of a session that was over"},
     {2013107, oracle_erred},
     {2169494, oracle_erred},
     {2028634, oracle_erred},

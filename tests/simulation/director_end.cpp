@@ -43,7 +43,6 @@ bool Director::promote_somebody() {
   step.what = Do::promote;
   if (const int primary = rules.primary(); primary >= 0) {
     // Clients that were attached to an earlier Primary wait for an operator's word.
-    if (cluster_.node(primary).status().held_writes == 0) return true;
     step.node = primary;
     carry_out(step);
     return true;

@@ -243,6 +243,29 @@ flush A
 write B
 is B Primary
 )"},
+      // Either daemon stops while it waits.
+      {.name = "stopped-while-a-first-write-waits", .script = R"(
+primary A force
+wait-sync
+guest A running
+allow B
+burst A requests=10 flushes=0
+write B background
++250ms verify A background
++20ms stop A expect=done
++5s start A
+wait-sync
+wait-idle
+allow A
+write A background
++1s stop A expect=done
+start A
+wait-sync
+allow B
+stop B expect=done
+start B
+wait-sync
+)"},
       // The link is lost while it waits; asked again when the two have met.
       {.name = "first-write-over-a-lost-link", .script = R"(
 primary A force

@@ -60,6 +60,10 @@ const std::vector<Mutant> all = {
     {.name = "baton-brings-the-role",
      .naive = "the baton that follows a role makes its node Primary, demoted or not",
      .script = "demoted-as-the-baton-comes"},
+    {.name = "question-outlives-its-session",
+     .naive = "a first write's question is waited on though its session is over",
+     .seed = 5011643,
+     .windows = true},
     {"fence-is-forgotten", "a client that was left behind writes when the role is back",
      "client-gone-baton-back"},
     // losing the peer, going on alone
