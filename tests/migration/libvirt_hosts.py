@@ -278,7 +278,7 @@ def build_guest():
     a second archive behind the first one, whose files win."""
     folder = baton_test.BUILD_DIR / "stamping_guest"
     base = guest.build(baton_test.BUILD_DIR / "guest")
-    source = HERE / "stamping_guest" / "stamper.cpp"
+    source = HERE / "guest" / "stamper" / "stamper.cpp"
     made = folder / "initrd.gz"
     newest = max(path.stat().st_mtime for path in (source, base / "initrd.gz"))
     if not made.exists() or made.stat().st_mtime < newest:
