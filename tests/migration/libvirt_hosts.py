@@ -5,6 +5,7 @@ A host is a set of namespaces (network, mount, UTS, IPC, PID) with a private /ru
 so that libvirt and Baton run there with the paths and names that they have on a real host, and what
 is left of it when its init is killed is nothing. The hook and the listener are those of packaging/.
 """
+import contextlib
 import ctypes
 import gzip
 import json
@@ -27,6 +28,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 PACKAGING = baton_test.SOURCE_DIR / "packaging" / "libvirt"
 sys.path.insert(0, str(HERE / "guest"))
 import guest  # noqa: E402
+from qmp import Qmp  # noqa: E402
 
 PROGRAMS = ["libvirtd", "virsh", "qemu-system-x86_64", "unshare", "nsenter", "ip", "clang++-19", "cpio",
             "busybox", "cmp"]
@@ -170,9 +172,16 @@ class Host:
 
     def memory_is_copied(self):
         """Whether a migration away from here has begun to."""
-        found = re.search(r"^Memory processed: +([\d.]+)", self.virsh("domjobinfo", "vm1", check=False).stdout,
-                          re.M)
+        said = self.virsh("domjobinfo", "vm1", check=False).stdout
+        found = re.search(r"^Memory processed: +([\d.]+)", said, re.M)
         return found is not None and float(found[1]) > 0
+
+    def wait_qemu_has_let_go(self):
+        """Until the source's QEMU has finished with a migration. While it has not quite, it refuses
+        to go on, and libvirt 9.0 does not ask it again."""
+        with contextlib.closing(Qmp("vm1", self.console.with_name("vm1.qmp"), "")) as qmp:
+            self.case.wait_for(lambda: qmp.execute("query-status")["status"] == "postmigrate",
+                               f"QEMU on {self.name} to be done", 30)
 
     # What the guest says here
 
@@ -196,7 +205,8 @@ class Host:
         except baton_test.Failed:
             raise baton_test.Failed(
                 f"the guest did not write on {self.name} within {timeout} s; it is {self.state()!r} there, "
-                f"said {self.said()[-300:]!r}\n{self.batond.log_tail(15)}") from None
+                f"said {self.said()[-300:]!r}; Baton: {self.status()}\n"
+                f"{self.batond.log_tail(15)}") from None
 
 
 
@@ -268,7 +278,7 @@ def build_guest():
     a second archive behind the first one, whose files win."""
     folder = baton_test.BUILD_DIR / "stamping_guest"
     base = guest.build(baton_test.BUILD_DIR / "guest")
-    source = HERE / "stamping_guest" / "stamper.cpp"
+    source = HERE / "guest" / "stamper" / "stamper.cpp"
     made = folder / "initrd.gz"
     newest = max(path.stat().st_mtime for path in (source, base / "initrd.gz"))
     if not made.exists() or made.stat().st_mtime < newest:
@@ -304,6 +314,9 @@ def domain_xml(boot):
         "<serial type='file'><source path='/var/log/libvirt/vm1.console' append='on'/></serial>"))
     devices.append(ElementTree.fromstring("<controller type='usb' model='none'/>"))
     devices.append(ElementTree.fromstring("<memballoon model='none'/>"))
+    domain.append(ElementTree.fromstring(
+        "<q:commandline xmlns:q='http://libvirt.org/schemas/domain/qemu/1.0'><q:arg value='-qmp'/>"
+        "<q:arg value='unix:/var/log/libvirt/vm1.qmp,server=on,wait=off'/></q:commandline>"))
     return ElementTree.tostring(domain, encoding="unicode")
 
 
@@ -329,11 +342,9 @@ CLONE_NEWNET = 0x40000000
 
 class FinishLost:
     """Between libvirt's client (virsh, or with --p2p the source's libvirtd) and the destination's
-    libvirtd. When the client asks the destination to finish the migration, it loses its connection:
-
-    "request"  with the request still on its way: the destination hears of it when go_on() is called,
-               as does a libvirtd that was frozen for longer than the client's patience.
-    "reply"    when go_on() is called, with the answer on its way: the destination's guest runs already.
+    libvirtd. When the client asks the destination to finish the migration, `lost` is kept here, "request"
+    or "reply". cut() is the end of the client's connection. A request is delivered by deliver(), as late
+    as to a libvirtd that was frozen for longer than the client's patience.
     """
 
     def __init__(self, case, source, destination, lost):
@@ -341,7 +352,8 @@ class FinishLost:
         self._destination = destination.address
         self.uri = f"qemu+tcp://{source.address}:{LIBVIRT_PORT + 1}/system"
         self.reached = threading.Event()  # what is to be lost is here
-        self._go_on = threading.Event()
+        self._cut = threading.Event()
+        self._deliver = threading.Event()
         listening = threading.Event()
         thread = threading.Thread(
             target=self._carry, args=(f"/proc/{source.init.pid}/ns/net", source.address, listening),
@@ -349,8 +361,11 @@ class FinishLost:
         thread.start()
         case.assertTrue(listening.wait(10), "the proxy listens")
 
-    def go_on(self):
-        self._go_on.set()
+    def cut(self):
+        self._cut.set()
+
+    def deliver(self):
+        self._deliver.set()
 
     def _carry(self, network, address, listening):
         _enter_network(network)  # of this thread alone
@@ -372,17 +387,14 @@ class FinishLost:
                     others[ready].sendall(message)
 
     def _lose(self, client, daemon, message):
+        self.reached.set()
+        self._cut.wait()
+        client.shutdown(socket.SHUT_RDWR)
         if self._lost == "request":
-            client.shutdown(socket.SHUT_RDWR)
-            client.close()
-            self.reached.set()
-            self._go_on.wait()
+            self._deliver.wait()
             daemon.sendall(message)
-            while _receive(daemon):
-                pass
-        else:
-            self.reached.set()
-            self._go_on.wait()
+        while _receive(daemon):  # libvirtd ends a migration whose client is gone
+            pass
 
 
 def _receive(stream):

@@ -58,7 +58,7 @@ class Migrate(LibvirtCase):
 
     def test_a_guest_that_stays_suspended_until_it_is_resumed(self):
         self.hosts.migrate(self.alpha, "--suspend")
-        self.beta.wait_state(r"paused \(migrat.*")
+        self.beta.wait_state(r"paused \(user\)")
         self.assertTrue(self.beta.status()["baton"]["window"], "nobody has written yet")
         self.beta.virsh("resume", "vm1")
         self.assert_writes(self.beta)
@@ -109,12 +109,19 @@ class StartedTwiceByLibvirt:
     runs all the same."""
 
     def migrate_and_lose(self, what, *options):
-        """The Finish, or its answer. Returns the one that lost it, with the source not yet resumed in
-        the case of the answer."""
+        """The Finish ("request"), or its answer; returned with libvirt's client still waiting for it."""
         lost = libvirt_hosts.FinishLost(self, self.alpha, self.beta, what)
         self.migration = self.start(self.alpha.migration_to(lost.uri, *options), "virsh")
         self.wait_for(lost.reached.is_set, f"the Finish {what}", 60)
+        self.alpha.wait_qemu_has_let_go()
         return lost
+
+    def tell_to_finish_too_late(self, *options):
+        lost = self.migrate_and_lose("request", *options)
+        lost.cut()
+        self.alpha.wait_stamps()
+        lost.deliver()
+        self.assert_one_goes_on(self.alpha)
 
     def assert_one_goes_on(self, host):
         self.assertNotEqual(self.migration.wait(60), 0)
@@ -124,21 +131,15 @@ class StartedTwiceByLibvirt:
         self.end()
 
     def test_the_destination_is_told_to_finish_after_the_source_has_gone_on(self):
-        lost = self.migrate_and_lose("request")
-        self.alpha.wait_stamps()
-        lost.go_on()
-        self.assert_one_goes_on(self.alpha)
+        self.tell_to_finish_too_late()
 
     def test_the_same_from_peer_to_peer(self):
-        lost = self.migrate_and_lose("request", "--p2p")
-        self.alpha.wait_stamps()
-        lost.go_on()
-        self.assert_one_goes_on(self.alpha)
+        self.tell_to_finish_too_late("--p2p")
 
     def test_the_source_goes_on_before_the_destination_has_written(self):
         """7 ms after its Finish was answered; a guest's first write comes later than that. Should it
         come sooner, the other one is paused."""
-        self.migrate_and_lose("reply").go_on()
+        self.migrate_and_lose("reply").cut()
         self.assertNotEqual(self.migration.wait(60), 0)
         self.wait_for(lambda: any(re.fullmatch(PAUSED_BY_STORAGE, host.state())
                                   for host in self.hosts.both), "one guest to be paused", 60)
@@ -149,7 +150,7 @@ class StartedTwiceByLibvirt:
     def test_the_source_goes_on_after_the_destination_has_written(self):
         lost = self.migrate_and_lose("reply")
         self.beta.wait_stamps()
-        lost.go_on()
+        lost.cut()
         self.assert_one_goes_on(self.beta)
 
 

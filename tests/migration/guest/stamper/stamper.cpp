@@ -4,8 +4,8 @@
 //
 //   stamper DEVICE
 //
-// It keeps next to nothing in memory and is slow on purpose: QEMU under TCG can lose stores of a guest
-// that is migrated while it writes much (guest/README.md "Memory").
+// It keeps next to nothing in memory and is slow on purpose: QEMU under TCG can lose stores of a
+// guest that is migrated while it writes much (README.md "Memory").
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -49,7 +49,8 @@ int main(int count, char** words) {
         failed("read", n);
       } else if (std::sscanf(block, "stamp %lu", &found) != 1 || found != n - blocks) {
         ++mismatches;
-        std::printf("stamper: MISMATCH block %lu holds %lu and not %lu\n", place, found, n - blocks);
+        std::printf("stamper: MISMATCH block %lu holds %lu and not %lu\n", place, found,
+                    n - blocks);
       }
     }
     std::memset(block, 0, block_bytes);
