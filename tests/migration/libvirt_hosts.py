@@ -94,7 +94,7 @@ class Host:
         self.folder = case.folder / name
         self.image = self.folder / "vm1.img"
         self.console = self.folder / "log" / "libvirt" / "vm1.console"
-        self.batond = self.libvirtd = self.listener = None
+        self.batond = self.libvirtd = self.listener = self._first_process = None
         etc = self.folder / "etc"
         for place in (etc / "libvirt", etc / "baton", self.folder / "log"):
             place.mkdir(parents=True)
@@ -108,11 +108,20 @@ class Host:
 
     def make(self):
         """Its namespaces; they go with the process that this starts."""
+        self.case.addCleanup(self._wait_gone)  # comes after the end of that process
         self.init = self.case.start(
             ["unshare", "--mount", "--uts", "--ipc", "--net", "--pid", "--fork", "--kill-child",
              "--mount-proc", HERE / "libvirt_host", self.folder, self.name, PACKAGING],
             name=f"init-{self.name}")
         self.init.wait_for_line("^host is ready$", START_SECONDS)
+        (first,) = pathlib.Path(f"/proc/{self.init.pid}/task/{self.init.pid}/children").read_text().split()
+        self._first_process = os.pidfd_open(int(first))
+
+    def _wait_gone(self):
+        """The first process of a PID namespace ends after all others: nobody writes in our folder."""
+        if self._first_process is not None:
+            select.select([self._first_process], [], [], START_SECONDS)
+            os.close(self._first_process)
 
     def within(self, *words, processes=False):
         """The words of a command that runs on this host. `processes`: in its PID namespace, too;
