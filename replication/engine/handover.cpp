@@ -108,9 +108,10 @@ Task<Result<>> Engine::give_baton(GiveFor why) {
     stop_quiescing();
     co_return failure(fmt::format("{} goes on here: a client was not silent", config_.name));
   }
-  const std::uint32_t fence = why == GiveFor::operator_ ? 0 : grant_keeps_fence;
   const bool has_role = why == GiveFor::who_has_the_role && !mutant("baton-brings-the-role");
-  co_await give_baton_to_peer(fence | (has_role ? 0 : grant_primary));
+  std::uint32_t flags = has_role ? 0 : grant_primary;
+  if (why != GiveFor::operator_) flags |= grant_keeps_fence;
+  co_await give_baton_to_peer(flags);
   const bool gone = !holding_;
   const bool unknown = granted_away_;
   stop_quiescing();

@@ -126,8 +126,8 @@ Task<> Engine::hear_of_peers_role() {
   }
 }
 
-// It is on its way, or its holder has yet to flush what it is going to copy here: a round trip later
-// the answer is another one.
+// It is on its way, or its holder has yet to flush what it is going to copy here: a round trip
+// later the answer is another one.
 Task<> Engine::baton_arrives() {
   const TimePoint deadline = env_.clock.now() + config_.timeout;
   const auto moves = [this] {

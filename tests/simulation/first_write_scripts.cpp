@@ -66,7 +66,8 @@ allow B
 burst B requests=20
 is B Primary not-window not-errors
 )"},
-      // The baton is here, and serves a Primary without a disk whose link is lost: it is waited for.
+      // The baton is here, and serves a Primary without a disk whose link is lost: it is waited
+      // for.
       {.name = "first-write-beside-a-served-primary", .script = R"(
 primary A force
 wait-sync

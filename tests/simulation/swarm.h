@@ -13,8 +13,8 @@ struct Plan {
 };
 
 Settings swarm_settings(std::uint64_t seed);
-// `windows`: some have windows for a first write, too; what was found before they had keeps its steps
-// without.
+// `windows`: some have windows for a first write, too; what was found before they had keeps its
+// steps without.
 Plan swarm_plan(std::uint64_t seed, bool windows = true);
 
 }  // namespace baton::sim
