@@ -37,7 +37,7 @@ Task<IoError> Engine::admission(ClientDevice& client, TimePoint deadline, const 
       break;
     }
     if (fenced(client)) {
-      why = "the right to write has moved while this client was attached";
+      why = "the baton has been elsewhere since this client was attached";
     } else if (granted_away_) {
       why = "the baton is on its way to the other node";
     } else if (changing_disks_) {

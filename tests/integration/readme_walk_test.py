@@ -142,10 +142,10 @@ class Walk(baton_test.TestCase):
         section = "Failing over by hand"
         verbs = inline(section, "batonctl ")
         self.assertEqual([verb.split()[1] for verb in verbs],
-                         ["handover", "secondary", "primary", "primary", "resume-io", "attach", "detach", "secondary",
-                          "resolve", "undo-list"])
-        (handover, secondary, primary, force, resume_io, attach, detach, give_up, resolve,
-         undo_list) = verbs
+                         ["handover", "secondary", "primary", "primary", "handover", "primary",
+                          "resume-io", "attach", "detach", "secondary", "resolve", "undo-list"])
+        (handover, secondary, primary, lift, allow, force, resume_io, attach, detach, give_up,
+         resolve, undo_list) = verbs
         (undo_read,) = inline(section, "undo-read ")
         (undo_export,) = inline(section, "undo-export ")
         alpha.run(handover)
@@ -153,6 +153,8 @@ class Walk(baton_test.TestCase):
         beta.run(secondary)
         alpha.run(primary)
         self.wait_primary(alpha)
+        alpha.run(lift)
+        beta.run(allow)
 
         write = "qemu-io -f raw 'nbd+unix:///vm1?socket=/run/baton/vm1.sock' -c 'write -P {} {} 64k' -c flush"
         alpha.run(detach)

@@ -425,11 +425,11 @@ class BadInput(NodeCase):
         for verb in ("resize", "new-current-uuid"):
             self.assert_sentence(self.node.refuses(verb, "vm1"), "not available yet")
 
-    def test_a_handover_window_is_refused_and_is_no_handover(self):
+    def test_a_handover_window_needs_another_node(self):
         self.node.ctl("create-md", "vm1")
         self.node.start()
         text = self.node.refuses("handover", "vm1", "--allow", "--timeout", "600")
-        self.assert_sentence(text, "handover --allow", "not available yet")
+        self.assert_sentence(text, "vm1 has no other node")
         self.assertEqual(self.node.status()["role"], "Primary")
         self.node.stop()
 
