@@ -1,7 +1,8 @@
 // Everything on a metadata device, read and checked. Writes nothing.
 //
 // What is damaged is widened here: the bits of a cell that cannot be trusted all count as set
-// (rule 11), and its page is marked to be written anew. Used by load and by dump.
+// (rule 11), and its page is marked to be written anew. For Metadata::read and open, and for
+// dump-md.
 #pragma once
 
 #include <array>

@@ -240,7 +240,7 @@ Result<std::unique_ptr<blockdev::BlockDevice>> Engine::open(std::uint32_t volume
   const Result<blockdev::Limits> usable = limits(volume);
   if (!usable) return std::unexpected(usable.error());
   auto device = std::make_unique<ClientDevice>(*this, *volumes_[volume], std::move(client));
-  device->knows_the_disk = may_write();
+  device->knows_the_disk = role_ == Role::primary;
   device->term = role_.times_left();
   clients_moved_.notify_all();
   changed();

@@ -159,7 +159,8 @@ class Engine final : public Resource {
   bool minds_clients() const {
     return first_write_asked_ != 0 || guest_word_ == GuestWord::stopped;
   }
-  void client_spoke();
+  bool is_guest(const ClientDevice& client) const;
+  void client_spoke(const ClientDevice& client);
   void client_moved() { clients_moved_.notify_all(); }
   void client_left();
   void void_offer(std::string_view why);
@@ -285,11 +286,11 @@ class Engine final : public Resource {
   bool can_ask_in_window() const;
   Task<> ask_in_window();
   SourceFacts source_facts();
-  bool is_guest(const ClientDevice& client) const;
   bool has_guests();
   TimePoint silent_at();
   void asked_in_window(const wire::Header& header, Session& session);
-  Task<> judge_first_write(std::uint64_t session);
+  bool first_write_waits() const;
+  Task<> judge_first_write();
   Task<Result<>> give_for_first_write(bool guessed);
   Task<bool> source_is_still(GiveFor why);
   void refuse_first_write(std::string_view why);
@@ -305,6 +306,10 @@ class Engine final : public Resource {
   Task<Result<>> give_baton(GiveFor why);
   Task<Result<>> quiesce(bool announce);
   void stop_quiescing();
+  // In contact, and either each has a copy or one of the two serves the other.
+  bool together() const {
+    return session_ != nullptr && session_->established() && (replicating_ || session_->service);
+  }
   Task<bool> wait_drained(TimePoint deadline);
   Task<> give_baton_to_peer(std::uint32_t flags);
   // service.cpp
@@ -438,9 +443,10 @@ class Engine final : public Resource {
   bool offering_ = false;     // quiesced and offered; our own write voids it
   bool peer_offers_ = false;  // our client's first write may ask for the baton
   bool asking_ = false;
-  bool window_open_ = false;   // the same, and nothing was offered
-  std::uint64_t windows_ = 0;  // how many there were
-  bool refused_for_good_ = false;
+  bool window_open_ = false;            // the same, and nothing was offered
+  std::uint64_t windows_ = 0;           // how many there were
+  std::uint64_t writes_in_window_ = 0;  // held, and the other node is asked because of them
+  bool judging_ = false;                // judge_first_write() runs
   // Of the peer's client, whose write waits for this node's word: in which session; 0: nobody's.
   std::uint64_t first_write_asked_ = 0;
   bool source_spoke_ = false;    // since then

@@ -26,7 +26,7 @@ using wire::Type;
 
 namespace {
 
-// S could not decide just now, for a reason of its own.
+// S looks again after so long where nobody tells it that something has changed.
 constexpr Duration ask_again_after = std::chrono::milliseconds(100);
 // What lay in a client's socket when admission stopped has been read after this: the answer to the
 // flush behind it came through the loop, too, and the timer once more.
@@ -41,9 +41,7 @@ Task<Result<>> Engine::allow_now(Duration time) {
   if (!ready) co_return ready;
   if (!has_peer()) co_return failure(fmt::format("{} has no other node", config_.name));
   if (role_ == Role::primary) co_return Result<>{};
-  const bool connected =
-      session_ != nullptr && session_->established() && (replicating_ || session_->service);
-  if (!connected) {
+  if (!together()) {
     co_return failure(
         fmt::format("{} is not connected to {}, so no first write can bring the baton here; "
                     "wait with wait-connect",
@@ -88,19 +86,16 @@ void Engine::close_window(std::string_view why) {
 
 bool Engine::can_ask_in_window() const {
   // Also where the baton is here: the other node may be Primary, served from here (5003271).
-  if (asking_ || taking_ || granted_away_) return false;
-  return session_ != nullptr && session_->established() && (replicating_ || session_->service);
+  return !asking_ && !taking_ && !granted_away_ && together();
 }
 
 Task<> Engine::ask_in_window() {
   asking_ = true;
   answer_.reset();
   const bool own = holding_ && session_->peer_role != Role::primary && !session_->role_given;
-  Result<> answer;
   if (own) {
-    answer = co_await take_alone(false, Fence::stays);
-    if (answer) close_window("a client here wrote first");
-    if (!answer) close_window(answer.error().message);
+    const Result<> taken = co_await take_alone(false, Fence::stays);
+    if (!taken) close_window(taken.error().message);
     asking_ = false;
     gate_changed_.notify_all();
     co_return;
@@ -114,16 +109,10 @@ Task<> Engine::ask_in_window() {
   ask.epoch = epoch_.number;
   ask.flags = ask_first_write | ask_for_window;
   session_->tell(ask, Type::handover_ask);
-  while (!answer_ && in_session() && window_open_ && held_ > 0) co_await gate_changed_.wait();
-  if (answer_ && !*answer_) {
-    log(Journal::Level::warning,
-        "the role was not given for the first write: " + answer_->error().message);
-    if (refused_for_good_) {
-      close_window("the other node has refused");
-    } else {
-      co_await sleep_for(env_.clock, ask_again_after);
-    }
-  } else if (!answer_ && in_session()) {
+  while (!answer_ && in_session() && window_open_ && writes_in_window_ > 0) {
+    co_await gate_changed_.wait();
+  }
+  if (!answer_ && in_session()) {
     reached("first-write-taken-back");
     ask.flags |= ask_is_over;
     session_->tell(ask, Type::handover_ask);
@@ -137,9 +126,9 @@ Task<> Engine::ask_in_window() {
 
 void Engine::guest_is(GuestWord word) {
   const GuestWord before = std::exchange(guest_word_, word);
-  log(Journal::Level::notice, word == GuestWord::stopped   ? "the guest here has stopped"
-                              : word == GuestWord::running ? "the guest here runs"
-                                                           : "nobody watches the guest here");
+  const bool stopped = word == GuestWord::stopped;
+  log(Journal::Level::notice, stopped ? "the guest here has stopped" : "the guest here runs");
+  if (mutant("resumed-guest-is-overruled")) return;
   if (word == GuestWord::running && (before == GuestWord::stopped || first_write_asked_ != 0)) {
     source_resumed_ = true;
     if (first_write_asked_ == 0) refuse_first_write("the guest was resumed on the other node");
@@ -147,9 +136,11 @@ void Engine::guest_is(GuestWord word) {
   clients_moved_.notify_all();
 }
 
-// A request of a client's while nobody asks, or while somebody does.
-void Engine::client_spoke() {
-  guest_word_ = guest_word_ == GuestWord::stopped ? GuestWord::unknown : guest_word_;
+// A request that is no flush; behind the word "stopped" it shows that the word is not true any
+// more.
+void Engine::client_spoke(const ClientDevice& client) {
+  if (!is_guest(client) && !mutant("who-is-left-behind-speaks")) return;
+  if (guest_word_ == GuestWord::stopped) guest_word_ = GuestWord::unknown;
   if (first_write_asked_ == 0) return;
   source_spoke_ = true;
   clients_moved_.notify_all();
@@ -160,10 +151,12 @@ void Engine::client_left() {
 }
 
 SourceFacts Engine::source_facts() {
-  SourceFacts facts{.spoke = source_spoke_,
-                    .resumed = source_resumed_,
-                    .word = guest_word_,
-                    .may_guess = config_.handover_on_silence};
+  SourceFacts facts{
+      .spoke = source_spoke_,
+      .resumed = source_resumed_,
+      // The coordinator's word is as good.
+      .word = offering_ && !mutant("offer-is-no-answer") ? GuestWord::stopped : guest_word_,
+      .may_guess = config_.handover_on_silence};
   facts.clients = has_guests();
   facts.silent = env_.clock.now() >= silent_at();
   return facts;
@@ -195,21 +188,21 @@ TimePoint Engine::silent_at() {
 }
 
 void Engine::asked_in_window(const wire::Header& header, Session& session) {
-  if (header.number != session.id()) return;
-  if ((header.flags & ask_is_over) != 0) return forget_first_write();
-  if (granted_away_ || first_write_asked_ == session.id()) return;
+  if (header.number != session.id() || granted_away_) return;
   first_write_asked_ = session.id();
   source_spoke_ = source_resumed_ = false;
-  scope_.spawn(judge_first_write(session.id()));
+  if (!judging_) scope_.spawn(judge_first_write());
 }
 
-Task<> Engine::judge_first_write(std::uint64_t session) {
-  const auto pending = [&] {
-    return first_write_asked_ == session && session_ != nullptr && session_->established() &&
-           session_->id() == session;
-  };
+bool Engine::first_write_waits() const {
+  return first_write_asked_ != 0 && session_ != nullptr && session_->established() &&
+         session_->id() == first_write_asked_;
+}
+
+Task<> Engine::judge_first_write() {
+  judging_ = true;
   std::string_view row;
-  while (pending()) {
+  while (first_write_waits()) {
     const FirstWriteVerdict verdict = decide_first_write(source_facts());
     if (verdict.row != row) {
       row = verdict.row;
@@ -224,15 +217,16 @@ Task<> Engine::judge_first_write(std::uint64_t session) {
     if (verdict.action == FirstWriteAction::grant) {
       const bool guessed = verdict.row == "source-silent";
       const Result<> given = co_await give_for_first_write(guessed);
-      if (given || !pending()) break;
+      if (given || !first_write_waits()) break;
       log(Journal::Level::warning, "handover: " + given.error().message);
       if (source_spoke_ || source_resumed_) continue;
-    } else if (!source_spoke_) {
-      again = std::max(silent_at(), env_.clock.now() + ask_again_after / 100);
+    } else if (const TimePoint silent = silent_at(); silent > env_.clock.now()) {
+      again = std::min(again, silent);
     }
     co_await clients_moved_.wait_until(env_.clock, again);
   }
-  if (first_write_asked_ == session) first_write_asked_ = 0;
+  first_write_asked_ = 0;
+  judging_ = false;
 }
 
 Task<Result<>> Engine::give_for_first_write(bool guessed) {
@@ -262,7 +256,6 @@ Task<bool> Engine::source_is_still(GiveFor why) {
 
 // Nobody waits for this node's word any more.
 void Engine::forget_first_write() {
-  if (mutant("question-outlives-its-session")) return;
   first_write_asked_ = 0;
   clients_moved_.notify_all();
 }

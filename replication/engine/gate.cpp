@@ -68,7 +68,7 @@ Task<IoError> Engine::admission(ClientDevice& client, TimePoint deadline, const 
       why = "the other node was asked for the baton";
       if (!asking_) scope_.spawn(take_for_first_write());
     } else if (window_open_) {
-      in_window = true;
+      if (!std::exchange(in_window, true)) ++writes_in_window_;
       why = "the other node is asked for the role (handover window)";
       if (can_ask_in_window()) scope_.spawn(ask_in_window());
     } else if (in_window) {
@@ -97,10 +97,9 @@ Task<IoError> Engine::admission(ClientDevice& client, TimePoint deadline, const 
       break;
     }
   }
-  if (--held_ == 0) {
-    held_reason_ = "";
-    if (in_window) gate_changed_.notify_all();  // the question may be taken back
-  }
+  if (--held_ == 0) held_reason_ = "";
+  // The question is taken back when nobody waits for its answer any more.
+  if (in_window && --writes_in_window_ == 0) gate_changed_.notify_all();
   changed();
   co_return error;
 }

@@ -1,5 +1,6 @@
-// Header::flags of `grant`, `role`, `handover-ask` and `handover-refused`: a namespace of their own
-// beside the data flags (docs/wire-protocol.md).
+// What a handover is for, and what is said of it in Header::flags of `grant`, `role`,
+// `handover-ask` and `handover-refused`: a namespace of their own beside the data flags
+// (docs/wire-protocol.md).
 #pragma once
 
 #include <cstdint>
@@ -17,7 +18,7 @@ inline constexpr std::uint32_t refused_for_good = 1U << 22U;  // the window clos
 
 // What a handover is for.
 enum class GiveFor : std::uint8_t {
-  operator_,         // who lifts the fence of clients that were attached before
+  operators_word,    // lifts the fence of clients that were attached before
   coordinator,       // its word, or a first write behind its offer
   first_write,       // in a window
   who_has_the_role,  // and may have been demoted meanwhile: the role is not touched

@@ -110,7 +110,8 @@ Task<Result<>> Engine::give_baton(GiveFor why) {
   }
   const bool has_role = why == GiveFor::who_has_the_role && !mutant("baton-brings-the-role");
   std::uint32_t flags = has_role ? 0 : grant_primary;
-  if (why != GiveFor::operator_) flags |= grant_keeps_fence;
+  const bool lifts = why == GiveFor::operators_word || mutant("coordinator-lifts-the-fence");
+  if (!lifts) flags |= grant_keeps_fence;
   co_await give_baton_to_peer(flags);
   const bool gone = !holding_;
   const bool unknown = granted_away_;
@@ -134,9 +135,7 @@ Task<Result<>> Engine::handover_now(std::string to) {
   Result<> ready = co_await not_settling();
   if (!ready) co_return ready;
   if (!has_peer()) co_return failure(fmt::format("{} has no other node", config_.name));
-  const bool connected =
-      session_ != nullptr && session_->established() && (replicating_ || session_->service);
-  if (!connected) {
+  if (!together()) {
     co_return failure(fmt::format("{} is not connected to {}; handover needs both nodes",
                                   config_.name, peer_name_));
   }
@@ -151,7 +150,7 @@ Task<Result<>> Engine::handover_now(std::string to) {
     if (holding_ && !granted_away_) co_return co_await take_alone(false, Fence::is_lifted);
     co_return co_await ask_peer_for_baton(false);
   }
-  if (served_) co_return co_await give_role(GiveFor::operator_);
+  if (served_) co_return co_await give_role(GiveFor::operators_word);
   if (!holding_) {
     if (session_->peer_holding) co_return Result<>{};
     co_return failure(fmt::format("{} does not hold the baton of {}", config_.self, config_.name));
@@ -160,8 +159,8 @@ Task<Result<>> Engine::handover_now(std::string to) {
     co_return failure(
         fmt::format("{} is already stopping its writes for another request", config_.name));
   }
-  if (!peer_can_take_over()) co_return co_await give_role(GiveFor::operator_);
-  co_return co_await give_baton(GiveFor::operator_);
+  if (!peer_can_take_over()) co_return co_await give_role(GiveFor::operators_word);
+  co_return co_await give_baton(GiveFor::operators_word);
 }
 
 // --- D's side ------------------------------------------------------------------------------------
@@ -170,8 +169,7 @@ Task<Result<>> Engine::ask_peer_for_baton(bool first_write) {
   if (asking_)
     co_return failure(fmt::format("the baton of {} was asked for already", config_.name));
   Session* const session = session_;
-  const bool together = session != nullptr && (replicating_ || session->service);
-  if (!together) {
+  if (!together()) {
     co_return failure(fmt::format("{} is not connected to {}", config_.name, peer_name_));
   }
   asking_ = true;
@@ -267,8 +265,12 @@ Task<> Engine::take_granted(wire::Header header, Session& session) {
   reply.number = header.number;
   session.tell(reply, Type::taken);
   const bool keeps = (header.flags & grant_keeps_fence) != 0;
-  if (primary) note_clients_of_primary(keeps ? Fence::stays : Fence::is_lifted);
-  close_window("the baton is here");
+  if (primary) {
+    note_clients_of_primary(keeps ? Fence::stays : Fence::is_lifted);
+    close_window("the role is here");
+  } else if (mutant("window-closes-with-the-baton")) {
+    close_window("the baton is here");
+  }
   log(Journal::Level::notice, fmt::format("took the baton from {}: {}, epoch {}", peer_name_,
                                           name_of(role_), epoch_.number));
   answer_ = Result<>{};
@@ -280,9 +282,8 @@ Task<> Engine::take_granted(wire::Header header, Session& session) {
 }
 
 void Engine::handover_refused(const wire::Header& header, std::string reason) {
-  refused_for_good_ = (header.flags & refused_for_good) != 0;
-  // Nobody had asked: the window is closed from there.
-  if (refused_for_good_ && !asking_) return close_window(reason);
+  // About the window, whoever else is asking for the baton just now.
+  if ((header.flags & refused_for_good) != 0) return close_window(reason);
   answer_ = failure(std::move(reason));
   answered_.notify_all();
   gate_changed_.notify_all();
@@ -298,6 +299,7 @@ void Engine::offered(bool open) {
 
 void Engine::asked_for_baton(const wire::Header& header, Session& session) {
   const bool first_write = (header.flags & ask_first_write) != 0;
+  if ((header.flags & ask_is_over) != 0) return forget_first_write();
   if ((header.flags & ask_for_window) != 0 && !offering_) return asked_in_window(header, session);
   // Asked before our GRANT had arrived there: it is the answer. A refusal would overtake the
   // taking, and the client whose write asked would be told EPERM by a node that is about to hold.
@@ -341,7 +343,7 @@ void Engine::asked_for_baton(const wire::Header& header, Session& session) {
       }
     }
   };
-  const GiveFor why_given = first_write ? GiveFor::coordinator : GiveFor::operator_;
+  const GiveFor why_given = first_write ? GiveFor::coordinator : GiveFor::operators_word;
   scope_.spawn(Give::run(*this, session.id(), why_given));
 }
 
@@ -441,6 +443,7 @@ Task<Result<>> Engine::offer_now() {
   // Once more: somebody's write there may have asked too early, and the refusal ended the first.
   session_->tell({}, Type::offer);
   gate_changed_.notify_all();  // a write that is held already decides at once
+  clients_moved_.notify_all();
   changed();
   co_return Result<>{};
 }

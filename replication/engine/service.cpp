@@ -270,7 +270,7 @@ Task<Result<>> Engine::give_role(GiveFor why) {
     wire::Header header;
     header.number = session->id();
     header.epoch = epoch_.number;
-    header.flags = why == GiveFor::operator_ ? 0 : grant_keeps_fence;
+    header.flags = why == GiveFor::operators_word ? 0 : grant_keeps_fence;
     session->tell(header, wire::Type::role);
   }
   log(Journal::Level::notice, fmt::format("{} is Primary now: Secondary here", peer_name_));

@@ -1,9 +1,9 @@
 // The peer is lost, and the configuration says that writes do not go on without it (on-peer-lost):
 // they wait, in order, for its return or for resume-io, and at last fail (rule 11). Flushes go on
 // that cover nothing the peer may lack, and reads of everything but such a write that the own disk
-// has and that failed for its client. No
-// generation is made meanwhile, so that the peer can be promoted in this node's place, once this
-// one is known to be dead or fenced, without a split brain (schedules: idle-after-loss).
+// has and that failed for its client. No generation is made meanwhile, so that the peer can be
+// promoted in this node's place, once this one is known to be dead or fenced, without a split brain
+// (schedules: idle-after-loss).
 #include <fmt/format.h>
 
 #include <algorithm>

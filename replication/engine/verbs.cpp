@@ -131,8 +131,8 @@ Task<> Engine::hear_of_peers_role() {
 Task<> Engine::baton_arrives() {
   const TimePoint deadline = env_.clock.now() + config_.timeout;
   const auto moves = [this] {
-    const bool together = session_ != nullptr && session_->established();
-    return together && (granted_away_ || (to_be_copied_to_ && !sync_ready_));
+    const bool connected = session_ != nullptr && session_->established();
+    return connected && (granted_away_ || (to_be_copied_to_ && !sync_ready_));
   };
   while (moves()) {
     const bool told = co_await gate_changed_.wait_until(env_.clock, deadline);

@@ -74,7 +74,7 @@ void Volume::start(Request& request, ClientDevice& client) {
   client.only_reads &= reads;
   if (request.op != Op::flush && !client.only_reads) {
     client.silent_since = TimePoint::never();
-    if (engine_.minds_clients()) engine_.client_spoke();
+    if (engine_.minds_clients()) engine_.client_spoke(client);
   }
   engine_.spawn(serve(request, client));
 }

@@ -182,6 +182,21 @@ class FirstWrite(PairCase):
         self.assertEqual(self.source.write(25), 0)
         self.end(self.source, back)
 
+    def test_who_came_to_a_primary_without_a_disk_is_left_behind_like_others(self):
+        self.source.leave()
+        self.alpha.ctl("detach", "vm1")
+        guest = Guest(self.uri(self.alpha))
+        self.assertEqual(guest.write(20), 0)
+        self.alpha.ctl("attach", "vm1")
+        self.synced()
+        self.wait_status(self.alpha, lambda status, _: status["baton"]["holder"] == "alpha", "the baton")
+        self.allow(self.beta)
+        guest.stop()
+        destination = Guest(self.uri(self.beta))
+        self.assertEqual(destination.write(21), 0)
+        self.assertEqual(guest.write(22), errno.ENOSPC)  # and no EPERM, which would reach a filesystem
+        self.end(destination)
+
     def test_the_listeners_word(self):
         self.alpha.ctl("handover", "vm1", "--guest", "running")
         self.allow(self.beta)

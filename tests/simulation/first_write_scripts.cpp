@@ -267,6 +267,57 @@ stop B expect=done
 start B
 wait-sync
 )"},
+      // The coordinator offers while it waits: that is an answer, too.
+      {.name = "offered-while-a-first-write-waits", .script = R"(
+primary A force
+wait-sync
+allow B
+burst A requests=10 flushes=0
+write B background
++1s is B Secondary held
+offer A expect=done
+wait-idle
+is B Primary not-errors
+)"},
+      // The source stops in order, and the baton comes without the role: the window stays.
+      {.name = "window-outlives-the-source", .script = R"(
+primary A force
+wait-sync
+burst A requests=10
+allow B
+stop A expect=done
+is B Secondary window
+start A
+wait-sync
+burst B requests=10
+is B Primary not-window not-errors
+)"},
+      // A role that a coordinator brings back is not for the client that was left there; nor does
+      // that client, which reads all the time, stand for a guest when the next one asks.
+      {.name = "left-behind-by-a-coordinator", .script = R"(
+primary A force
+wait-sync
+burst A requests=10
+offer A
+grant A expect=done
+burst B requests=10
+flush B
+offer B
+grant B expect=done
+is A Primary
+write A background
++1s is A Primary held
+kill B
+start B
++25s wait-sync
+allow B
+burst A requests=4000 depth=4 reads=100 background
++1ms burst B requests=10
+is B Primary
+handover B expect=done
+burst A requests=10
+is A Primary
+)"},
       // The link is lost while it waits; asked again when the two have met.
       {.name = "first-write-over-a-lost-link", .script = R"(
 primary A force

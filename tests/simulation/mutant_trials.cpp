@@ -92,7 +92,7 @@ void try_one(const Mutant& mutant, const TrialLimits& limits, Trial& trial) {
   }
   trial.in_script = false;
   if (mutant.seed != 0) {
-    Plan plan = swarm_plan(mutant.seed, mutant.windows);
+    Plan plan = swarm_plan(mutant.seed, false);
     plan.settings.clones = mutant.clones;
     trial.world = mutant.seed;
     if (breaks_a_rule(mutant, mutant.timing != 0 ? mutant.timing : mutant.seed, plan, trial))

@@ -19,8 +19,7 @@ struct Mutant {
   // latencies and contents of `timing`, then with others.
   std::uint64_t seed = 0;
   std::uint64_t timing = 0;
-  bool clones = false;   // with that one (crash_clones.h)
-  bool windows = false;  // that one has its windows (swarm.h)
+  bool clones = false;  // with that one (crash_clones.h)
 };
 
 const std::vector<Mutant>& mutants();
