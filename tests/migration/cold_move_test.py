@@ -7,7 +7,6 @@ whose disk and saved memory are files in it."""
 import errno
 import pathlib
 import struct
-import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -17,51 +16,19 @@ import baton_test  # noqa: E402
 import mounted_volume  # noqa: E402
 import sector_guest  # noqa: E402
 from baton_pair import PairCase  # noqa: E402
-from qmp import Qmp  # noqa: E402
 
 import nbd  # noqa: E402
 
 SECTOR = 512
 
 
-class FileMachine:
-    """A QEMU whose disk is a file of the mounted filesystem."""
-
-    def __init__(self, folder, name, image, memory=None):
-        own = folder / f"{name}.own-qmp"
-        argv = ["setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64", "-nodefaults", "-display",
-                "none", "-accel", "tcg", "-m", "64",
-                "-blockdev", f"driver=raw,node-name=disk,file.driver=file,file.filename={image}",
-                "-device", "virtio-blk-pci,drive=disk,werror=stop,rerror=stop"]
-        if memory:
-            argv += ["-incoming", f"exec:cat {memory}"]
-        with sector_guest.listener(own) as listener:
-            argv += ["-chardev", f"socket,id=qmp,server=on,wait=off,fd={listener.fileno()}",
-                     "-mon", "chardev=qmp,mode=control"]
-            self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL,
-                                            pass_fds=[listener.fileno()])
-        self.qmp = Qmp(name, own)
-
-    def save(self, memory):
-        """Stops the guest for good."""
-        self.qmp.execute("stop")
-        self.qmp.execute("migrate-set-capabilities", {"capabilities": [
-            {"capability": "events", "state": True}]})
-        self.qmp.execute("migrate", {"uri": f"exec:cat > {memory}"})
-        self.qmp.wait_event(lambda event: event.name == "MIGRATION" and
-                            event.data["status"] == "completed", 60, "the memory saved")
-
-    def quit(self):
-        self.qmp.execute("quit")
-        status = self.process.wait(30)
-        self.qmp.close()
-        return status
-
-    def kill(self):
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-            self.qmp.close()
+def save(machine, memory):
+    """Stops the guest for good."""
+    machine.qmp.execute("stop")
+    machine.qmp.execute("migrate-set-capabilities", {"capabilities": [
+        {"capability": "events", "state": True}]})
+    machine.qmp.execute("migrate", {"uri": f"exec:cat > {memory}"})
+    machine.wait_event("MIGRATION", status="completed")
 
 
 @baton_test.requires_root("mounts and loop devices")
@@ -91,8 +58,10 @@ class ColdMove(PairCase):
             self.assertEqual(image.read(4), bytes(4), "somebody else wrote to the guest's disk")
         return count
 
-    def machine(self, **options):
-        machine = FileMachine(self.folder, f"guest{len(self.machines)}", self.file("guest.img"), **options)
+    def machine(self, memory=None):
+        disk = {"driver": "file", "filename": str(self.file("guest.img"))}
+        incoming = f"exec:cat {memory}" if memory else None
+        machine = sector_guest.Machine(self.folder, f"guest{len(self.machines)}", disk, incoming)
         self.machines.append(machine)
         return machine
 
@@ -120,7 +89,7 @@ class ColdMove(PairCase):
             # Out of order: the other node cannot be Primary yet, and nobody writes there.
             self.assertIn(f"Primary on {here.name}", there.refuses("primary", "vm1"))
             self.assertEqual(self.refused_writes(there), errno.EPERM)
-            guest.save(self.file("memory"))
+            save(guest, self.file("memory"))
             self.assertEqual(guest.quit(), 0)
             saved = self.count()
             self.volume.unmount()
@@ -134,8 +103,7 @@ class ColdMove(PairCase):
             self.assertEqual(self.count(), saved)
             guest = self.machine(memory=self.file("memory"))
             # It was saved while it was stopped, and so it comes back.
-            self.wait_for(lambda: guest.qmp.execute("query-status")["status"] == "paused",
-                          "the memory to be loaded", 30)
+            self.wait_for(lambda: guest.status() == "paused", "the memory to be loaded", 30)
             guest.qmp.execute("cont")
         self.counts_on()
         self.assertEqual(guest.quit(), 0)

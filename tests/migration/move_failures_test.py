@@ -14,7 +14,7 @@ sys.path.insert(0, str(HERE.parent / "support"))
 sys.path.insert(0, str(HERE))
 import baton_test  # noqa: E402
 from baton_pair import PairCase  # noqa: E402
-from sector_guest import Disk, Machine  # noqa: E402
+from sector_guest import Disk, Machine, export_of  # noqa: E402
 
 SLOW = 200_000  # bytes of memory a second: there is time to do something meanwhile
 FAST = 1 << 40
@@ -42,8 +42,9 @@ class MoveCase(PairCase):
             machine.kill()
         self.machines.clear()
 
-    def machine(self, node, **options):
-        machine = Machine(self.folder, node.name, self.socket_of(node), **options)
+    def machine(self, node, incoming=False, reconnect_seconds=0):
+        disk = export_of(self.socket_of(node), reconnect_seconds)
+        machine = Machine(self.folder, node.name, disk, "defer" if incoming else None)
         self.machines.append(machine)
         return machine
 
@@ -85,6 +86,12 @@ class MoveCase(PairCase):
     def allow(self, node):
         node.ctl("handover", "vm1", "--allow")
 
+    def ready_to_move(self, **options):
+        """A guest that counts on alpha, a window on beta, and a QEMU there that waits."""
+        source = self.boot(**options)
+        self.allow(self.beta)
+        return source, self.machine(self.beta, incoming=True, **options)
+
     def begin_migration(self, source, destination, bandwidth=FAST):
         uri = f"unix:{self.folder / 'ram'}"
         names = {source: ("events", "pause-before-switchover", "return-path"),
@@ -116,9 +123,7 @@ class MoveCase(PairCase):
 
 class ByFirstWrite(MoveCase):
     def test_the_source_is_continued_after_the_move_and_quits_late(self):
-        source = self.boot()
-        self.allow(self.beta)
-        destination = self.machine(self.beta, incoming=True)
+        source, destination = self.ready_to_move()
         self.move(source, destination)
         self.counts_on()
         self.assert_primary(self.beta)
@@ -127,16 +132,13 @@ class ByFirstWrite(MoveCase):
         self.stopped_by_its_disk(source, mark)
         self.counts_on()
         source.qmp.execute("cont")  # once more
-        source.qmp.execute("quit")  # flushes, late
-        self.assertEqual(source.wait_end(), 0)
+        self.assertEqual(source.quit(), 0)  # flushes, late
         self.counts_on()
         self.assertEqual(destination.status(), "running")
         self.end()
 
     def test_both_are_continued_before_either_has_written(self):
-        source = self.boot()
-        self.allow(self.beta)
-        destination = self.machine(self.beta, incoming=True)
+        source, destination = self.ready_to_move()
         self.to_the_switch(source, destination)
         self.go_on(source)
         source.wait_event("MIGRATION", status="completed")
@@ -153,9 +155,7 @@ class ByFirstWrite(MoveCase):
         self.end()
 
     def test_the_destination_is_killed_in_the_pause(self):
-        source = self.boot()
-        self.allow(self.beta)
-        destination = self.machine(self.beta, incoming=True)
+        source, destination = self.ready_to_move()
         self.to_the_switch(source, destination)
         destination.kill()
         mark = source.mark()
@@ -184,9 +184,7 @@ class ByFirstWrite(MoveCase):
         self.end()
 
     def test_the_destinations_daemon_is_killed_in_the_pause(self):
-        source = self.boot()
-        self.allow(self.beta)
-        destination = self.machine(self.beta, incoming=True)
+        source, destination = self.ready_to_move()
         self.to_the_switch(source, destination)
         self.end_by_sigkill(self.beta)
         self.go_on(source)
@@ -200,9 +198,7 @@ class ByFirstWrite(MoveCase):
         self.end()
 
     def test_the_sources_daemon_is_killed_after_the_grant(self):
-        source = self.boot()
-        self.allow(self.beta)
-        destination = self.machine(self.beta, incoming=True)
+        source, destination = self.ready_to_move()
         self.move(source, destination)
         self.assert_primary(self.beta)
         self.end_by_sigkill(self.alpha)
@@ -215,9 +211,7 @@ class ByFirstWrite(MoveCase):
         self.end()
 
     def test_the_sources_daemon_is_killed_while_memory_is_copied_and_writes_are_replayed(self):
-        source = self.boot(reconnect_seconds=30)
-        self.allow(self.beta)
-        destination = self.machine(self.beta, incoming=True, reconnect_seconds=30)
+        source, destination = self.ready_to_move(reconnect_seconds=30)
         self.begin_migration(source, destination, SLOW)
         self.end_by_sigkill(self.alpha)
         self.alpha.start()
@@ -234,9 +228,7 @@ class ByFirstWrite(MoveCase):
 
     def test_the_link_is_cut_before_the_first_write_and_comes_back(self):
         self.use_bad_network()
-        source = self.boot()
-        self.allow(self.beta)
-        destination = self.machine(self.beta, incoming=True)
+        source, destination = self.ready_to_move()
         self.to_the_switch(source, destination)
         self.network.reset()
         self.go_on(source)

@@ -19,39 +19,13 @@ from qmp import Qmp  # noqa: E402
 
 SECTOR = 512
 
-# 16-bit code at 0x7c00; the BIOS reads and writes (int 0x13, AH 42 and 43), buffer at 0x8000.
-CODE = bytes.fromhex(
-    "31c0"              # xor ax, ax
-    "8ed8" "8ed0"       # mov ds, ax; mov ss, ax
-    "bc007c"            # mov sp, 0x7c00
-    "8816007e"          # mov [0x7e00], dl: the boot drive
-    "b442" "e83900"     # read sector 1
-    "668b1e0080"        # mov ebx, [buffer]: count on from there
-    # next:
-    "b442" "e82f00"     # read sector 1
-    "66391e0080"        # cmp [buffer], ebx: still ours?
-    "7513"              # jne foreign
-    "6643"              # inc ebx
-    "66891e0080"        # mov [buffer], ebx
-    "66891efc81"        # mov [buffer + 508], ebx
-    "b443" "e81700"     # write sector 1
-    "ebe1"              # jmp next
-    # foreign:
-    "66c70600803254574f"  # mov dword [buffer], "2TWO"
-    "ff06637c"          # inc word [sector]: 2
-    "b443" "e80300"     # write it
-    "f4" "ebfd"         # stop: hlt; jmp stop
-    # disk: (AH: the command)
-    "50" "30c0"         # push ax; xor al, al
-    "8a16007e"          # mov dl, [0x7e00]
-    "be5b7c"            # mov si, packet
-    "cd13" "58"         # int 0x13; pop ax
-    "72f1" "c3"         # jc disk: try again; ret
-    "10000100" "00800000" "01000000" "00000000")  # packet: sector 1, one sector, to 0:0x8000
+CODE = pathlib.Path(__file__).parent / "counting_sector.hex"
 
 
 def boot_sector():
-    return CODE.ljust(510, b"\0") + b"\x55\xaa"
+    lines = CODE.read_text().splitlines()
+    code = bytes.fromhex(" ".join(line.partition("#")[0] for line in lines))
+    return code.ljust(510, b"\0") + b"\x55\xaa"
 
 
 class Disk:
@@ -83,21 +57,25 @@ def listener(path):
     return here
 
 
+def export_of(node_socket, reconnect_seconds=0):
+    """The volume, as a disk of a Machine."""
+    return {"driver": "nbd", "export": "vm1", "reconnect-delay": reconnect_seconds,
+            "server": {"type": "unix", "path": str(node_socket)}}
+
+
 class Machine:
     """One QEMU. QMP for batond at NODE.qmp, and `qmp`, ours."""
 
-    def __init__(self, folder, name, uri, incoming=False, reconnect_seconds=0):
-        self.folder, self.name = folder, name
+    def __init__(self, folder, name, disk, incoming=None):
+        """`disk`: the protocol node of its block device; `incoming`: as -incoming, or none."""
+        self.name = name
         own = folder / f"{name}.own-qmp"
-        disk = {"driver": "raw", "node-name": "disk",
-                "file": {"driver": "nbd", "export": "vm1",
-                         "reconnect-delay": reconnect_seconds,
-                         "server": {"type": "unix", "path": str(uri)}}}
+        disk = {"driver": "raw", "node-name": "disk", "file": disk}
         argv = ["setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64", "-nodefaults", "-display",
                 "none", "-accel", "tcg", "-m", "64", "-blockdev", json.dumps(disk),
                 "-device", "virtio-blk-pci,drive=disk,werror=stop,rerror=stop"]
         if incoming:
-            argv += ["-incoming", "defer"]
+            argv += ["-incoming", incoming]
         # They listen before QEMU runs, so nobody has to wait for it.
         listeners = [listener(folder / f"{name}.qmp"), listener(own)]
         for number, each in enumerate(listeners):
@@ -132,3 +110,7 @@ class Machine:
 
     def wait_end(self, timeout=30):
         return self.process.wait(timeout)
+
+    def quit(self):
+        self.qmp.execute("quit")
+        return self.wait_end()
