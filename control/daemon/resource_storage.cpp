@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 
@@ -11,10 +12,42 @@ using migration::BatonAt;
 using migration::HandoverAnswer;
 using namespace replication;
 
+namespace {
+
+// For the guest it is the role that counts: it moves alone to or from a copy that is not whole.
+bool peer_is_primary(const ResourceStatus& status) {
+  return std::ranges::any_of(status.connections, [](const ConnectionStatus& connection) {
+    return connection.peer_role == Role::primary;
+  });
+}
+
+// A copy that is not whole is good enough on one side: the holder serves it while it is filled.
+Result<> usable_copies(const ResourceStatus& status, const std::string& self,
+                       const ConnectionStatus& connection) {
+  for (std::size_t i = 0; i < connection.peer_devices.size(); ++i) {
+    const PeerVolumeStatus& there = connection.peer_devices[i];
+    if (there.peer_disk_state == DiskState::up_to_date) continue;
+    if (there.replication_state != ReplicationState::sync_source) {
+      return failure(
+          fmt::format("the copy on {} is not UpToDate, and nothing is being copied to it: run "
+                      "batonctl wait-sync {}",
+                      connection.name, status.name));
+    }
+    if (i < status.devices.size() && status.devices[i].disk_state == DiskState::up_to_date)
+      continue;
+    return failure(fmt::format("the copy on {} is not UpToDate: run batonctl wait-sync {}", self,
+                               status.name));
+  }
+  return {};
+}
+
+}  // namespace
+
 BatonAt baton_at(const ResourceStatus& status, const std::string& self) {
   if (status.baton_in_flight || status.baton_holder.empty()) return BatonAt::undecided;
-  if (status.baton_holder != self) return BatonAt::destination;
-  return status.role == Role::primary ? BatonAt::source : BatonAt::undecided;
+  if (status.role == Role::primary) return BatonAt::source;
+  const bool there = status.baton_holder != self || peer_is_primary(status);
+  return there ? BatonAt::destination : BatonAt::undecided;
 }
 
 Result<> can_hand_over(const ResourceStatus& status, const std::string& self,
@@ -33,22 +66,10 @@ Result<> can_hand_over(const ResourceStatus& status, const std::string& self,
       return failure(fmt::format("{} is not connected to {}{}: run batonctl wait-connect {}", self,
                                  destination, why, name));
     }
-    for (const PeerVolumeStatus& peer : connection.peer_devices) {
-      const bool ready = peer.peer_disk_state == DiskState::up_to_date &&
-                         peer.replication_state == ReplicationState::established;
-      if (!ready) {
-        return failure(fmt::format("the copy on {} is not UpToDate: run batonctl wait-sync {}",
-                                   destination, name));
-      }
-    }
+    if (auto usable = usable_copies(status, self, connection); !usable) return usable;
   }
   if (baton_at(status, self) != BatonAt::source) {
     return failure(fmt::format("{} is not Primary on {}", name, self));
-  }
-  for (const VolumeStatus& device : status.devices) {
-    if (device.disk_state == DiskState::up_to_date) continue;
-    return failure(
-        fmt::format("the copy on {} is not UpToDate: run batonctl wait-sync {}", self, name));
   }
   if (status.window_open) return failure("it is being offered to the other node already");
   return {};
@@ -98,7 +119,7 @@ Task<Result<>> ResourceStorage::quiesce_and_offer(TimePoint deadline) {
   verbs_.spawn(Verb::offer(resource_, verb));
   bool in_time = true;
   while (in_time && !verb->answer) in_time = co_await changed_.wait_until(clock_, deadline);
-  if (verb->answer) co_return *verb->answer;
+  if (const auto answer = verb->answer) co_return *answer;
   verb->abandoned = true;
   co_return failure("the writes under way did not finish in time");
 }
@@ -126,7 +147,7 @@ Task<HandoverAnswer> ResourceStorage::grant(TimePoint deadline) {
   bool in_time = true;
   while (in_time && !verb->answer) in_time = co_await changed_.wait_until(clock_, deadline);
   std::string reason;
-  if (verb->answer && !*verb->answer) reason = verb->answer->error().message;
+  if (const auto answer = verb->answer; answer && !*answer) reason = answer->error().message;
   co_return co_await settled(deadline, std::move(reason));
 }
 

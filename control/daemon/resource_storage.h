@@ -12,9 +12,12 @@
 
 namespace baton::control {
 
-// Where the baton is, by a status of node `self`. Pure.
+// Where the right to write is (the role, and with it the baton or the holder's service), by a
+// status of node `self`. Pure.
 migration::BatonAt baton_at(const replication::ResourceStatus& status, const std::string& self);
-// Whether `self` could hand over to `destination` now; else one sentence. Pure.
+// Whether `self` could hand over to `destination` now; else one sentence. One of the two copies is
+// UpToDate; the other one as well, or it is being filled, or it is the source's that has failed.
+// Pure.
 Result<> can_hand_over(const replication::ResourceStatus& status, const std::string& self,
                        const std::string& destination);
 

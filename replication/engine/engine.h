@@ -303,6 +303,7 @@ class Engine final : public Resource {
   Task<Result<>> take_alone(bool force_generation, Fence fence);
   Task<Result<>> start_fresh();
   Task<Result<>> ask_peer_for_baton(bool first_write);
+  Task<Result<>> give(GiveFor why);
   Task<Result<>> give_baton(GiveFor why);
   Task<Result<>> quiesce(bool announce);
   void stop_quiescing();
@@ -441,7 +442,7 @@ class Engine final : public Resource {
   bool making_generation_ = false;
   bool taking_ = false;       // the baton, on our own word
   bool offering_ = false;     // quiesced and offered; our own write voids it
-  bool peer_offers_ = false;  // our client's first write may ask for the baton
+  bool peer_offers_ = false;  // our client's first write may ask for the baton, or for the role
   bool asking_ = false;
   bool window_open_ = false;            // the same, and nothing was offered
   std::uint64_t windows_ = 0;           // how many there were

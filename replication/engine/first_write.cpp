@@ -237,8 +237,7 @@ Task<Result<>> Engine::give_for_first_write(bool guessed) {
     co_return failure(fmt::format("{} is stopping its writes for another request", config_.self));
   }
   const GiveFor why = guessed ? GiveFor::silent_source : GiveFor::first_write;
-  if (holding_ && peer_can_take_over()) co_return co_await give_baton(why);
-  co_return co_await give_role(why);
+  co_return co_await give(why);
 }
 
 // Admission is stopped and everything is flushed. What a client had sent before that has been read

@@ -25,6 +25,7 @@ Task<IoError> Engine::admission(ClientDevice& client, TimePoint deadline, const 
   if (held_ == 1) held_since_ = arrived;
   IoError error = IoError::none;
   bool in_window = false;
+  const char* not_come = nullptr;  // the role was waited for
   while (fenced(client) || (!admits_ && !forwards())) {
     const char* why = "";
     if (!up_ || stopping_ || (leaving_ && !may_write())) {
@@ -46,6 +47,11 @@ Task<IoError> Engine::admission(ClientDevice& client, TimePoint deadline, const 
       why = "this node's disk has failed, and the other node takes over";
     } else if (quiescing_ && served_) {
       why = quiesce_reason_;
+      if (offering_ && !mutant("served-write-spares-the-offer")) {
+        reached("offer-voided-by-a-served-write");
+        void_offer("a client here wrote first");
+        continue;
+      }
     } else if (served_) {
       why = "the other node, which has this node's disk, cannot be reached";
     } else if (may_write() && cannot_go_alone()) {
@@ -66,13 +72,20 @@ Task<IoError> Engine::admission(ClientDevice& client, TimePoint deadline, const 
       unblock_submission();
     } else if (peer_offers_) {
       why = "the other node was asked for the baton";
+      not_come = "the guest on the other node goes on";
       if (!asking_) scope_.spawn(take_for_first_write());
     } else if (window_open_) {
       if (!std::exchange(in_window, true)) ++writes_in_window_;
       why = "the other node is asked for the role (handover window)";
+      not_come = "the handover window was closed before the role came here";
       if (can_ask_in_window()) scope_.spawn(ask_in_window());
-    } else if (in_window) {
-      *reason = "the handover window was closed before the role came here";
+    } else if (resume_primary_ && want_connected_ && !mutant("refused-before-the-role-is-back")) {
+      // A guest whose daemon was restarted under it: an error would reach its file system.
+      reached("write-held-until-the-role-is-back");
+      why = "this node was Primary before its restart, and waits for the other node's word";
+      not_come = "this node was Primary before its restart, and is not any more";
+    } else if (not_come != nullptr) {
+      *reason = not_come;
       error = IoError::no_space;
       break;
     } else {

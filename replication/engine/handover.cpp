@@ -44,7 +44,7 @@ Task<Result<>> Engine::quiesce(bool announce) {
                     "changed",
                     config_.name));
   }
-  if (announce && replicating() != nullptr) session_->tell({}, Type::offer);
+  if (announce && together()) session_->tell({}, Type::offer);
   const TimePoint deadline = env_.clock.now() + config_.timeout;
   for (auto& volume : volumes_) {
     IoError flushed = IoError::none;
@@ -115,6 +115,7 @@ Task<Result<>> Engine::give_baton(GiveFor why) {
   co_await give_baton_to_peer(flags);
   const bool gone = !holding_;
   const bool unknown = granted_away_;
+  void_offer("it could not be granted");
   stop_quiescing();
   if (gone) co_return Result<>{};
   if (unknown) {
@@ -128,6 +129,14 @@ Task<Result<>> Engine::give_baton(GiveFor why) {
       fmt::format("{} cannot take the baton of {} now: its copy is not UpToDate or it "
                   "is not connected; wait with wait-sync",
                   peer_name_, config_.name));
+}
+
+// The baton where the other copy is whole; else the role, and the baton stays with the copy that
+// is.
+Task<Result<>> Engine::give(GiveFor why) {
+  const bool whole = holding_ && peer_can_take_over();
+  Task<Result<>> giving = whole ? give_baton(why) : give_role(why);
+  co_return co_await std::move(giving);
 }
 
 Task<Result<>> Engine::handover_now(std::string to) {
@@ -159,8 +168,7 @@ Task<Result<>> Engine::handover_now(std::string to) {
     co_return failure(
         fmt::format("{} is already stopping its writes for another request", config_.name));
   }
-  if (!peer_can_take_over()) co_return co_await give_role(GiveFor::operators_word);
-  co_return co_await give_baton(GiveFor::operators_word);
+  co_return co_await give(GiveFor::operators_word);
 }
 
 // --- D's side ------------------------------------------------------------------------------------
@@ -194,8 +202,8 @@ Task<Result<>> Engine::ask_peer_for_baton(bool first_write) {
   co_return answer;
 }
 
-// A client of ours wrote while the peer offers the baton. Refused: held writes go on to wait until
-// their deadline, since the offer may have been voided by a source that will offer again.
+// A client of ours wrote while the peer offers the baton. Refused: the source's guest goes on, and
+// the one here gets ENOSPC, which pauses it.
 Task<> Engine::take_for_first_write() {
   const Result<> taken = co_await ask_peer_for_baton(true);
   if (!taken) {
@@ -290,7 +298,7 @@ void Engine::handover_refused(const wire::Header& header, std::string reason) {
 }
 
 void Engine::offered(bool open) {
-  peer_offers_ = open && !holding_;
+  peer_offers_ = open && role_ != Role::primary;
   gate_changed_.notify_all();
   changed();
 }
@@ -301,14 +309,15 @@ void Engine::asked_for_baton(const wire::Header& header, Session& session) {
   const bool first_write = (header.flags & ask_first_write) != 0;
   if ((header.flags & ask_is_over) != 0) return forget_first_write();
   if ((header.flags & ask_for_window) != 0 && !offering_) return asked_in_window(header, session);
-  // Asked before our GRANT had arrived there: it is the answer. A refusal would overtake the
-  // taking, and the client whose write asked would be told EPERM by a node that is about to hold.
-  if (granted_away_ && header.number == session.id()) {
+  // Asked before our GRANT, or the role, had arrived there: it is the answer. A refusal would
+  // overtake the taking, and the client whose write asked would be refused by a node that is about
+  // to be Primary.
+  const bool given = session.role_given && !mutant("refused-what-is-given");
+  if ((granted_away_ || given) && header.number == session.id()) {
     reached("asked-for-what-is-granted");
     return;
   }
   std::string why;
-  const bool lacks_copy = session.service || slot_.behind || volumes_.front()->syncing;
   if (header.number != session.id() || (!replicating_ && !session.service)) {
     why = "the request belongs to another session";
   } else if (!holding_ && !served_) {
@@ -319,8 +328,6 @@ void Engine::asked_for_baton(const wire::Header& header, Session& session) {
                       config_.self);
   } else if (quiescing_ && !offering_) {
     why = fmt::format("{} is stopping its writes for another request", config_.self);
-  } else if (first_write && lacks_copy) {
-    why = fmt::format("the copy on {} is not UpToDate; wait with wait-sync", peer_name_);
   }
   if (!why.empty()) {
     session.tell({}, Type::handover_refused, std::as_bytes(std::span(why)));
@@ -328,13 +335,7 @@ void Engine::asked_for_baton(const wire::Header& header, Session& session) {
   }
   struct Give {
     static Task<> run(Engine& engine, std::uint64_t session_id, GiveFor why) {
-      const bool whole = engine.holding_ && engine.peer_can_take_over();
-      Result<> given;
-      if (whole) {
-        given = co_await engine.give_baton(why);
-      } else {
-        given = co_await engine.give_role(why);
-      }
+      const Result<> given = co_await engine.give(why);
       if (given) co_return;
       engine.log(Journal::Level::warning, "handover: " + given.error().message);
       Session* const now = engine.session_;
@@ -416,24 +417,23 @@ Task<Result<>> Engine::offer_now() {
   Result<> ready = co_await not_settling();
   if (!ready) co_return ready;
   if (offering_) co_return Result<>{};
-  if (!may_write() || granted_away_) {
+  if ((!may_write() && !served_) || granted_away_) {
     co_return failure(fmt::format("{} is not Primary on {}", config_.name, config_.self));
   }
-  if (session_ == nullptr || !replicating_ || slot_.behind || volumes_.front()->syncing) {
-    co_return failure(
-        fmt::format("{} cannot be offered: {} is not connected or its copy is not "
-                    "UpToDate; wait with wait-sync",
-                    config_.name, peer_name_));
+  if (!together()) {
+    co_return failure(fmt::format("{} cannot be offered: {} is not connected; wait with wait-sync",
+                                  config_.name, peer_name_));
   }
   if (quiescing_) {
     co_return failure(
         fmt::format("{} is already stopping its writes for another request", config_.name));
   }
+  Session* const session = session_;
   quiesce_reason_ = "the baton is offered to the other node";
   Result<> quiet = co_await quiesce(true);
-  if (!quiet || session_ == nullptr || !replicating_) {
+  if (!quiet || session_ != session || !together()) {
     reached("offer-not-made");
-    if (replicating() != nullptr) session_->tell({}, Type::offer_void);
+    if (together()) session_->tell({}, Type::offer_void);
     stop_quiescing();
     if (!quiet) co_return quiet;
     co_return failure(
@@ -462,19 +462,20 @@ void Engine::void_offer(std::string_view why) {
 }
 
 Task<Result<>> Engine::grant_offered_now() {
-  if (!holding_ && epoch_.holder == peer_name_) co_return Result<>{};
+  const bool gone = holding_ ? serves_peer() : epoch_.holder == peer_name_;
+  if (role_ != Role::primary && gone) co_return Result<>{};
   if (!offering_) {
     co_return failure(
         fmt::format("no offer of {} is open: a client on {} has written since, and goes "
                     "on",
                     config_.name, config_.self));
   }
-  // Nothing may come between the check and the grant: give_baton() starts at once.
-  co_return co_await give_baton(GiveFor::coordinator);
+  // Nothing may come between the check and the grant: give() starts at once.
+  co_return co_await give(GiveFor::coordinator);
 }
 
 Task<Result<>> Engine::withdraw_offer() {
-  if (!holding_ || granted_away_) {
+  if (role_ != Role::primary || granted_away_) {
     co_return failure(fmt::format("the baton of {} has gone to {}", config_.name, peer_name_));
   }
   void_offer("it was taken back");

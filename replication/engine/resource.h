@@ -255,15 +255,16 @@ class Resource {
   // behind it, or while the other node asks, closes the other node's window for good.
   virtual void guest_is(GuestWord word) = 0;
 
-  // The migration coordinator's way (design §4 "Who asks (b)"), on the holder: stops admitting
-  // writes, brings everything acknowledged to stable storage on both copies, and tells the peer
-  // that the baton is to be had. The holder keeps it: its own client's next write voids the offer
-  // and goes on; the peer's first write, or handover() there, brings the grant.
+  // The migration coordinator's way (design §4 "Who asks (b)"), on the Primary: stops admitting
+  // writes, brings everything acknowledged to stable storage on both copies (on the one that is
+  // whole, where the other one is not), and tells the peer that the role is to be had, with the
+  // baton where the peer's copy is whole. This node keeps both: its own client's next write voids
+  // the offer and goes on; the peer's first write, or handover() there, brings the grant.
   virtual Task<Result<>> offer() = 0;
-  // The coordinator's word that the destination's guest runs, on the holder: grants the baton if
-  // the offer is still open, and completes when the peer has taken it. An offer that a client's
-  // write has voided meanwhile fails and changes nothing: that guest goes on (two guests never both
-  // write).
+  // The coordinator's word that the destination's guest runs, on the Primary: grants what was
+  // offered if the offer is still open, and completes when the peer has taken it. An offer that a
+  // client's write has voided meanwhile fails and changes nothing: that guest goes on (two guests
+  // never both write).
   virtual Task<Result<>> grant_offered() = 0;
   // Ends the offer: writes are admitted again. Done as well when there is none (any more), unless
   // the baton has gone.

@@ -234,7 +234,7 @@ bool Engine::may_give_role() const {
 // node is durably Secondary before the other hears of it, so that there is one writer at most. When
 // the link is lost in between there is none; whoever is to be it says so again.
 Task<Result<>> Engine::give_role(GiveFor why) {
-  if (quiescing_) {
+  if (quiescing_ && !offering_) {
     co_return failure(
         fmt::format("{} is already stopping its writes for another request", config_.name));
   }
@@ -246,11 +246,15 @@ Task<Result<>> Engine::give_role(GiveFor why) {
         config_.name, config_.self, peer_name_));
   }
   Session* const session = session_;
-  quiesce_reason_ = "the role is being handed to the other node";
-  Result<> quiet = co_await quiesce(false);
+  Result<> quiet;
+  if (!offering_) {
+    quiesce_reason_ = "the role is being handed to the other node";
+    quiet = co_await quiesce(false);
+  }
   const bool still = co_await source_is_still(why);
   const bool same = session_ == session && session != nullptr && session->established();
   if (!quiet || !still || !same || !may_give_role()) {
+    void_offer("it could not be granted");
     stop_quiescing();
     if (!quiet) co_return quiet;
     if (!still) {
@@ -262,6 +266,7 @@ Task<Result<>> Engine::give_role(GiveFor why) {
   reached("role-given");
   if (!mutant("role-given-and-kept")) role_ = Role::secondary;
   served_ = false;
+  offering_ = false;
   note_clients_are_flushed();
   session->role_given = true;
   if (holding_) co_await commit();
@@ -310,6 +315,7 @@ Task<> Engine::take_role(Session& session, Fence fence) {
     log(Journal::Level::notice, fmt::format("Primary, served by {}", peer_name_));
   }
   if (session.dropped()) reached("role-taken-and-not-told");
+  peer_offers_ = false;
   close_window("the role is here");
   answer_ = taken;
   answered_.notify_all();

@@ -225,6 +225,7 @@ Task<Result<>> Engine::demote_now(bool force) {
   if (!ready) co_return ready;
   if (role_ != Role::primary) {
     const bool resuming = std::exchange(resume_primary_, false);
+    gate_changed_.notify_all();
     if (!resuming || co_await commit()) co_return Result<>{};
     co_return failure(
         fmt::format("the metadata of {} cannot be written; see the log", config_.name));

@@ -77,6 +77,94 @@ demote B expect=done
 promote A expect=done
 burst A requests=20 reads=30
 )"},
+    // As the migration coordinator moves it: there by the first write, back by the coordinator's
+    // word.
+    {.name = "offered-while-it-is-being-filled", .script = R"(
+primary A force
+wait-sync
+stop B
+burst A requests=200 depth=8 reads=0 max=65536
+slow-disk B ms=60 permille=500
+start B
+wait-connected
+offer A expect=done
+is A Primary window
+is B Secondary window
+burst B requests=30 depth=8 reads=30
+is B Primary not-UpToDate not-window not-errors
+is A Secondary not-window
+offer B expect=done
+grant B expect=done
+is A Primary UpToDate not-errors
+is B Secondary
+promote A
+burst A requests=20 reads=30
+)"},
+    // The coordinator's word and the first write cross: the role is the answer to both.
+    {.name = "granted-as-the-first-write-asks", .script = R"(
+primary A force
+wait-sync
+stop B
+burst A requests=200 depth=8 reads=0 max=65536
+slow-disk B ms=60 permille=500
+start B
+wait-connected
+offer A expect=done
+grant A background
+burst B requests=20 reads=0
+is B Primary not-errors
+is A Secondary
+)"},
+    // The source's guest goes on, with its own copy and without: its write decides.
+    {.name = "offer-voided-while-it-is-being-filled", .script = R"(
+primary A force
+wait-sync
+stop B
+burst A requests=200 depth=8 reads=0 max=65536
+slow-disk B ms=60 permille=500
+start B
+wait-connected
+offer A expect=done
+write A
+is A Primary not-window
+pause-sync A
+handover A expect=done
+is B Primary not-UpToDate
+burst B requests=10
+offer B expect=done
+write B
+is B Primary not-window not-errors
+grant B expect=refused
+write A
+is B Primary
+is A Secondary errors
+offer B expect=done
+withdraw B expect=done
+burst B requests=10
+is B Primary not-window
+resume-sync A
+)"},
+    // The copy becomes whole while the role of its node is offered back.
+    {.name = "offered-back-as-it-becomes-whole", .script = R"(
+primary A force
+wait-sync
+stop B
+burst A requests=200 depth=8 reads=0 max=65536
+slow-disk B ms=60 permille=500
+start B
+wait-connected
+handover A expect=done
+burst B requests=10
+offer B expect=done
+slow-disk B permille=0
+wait-sync
++1s is B Primary UpToDate window
+grant B expect=done
+is A Primary UpToDate not-errors
+is B Secondary
+promote A
+burst A requests=20 reads=30
+)"},
     // The source is lost meanwhile: what it alone had cannot be read, and nothing wrong is.
     {.name = "moved-and-the-source-is-lost", .script = R"(
 primary A force

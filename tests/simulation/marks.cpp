@@ -74,9 +74,11 @@ const std::vector<Mark> all = {
     {"first-write-refused", "a client there wrote before it could be granted"},
     {"offer-not-made", "the link or a disk was lost while an offer was prepared"},
     {"offer-voided-by-own-write", "the offering node's own client wrote first"},
+    {"offer-voided-by-a-served-write", "the same, of a node that the holder serves"},
     {"offer-lost-with-its-session", "the session ended under an open offer"},
     // who may write
     {"write-held-until-its-deadline", "nobody decided in time: ENOSPC"},
+    {"write-held-until-the-role-is-back", "a client was quicker than the other node's word"},
     {"generation-not-durable", "a loss that cannot be recorded: nothing is done alone"},
     {"no-generation-behind-a-grant", "a write in flight at a node that gave the baton away",
      "writes are drained before a grant, and held ones look at the grant first: a second lock"},

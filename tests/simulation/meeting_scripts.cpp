@@ -172,6 +172,38 @@ burst B requests=20 reads=100
      .seeds = 30},
     // Found by the swarm: A stops before it has heard that its grant was taken, and calls itself
     // the last holder when it starts again.
+    // A guest whose daemon was restarted under it writes before the other node has been heard.
+    {.name = "write-as-the-role-comes-back", .script = R"(
+primary A force
+wait-sync
+burst A requests=10
+flush A
+cut silence
+kill A
+start A
++1s write A background
++5s is A Secondary held
+heal
+wait-idle
+is A Primary not-errors
+)"},
+    {.name = "write-as-the-role-has-gone", .script = R"(
+primary A force
+wait-sync
+burst A requests=10
+flush A
+cut silence
+kill A
++8s start A
++1s write A background
++1s is A Secondary held
+promote B force expect=done
+write B
+heal
+wait-idle
+is A Secondary errors
+is B Primary
+)"},
     {.name = "stopped-after-its-grant", .script = R"(
 primary A force
 wait-sync

@@ -71,12 +71,6 @@ TEST(CanHandOver, OnlyWithEverythingInOrder) {
   status.connections.front().peer_devices.front().peer_disk_state = DiskState::inconsistent;
   EXPECT_THAT(refusal(status), HasSubstr("the copy on beta is not UpToDate"));
   status = in_order();
-  status.connections.front().peer_devices.front().replication_state = ReplicationState::sync_source;
-  EXPECT_THAT(refusal(status), HasSubstr("wait-sync"));
-  status = in_order();
-  status.devices.front().disk_state = DiskState::inconsistent;
-  EXPECT_THAT(refusal(status), HasSubstr("the copy on alpha is not UpToDate"));
-  status = in_order();
   status.connections.front().split_brain = replication::SplitBrain{.reason = "both wrote"};
   EXPECT_THAT(refusal(status), HasSubstr("split brain"));
   status = in_order();
@@ -88,6 +82,38 @@ TEST(CanHandOver, OnlyWithEverythingInOrder) {
   status = in_order();
   status.role = Role::secondary;
   EXPECT_THAT(refusal(status), HasSubstr("not Primary on alpha"));
+}
+
+TEST(CanHandOver, WithOneWholeCopyAndTheOtherOneBeingFilled) {
+  ResourceStatus status = in_order();
+  PeerVolumeStatus& there = status.connections.front().peer_devices.front();
+  there.peer_disk_state = DiskState::inconsistent;
+  there.replication_state = ReplicationState::sync_source;
+  EXPECT_EQ(refusal(status), "");
+  there.replication_state = ReplicationState::paused_sync_s;
+  EXPECT_THAT(refusal(status), HasSubstr("nothing is being copied to it"));
+  there.replication_state = ReplicationState::sync_source;
+  status.devices.front().disk_state = DiskState::inconsistent;
+  EXPECT_THAT(refusal(status), HasSubstr("the copy on alpha is not UpToDate"));
+  // Away from a node without its disk, and while copies are compared.
+  there.peer_disk_state = DiskState::up_to_date;
+  status.devices.front().disk_state = DiskState::diskless;
+  EXPECT_EQ(refusal(status), "");
+  status = in_order();
+  status.connections.front().peer_devices.front().replication_state = ReplicationState::verify_s;
+  EXPECT_EQ(refusal(status), "");
+}
+
+TEST(BatonAt, IsWhereTheRoleIs) {
+  ResourceStatus status = in_order();
+  status.baton_holder = "beta";  // which serves alpha
+  EXPECT_EQ(baton_at(status, "alpha"), BatonAt::source);
+  status.role = Role::secondary;
+  EXPECT_EQ(baton_at(status, "alpha"), BatonAt::destination);
+  status.baton_holder = "alpha";
+  EXPECT_EQ(baton_at(status, "alpha"), BatonAt::undecided);
+  status.connections.front().peer_role = Role::primary;
+  EXPECT_EQ(baton_at(status, "alpha"), BatonAt::destination);
 }
 
 TEST(BatonAt, IsUndecidedWhileItIsOnItsWay) {
