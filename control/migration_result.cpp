@@ -57,6 +57,7 @@ json::value to_json(const MigrationResult& result) {
   put(out, "total-ms", result.total);
   out["ram-bytes"] = result.ram_bytes;
   out["bytes-replicated"] = result.bytes_replicated;
+  out["disk-bytes-to-go"] = result.disk_bytes_to_go;
   return out;
 }
 
@@ -76,6 +77,8 @@ Result<MigrationResult> migration_result_from_json(const json::value& value) {
   result.ram_bytes = static_cast<std::uint64_t>(number_at(*in, "ram-bytes").value_or(0));
   result.bytes_replicated =
       static_cast<std::uint64_t>(number_at(*in, "bytes-replicated").value_or(0));
+  result.disk_bytes_to_go =
+      static_cast<std::uint64_t>(number_at(*in, "disk-bytes-to-go").value_or(0));
   return result;
 }
 
@@ -94,6 +97,10 @@ std::string migration_text(const MigrationResult& result) {
   // Down to a tenth of a MiB: bytes tell a person nothing here.
   text += fmt::format("{:.1f} MiB of memory copied. {}",
                       static_cast<double>(result.ram_bytes) / (1U << 20U), result.sentence);
+  if (result.disk_bytes_to_go > 0) {
+    text += fmt::format(" {} of its disk are still to be copied there, and read from {} meanwhile.",
+                        size_text(result.disk_bytes_to_go), result.source);
+  }
   return text;
 }
 

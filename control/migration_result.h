@@ -23,6 +23,7 @@ struct MigrationResult {
   Duration total{0};
   std::uint64_t ram_bytes = 0;
   std::uint64_t bytes_replicated = 0;  // to the destination, while the migration ran
+  std::uint64_t disk_bytes_to_go = 0;  // that the destination's copy lacks; it is being filled
 };
 
 // Durations in milliseconds, with the unit in the key: "guest-pause-ms".

@@ -67,6 +67,7 @@ Result<> take_option(const json::key_value_pair& member, VerbOptions& options) {
   if (key == "to") return take_text(member, options.to);
   if (key == "keep") return take_text(member, options.keep);
   if (key == "dry-run") return take_flag(member, options.dry_run);
+  if (key == "postcopy") return take_flag(member, options.postcopy);
   if (key == "uri") return take_text(member, options.uri);
   if (key == "timeout") return take_seconds(member, options.timeout_seconds);
   return malformed(fmt::format("unknown option {}", key));
@@ -111,6 +112,7 @@ json::object to_json(const VerbOptions& options) {
   if (options.stop) object["stop"] = true;
   if (!options.to.empty()) object["to"] = options.to;
   if (options.dry_run) object["dry-run"] = true;
+  if (options.postcopy) object["postcopy"] = true;
   if (!options.uri.empty()) object["uri"] = options.uri;
   if (options.timeout_seconds) object["timeout"] = *options.timeout_seconds;
   return object;

@@ -43,6 +43,7 @@ struct VerbOptions {
   std::string to;
   std::string uri;
   bool dry_run = false;                          // migrate
+  bool postcopy = false;                         // migrate
   std::optional<std::uint32_t> timeout_seconds;  // absent: as long as it takes
   friend bool operator==(const VerbOptions&, const VerbOptions&) = default;
 };

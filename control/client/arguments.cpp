@@ -114,6 +114,11 @@ void add_verb_options(CLI::App& verb, Arguments& arguments) {
   }
   if (is({"migrate"})) {
     verb.add_flag("--dry-run", options.dry_run, "check everything and change nothing");
+    verb.add_flag("--postcopy", options.postcopy,
+                  "let the guest run on the destination once its memory was copied once, and fetch "
+                  "what has changed since: for a guest that writes to its memory faster than the "
+                  "network copies it. If a host or the network fails meanwhile, the guest is lost "
+                  "(its disk is not)");
     verb.add_option(
             "--uri", options.uri,
             "where the destination's QEMU listens for the guest's memory: tcp:HOST:PORT, or "

@@ -108,7 +108,7 @@ Result<> Daemon::add_resources(Site& site, const std::vector<const ResourceSpec*
 Result<> Daemon::prepare() {
   const auto groups = groups_of(configuration_, node_);
   for (const Group& group : place(groups, std::thread::hardware_concurrency())) {
-    auto site = Site::open(board_, poll_window_);
+    auto site = Site::open(board_, run_directory_.path(), poll_window_);
     if (!site) return std::unexpected(site.error());
     sites_.push_back(std::move(*site));
     if (auto added = add_resources(*sites_.back(), group); !added) return added;

@@ -35,12 +35,21 @@ class GuestMigration final : migration::MigrationObserver {
 
   // Completes when it is known where the guest goes on; an error where it is not the destination.
   Task<Result<MigrationResult>> run();
+  // Finishes or undoes what a coordinator has left that is no more. A QEMU that cannot be reached
+  // is taken for gone. Completes with what became of it, which is in the log.
+  Task<migration::State> recover();
+  // How run() has ended; idle where no QEMU was spoken to.
+  migration::State outcome() const { return outcome_; }
   // Stops it if it can be stopped; run() ends soon in any case.
   void cancel();
 
  private:
-  Task<Result<std::unique_ptr<migration::QmpChannel>>> reach_destination();
+  using Channel = std::unique_ptr<migration::QmpChannel>;
+  Task<Result<Channel>> reach_destination();
+  Task<migration::MigrationReport> coordinate(Channel source, Channel destination,
+                                              migration::MigrationOptions options, bool recover);
   Result<migration::MigrationOptions> options() const;
+  std::uint64_t disk_to_go() const;
   Result<MigrationResult> result_of(const migration::MigrationReport& report,
                                     std::uint64_t replicated_before);
   void migration_progress(const migration::MigrationProgress& progress) override;
@@ -51,6 +60,7 @@ class GuestMigration final : migration::MigrationObserver {
   const NodeSpec& destination_;
   MigrationWish& wish_;
   migration::Coordinator* coordinator_ = nullptr;  // while it runs
+  migration::State outcome_ = migration::State::idle;
 };
 
 }  // namespace baton::control

@@ -12,6 +12,9 @@ namespace {
 namespace json = boost::json;
 using namespace replication;
 
+// For the other node, after a start, before a migration that was left is settled without it.
+constexpr Duration link_patience = std::chrono::seconds(10);
+
 bool is_connected(const ResourceStatus& status) {
   for (const ConnectionStatus& connection : status.connections) {
     if (connection.connection_state == ConnectionState::connected) return true;
@@ -45,8 +48,7 @@ Result<MigrationRoute> migration_route(const ResourceStatus& status, const std::
                     "run batonctl primary {} where it is to run",
                     name, name));
   }
-  const MigrationRoute route{.source = here ? self : peer.name,
-                             .destination = here ? peer.name : self};
+  MigrationRoute route{.source = here ? self : peer.name, .destination = here ? peer.name : self};
   if (!to.empty() && to != route.destination) {
     return failure(fmt::format("{} is Primary on {} already", name, to));
   }
@@ -54,12 +56,13 @@ Result<MigrationRoute> migration_route(const ResourceStatus& status, const std::
 }
 
 GuestMover::GuestMover(Shard& shard, Resource& resource, Journal& journal, const ResourceSpec& spec,
-                       const NodeSpec& node)
+                       const NodeSpec& node, const std::string& run_directory)
     : shard_(shard),
       resource_(resource),
       journal_(journal),
       spec_(spec),
       node_(node),
+      mark_(run_directory, spec.name),
       tunnel_(
           shard.loop(), shard,
           [&resource](std::span<const std::byte> bytes) { return resource.tunnel(bytes); },
@@ -81,6 +84,7 @@ void GuestMover::status_changed() {
 
 Task<> GuestMover::stop() {
   stopping_ = true;
+  changed_.notify_all();
   while (migration_ != nullptr) {
     migration_->cancel();
     co_await ended_.wait();
@@ -104,6 +108,15 @@ Task<Result<json::value>> GuestMover::migrate_from_here(MigrationWish& wish,
     co_return failure(
         fmt::format("{} is being migrated already: wait for the outcome", spec_.name));
   }
+  if (finishing_) {
+    co_return failure(
+        fmt::format("an earlier migration of {} is being finished first: batond's log says how it "
+                    "ends; try again then",
+                    spec_.name));
+  }
+  if (!wish.options().dry_run) {
+    if (auto marked = mark_.set(destination); !marked) co_return std::unexpected(marked.error());
+  }
   const MigrationPlace place{shard_, resource_, journal_, changed_, verbs_, tunnel_, spec_, node_};
   GuestMigration migration(place, *spec_.node(destination), wish);
   migration_ = &migration;
@@ -111,9 +124,69 @@ Task<Result<json::value>> GuestMover::migrate_from_here(MigrationWish& wish,
   const Result<MigrationResult> result = co_await migration.run();
   wish.on_cancel(nullptr);
   migration_ = nullptr;
+  over(migration.outcome());
   ended_.notify_all();
   if (!result) co_return std::unexpected(result.error());
   co_return to_json(*result);
+}
+
+// Nothing is left of it, but where nobody knows yet which of the two guests goes on.
+void GuestMover::over(migration::State outcome) {
+  if (outcome == migration::State::undecided) return take_up();
+  if (auto cleared = mark_.clear(); !cleared) {
+    journal_.line(replication::Journal::Level::warning, cleared.error().message);
+  }
+}
+
+void GuestMover::take_up() {
+  if (finishing_ || stopping_ || !mark_.destination()) return;
+  finishing_ = true;
+  services_.spawn(finish_what_was_left());
+}
+
+Task<> GuestMover::finish_what_was_left() {
+  while (!stopping_) {
+    const auto destination = mark_.destination();
+    if (!destination || spec_.node(*destination) == nullptr) break;
+    const bool known = co_await knows_who_has_it();
+    if (!known) break;
+    const migration::State outcome = co_await finish_now(*destination);
+    if (outcome != migration::State::undecided) {
+      over(outcome);
+      break;
+    }
+    if (!stopping_) co_await changed_.wait();
+  }
+  finishing_ = false;
+}
+
+// False: this is stopping. The other node's QEMU is spoken to by the link; where there is none for
+// a while, this one's guest is not kept waiting for it.
+Task<bool> GuestMover::knows_who_has_it() {
+  const TimePoint enough = shard_.now() + link_patience;
+  while (!stopping_) {
+    const auto status = resource_.status();
+    const bool decided = baton_at(status, node_.name) != migration::BatonAt::undecided;
+    const bool late = shard_.now() >= enough;
+    if (decided && (late || is_connected(status))) break;
+    if (late) {
+      co_await changed_.wait();
+    } else {
+      co_await changed_.wait_until(shard_, enough);
+    }
+  }
+  co_return !stopping_;
+}
+
+Task<migration::State> GuestMover::finish_now(const std::string& destination) {
+  MigrationWish wish({}, [](const std::string&, double) {});
+  const MigrationPlace place{shard_, resource_, journal_, changed_, verbs_, tunnel_, spec_, node_};
+  GuestMigration migration(place, *spec_.node(destination), wish);
+  migration_ = &migration;
+  const migration::State outcome = co_await migration.recover();
+  migration_ = nullptr;
+  ended_.notify_all();
+  co_return outcome;
 }
 
 // The guest runs on the other node: its daemon does it, and we pass on what it says.

@@ -75,7 +75,7 @@ HostedResource::HostedResource(const ShardPlace& place, const ResourceSpec& spec
       handlers_(place.shard, spec, node, journal_),
       engine_(make_resource(environment_of(place, disks_, links_, journal_, handlers_),
                             engine_config(spec, node, std::move(secret), boot_id))),
-      mover_(place.shard, *engine_, journal_, spec, node),
+      mover_(place.shard, *engine_, journal_, spec, node, place.run_directory),
       switched_(place.shard.loop()),
       progress_pause_(
           [](Timer& timer) {
@@ -172,6 +172,7 @@ Task<Result<>> HostedResource::up(VerbOptions /*options*/) {
   if (done) {
     done = co_await engine_->up();
     if (done && !was_listening) place_.doors.offer(node_, offered_);
+    if (done) mover_.take_up();
     if (!done && !was_listening) co_await close_listeners(Duration::zero());
   }
   ended(done ? "" : done.error().message);

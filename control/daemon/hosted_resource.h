@@ -28,6 +28,7 @@ struct ShardPlace {
   NbdDoors& doors;
   Random& random;
   StatusBoard& board;
+  const std::string& run_directory;
 };
 
 class HostedResource final : replication::ResourceObserver, Runnable {

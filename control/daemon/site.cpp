@@ -6,8 +6,9 @@
 
 namespace baton::control {
 
-Result<std::unique_ptr<Site>> Site::open(StatusBoard& board, Duration poll_window) {
-  std::unique_ptr<Site> site(new Site(board, poll_window));
+Result<std::unique_ptr<Site>> Site::open(StatusBoard& board, const std::string& run_directory,
+                                         Duration poll_window) {
+  std::unique_ptr<Site> site(new Site(board, run_directory, poll_window));
   auto ring = blockdev::Ring::open(site->shard_.loop());
   if (!ring) return std::unexpected(ring.error());
   site->ring_ = std::move(*ring);
@@ -21,7 +22,7 @@ Site::~Site() {
 
 HostedResource& Site::add(const ResourceSpec& spec, const NodeSpec& node, std::string secret,
                           std::uint64_t boot_id) {
-  const ShardPlace place{shard_, *ring_, doors_, random_, board_};
+  const ShardPlace place{shard_, *ring_, doors_, random_, board_, run_directory_};
   resources_.push_back(
       std::make_unique<HostedResource>(place, spec, node, std::move(secret), boot_id));
   return *resources_.back();

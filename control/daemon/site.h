@@ -16,8 +16,9 @@ namespace baton::control {
 
 class Site {
  public:
-  // The thread does not run yet. `board` outlives this.
-  static Result<std::unique_ptr<Site>> open(StatusBoard& board, Duration poll_window);
+  // The thread does not run yet. `board` and `run_directory` outlive this.
+  static Result<std::unique_ptr<Site>> open(StatusBoard& board, const std::string& run_directory,
+                                            Duration poll_window);
   // After stop_and_join(), or without ever having started.
   ~Site();
   Site(const Site&) = delete;
@@ -37,13 +38,15 @@ class Site {
   Scope& scope() { return scope_; }
 
  private:
-  Site(StatusBoard& board, Duration poll_window)
+  Site(StatusBoard& board, const std::string& run_directory, Duration poll_window)
       : board_(board),
+        run_directory_(run_directory),
         shard_({.poll_window = poll_window}),
         doors_(shard_),
         scope_(shard_.loop()) {}
 
   StatusBoard& board_;
+  const std::string& run_directory_;
   SystemRandom random_;
   Shard shard_;
   std::unique_ptr<blockdev::Ring> ring_;

@@ -23,7 +23,8 @@ Coordinator::Coordinator(Loop& loop, Clock& clock, QmpChannel& source, QmpChanne
       options_(std::move(options)),
       plan_(PlanOptions{.only_check = options_.only_check,
                         .ask_for_port = options_.uri.leaves_port_open(),
-                        .quit_source = options_.quit_source}),
+                        .quit_source = options_.quit_source,
+                        .postcopy = options_.postcopy}),
       source_(Side::source, source, loop, *this),
       destination_(Side::destination, destination, loop, *this),
       arrived_(loop),
@@ -151,7 +152,8 @@ void Coordinator::begin(Action action) {
 }
 
 void Coordinator::submit(Action action) {
-  const QmpCommand command = command_of(action, options_.uri.text());
+  const QmpCommand command =
+      command_of(action, {.uri = options_.uri.text(), .postcopy = options_.postcopy});
   const bool source = command.side == Side::source;
   QmpSession& session = source ? source_ : destination_;
   const std::uint64_t id = session.submit(command.name, command.arguments);
@@ -214,7 +216,8 @@ Task<> Coordinator::move_baton(Action action) {
 void Coordinator::rearm_deadline() {
   const Deadlines& limits = options_.deadlines;
   const TimePoint now = clock_.now();
-  switch (patience_of(plan_.state())) {
+  const Patience patience = patience_of(plan_.state());
+  switch (patience) {
     case Patience::none:
       deadline_ = TimePoint::never();
       break;
@@ -234,7 +237,7 @@ void Coordinator::rearm_deadline() {
       deadline_ = now + limits.quit;
       break;
   }
-  const bool looking = plan_.state() == State::transferring || plan_.state() == State::cancelling;
+  const bool looking = patience == Patience::stall || plan_.state() == State::cancelling;
   next_poll_ = looking ? std::min(next_poll_, now + limits.poll) : TimePoint::never();
 }
 

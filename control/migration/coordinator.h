@@ -43,6 +43,7 @@ struct MigrationOptions {
   MigrationUri uri;
   bool quit_source = true;
   bool only_check = false;  // ends with `checked` where something would be changed
+  bool postcopy = false;    // the guest moves once its memory was sent once, and fetches the rest
   Deadlines deadlines;
 };
 

@@ -63,7 +63,7 @@ void Coordinator::take_progress(const boost::json::value& reply) {
   ram_.total_bytes = number_at(*ram, "total");
   ram_.dirty_pages_per_second = number_at(*ram, "dirty-pages-rate");
   ram_.expected_downtime_ms = number_at(reply, "expected-downtime");
-  if (plan_.state() == State::transferring) {
+  if (patience_of(plan_.state()) == Patience::stall) {
     if (ram_.transferred_bytes != before) post(EventKind::progress);
     show_progress();
   }
@@ -85,8 +85,8 @@ MigrationReport Coordinator::report() const {
   const bool bare = detail_.empty() || detail_ == "failed";
   report.sentence = summary_of(report.outcome, report.reason, last_row_, options_.names,
                                bare && !qemu_error_.empty() ? qemu_error_ : detail_);
-  const std::optional<Moment>& resumed =
-      report.outcome == State::moved ? destination_resumed_ : source_resumed_;
+  const bool there = report.outcome == State::moved || report.outcome == State::divided;
+  const std::optional<Moment>& resumed = there ? destination_resumed_ : source_resumed_;
   if (stopped_ && resumed) {
     const Duration heard = resumed->heard - stopped_->heard;
     const Duration stamped = resumed->stamped - stopped_->stamped;

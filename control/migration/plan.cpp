@@ -8,6 +8,8 @@ std::optional<Action> entry_action(State state) {
   switch (state) {
     case State::inquiring_source:
       return Action::source_query_migrate;
+    case State::inquiring_guest:
+      return Action::source_query_status;
     case State::inquiring_destination:
       return Action::destination_query_status;
     case State::preparing:
@@ -26,6 +28,8 @@ std::optional<Action> entry_action(State state) {
       return Action::destination_locate;
     case State::starting:
       return Action::source_migrate;
+    case State::postcopy_asked:
+      return Action::source_start_postcopy;
     case State::offering:
       return Action::storage_offer;
     case State::continuing:
@@ -48,9 +52,11 @@ std::optional<Action> entry_action(State state) {
     case State::transferring:
     case State::switching:
     case State::finishing:
+    case State::postcopy:
     case State::moved:
     case State::stayed:
     case State::lost:
+    case State::divided:
     case State::undecided:
     case State::checked:
       return std::nullopt;
@@ -61,6 +67,7 @@ std::optional<Action> entry_action(State state) {
 Patience patience_of(State state) {
   switch (state) {
     case State::inquiring_source:
+    case State::inquiring_guest:
     case State::inquiring_destination:
     case State::checking_source:
     case State::checking_destination:
@@ -73,6 +80,8 @@ Patience patience_of(State state) {
     case State::starting_destination:
       return Patience::reply;
     case State::transferring:
+    case State::postcopy_asked:
+    case State::postcopy:
       return Patience::stall;
     case State::continuing:
     case State::switching:
@@ -118,12 +127,13 @@ Step Plan::on(EventKind event) {
 }
 
 // The baton stays at the source: a destination that was fed half a guest is of no more use, and one
-// that runs must not. Nothing waits for it: the storage refuses its writes already.
+// that runs must not. Nothing waits for it: the storage refuses its writes already. But a source
+// that serves must have been cancelled first: one whose destination is gone obeys nothing any more.
 void Plan::discard_destination(Step& step) {
   const bool fed = facts_.destination == Destination::listening ||
                    facts_.destination == Destination::loaded ||
                    facts_.destination == Destination::resumed;
-  if (!fed || facts_.discarded) return;
+  if (!fed || facts_.discarded || facts_.source == Source::serving) return;
   facts_.discarded = true;
   step.actions.push_back(Action::destination_quit);
 }
@@ -131,7 +141,7 @@ void Plan::discard_destination(Step& step) {
 void Plan::enter(State next, Step& step) {
   if (next == state_) {
     // Waiting on. Only memory that moves earns new patience.
-    step.rearm_deadline = next == State::transferring;
+    step.rearm_deadline = patience_of(next) == Patience::stall;
     return;
   }
   state_ = next;
@@ -141,6 +151,7 @@ void Plan::enter(State next, Step& step) {
   if (next == State::listening) facts_.destination = Destination::listening;
   if (next == State::starting) facts_.source = Source::moving;
   if (next == State::continuing) facts_.source = Source::switching;
+  if (next == State::postcopy_asked) facts_.postcopy_asked = true;
 }
 
 void Plan::note(EventKind event) {
@@ -155,7 +166,7 @@ void Plan::note(EventKind event) {
       facts_.guest_was_running = false;
       return;
     case EventKind::deadline:
-      if (state_ == State::inquiring_source) facts_.source = Source::lost;
+      if (recovering_source()) facts_.source = Source::lost;
       if (state_ == State::inquiring_destination) facts_.destination = Destination::gone;
       return;
     default:
@@ -166,7 +177,7 @@ void Plan::note(EventKind event) {
 }
 
 void Plan::note_source(EventKind event) {
-  const bool recovering = state_ == State::inquiring_source;
+  const bool recovering = recovering_source();
   switch (event) {
     case EventKind::source_active:
       if (facts_.source == Source::idle) facts_.source = Source::moving;
@@ -183,12 +194,24 @@ void Plan::note_source(EventKind event) {
       facts_.source = Source::completed;
       facts_.source_stopped |= recovering;
       return;
+    case EventKind::source_postcopy:
+      facts_.source = Source::serving;
+      facts_.source_stopped |= recovering;
+      return;
+    case EventKind::source_postcopy_paused:
+      facts_.source = Source::cut_off;
+      facts_.source_stopped |= recovering;
+      return;
     case EventKind::source_failed:
-      facts_.source = Source::failed;
+      facts_.source = serves() ? Source::parted : Source::failed;
       return;
     case EventKind::source_error:
       if (state_ == State::starting) facts_.source = Source::idle;  // it never began
       if (recovering) facts_.source = Source::lost;
+      return;
+    case EventKind::source_is_unfit:  // postmigrate: cancelled in postcopy
+      if (state_ == State::inquiring_guest) facts_.source = Source::parted;
+      facts_.source_stopped |= recovering;
       return;
     case EventKind::source_stopped:
       facts_.source_stopped = true;
@@ -199,9 +222,13 @@ void Plan::note_source(EventKind event) {
         facts_.source = Source::resumed;
       }
       // Somebody said cont after it had completed; no other status will follow.
-      if (facts_.source == Source::completed) facts_.source = Source::failed;
+      if (facts_.source == Source::completed || facts_.source == Source::parted) {
+        facts_.source = Source::failed;
+      }
       return;
     case EventKind::source_lost:
+      // What becomes of the memory says the destination, too.
+      if (serves() && !recovering) return;
       // Before `migrate` there is nothing of ours in it that could be out of reach.
       if (facts_.source != Source::idle || recovering) facts_.source = Source::lost;
       return;
@@ -210,11 +237,21 @@ void Plan::note_source(EventKind event) {
   }
 }
 
+bool Plan::recovering_source() const {
+  return state_ == State::inquiring_source || state_ == State::inquiring_guest;
+}
+
+bool Plan::serves() const {
+  return facts_.source == Source::serving || facts_.source == Source::cut_off;
+}
+
 void Plan::note_destination(EventKind event) {
   const bool recovering = state_ == State::inquiring_destination;
   switch (event) {
     case EventKind::destination_completed:
       if (facts_.destination != Destination::resumed) facts_.destination = Destination::loaded;
+      facts_.all_arrived = true;
+      if (serves()) facts_.source = Source::switching;  // it has yet to say that it has completed
       return;
     case EventKind::destination_resumed:
       facts_.destination = Destination::resumed;

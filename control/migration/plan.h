@@ -25,6 +25,7 @@ namespace baton::control::migration {
 enum class State : std::uint8_t {
   idle,
   inquiring_source,       // recovery: what does the source QEMU say of its migration?
+  inquiring_guest,        // recovery: it has failed; does its guest run?
   inquiring_destination,  // recovery: what does the destination QEMU do?
   preparing,              // the storage checks that it could hand over; nothing is changed
   checking_source,
@@ -35,6 +36,7 @@ enum class State : std::uint8_t {
   locating,              // the destination chose its port: which one?
   starting,              // migrate
   transferring,          // memory is copied while the guest runs at the source
+  postcopy_asked,        // migrate-start-postcopy: the same, until QEMU switches of itself
   offering,              // source QEMU in pre-switchover: quiesce, offer
   continuing,            // migrate-continue sent
   switching,             // both QEMUs finish; the guest runs nowhere, then at the destination
@@ -42,6 +44,7 @@ enum class State : std::uint8_t {
   confirming,            // the destination took the baton by a write: does its QEMU really run?
   starting_destination,  // cont, for a destination that was started with -S
   finishing,             // the guest runs at the destination: the source QEMU has yet to complete
+  postcopy,              // the same, and the destination fetches memory from the source
   retiring,              // quit the source QEMU
   withdrawing,  // take the offer (or the unused baton) back, before anything else is undone
   cancelling,   // migrate_cancel; the source QEMU resumes its guest
@@ -49,17 +52,19 @@ enum class State : std::uint8_t {
   moved,        // final: the guest runs at the destination
   stayed,       // final: the guest belongs to the source
   lost,         // final: the disk is at the destination, whose QEMU is gone
+  divided,      // final: the guest runs at the destination, some of its memory is at the source
   undecided,    // final: the nodes must hear each other first; neither QEMU was touched
   checked,      // final: it could have begun, and nothing was changed
 };
-inline constexpr int state_count = 28;
+inline constexpr int state_count = 32;
 
 enum class EventKind : std::uint8_t {
   start,    // move the guest
   recover,  // an earlier coordinator died: finish or undo what it left
   cancel,   // an operator's word
   deadline,
-  progress,  // memory is moving
+  progress,       // memory is moving
+  source_passed,  // all memory was sent once, and some of it has changed since
   // the storage's answers
   prepared,
   refused,
@@ -87,10 +92,13 @@ enum class EventKind : std::uint8_t {
   source_pre_switchover,
   source_device,
   source_completed,
-  source_failed,  // or cancelled
+  source_failed,           // or cancelled
+  source_postcopy,         // the destination has the guest, and fetches memory
+  source_postcopy_paused,  // the path between them is gone
   destination_located,
   destination_completed,
   destination_failed,
+  destination_postcopy_paused,
   // QMP: other events
   source_stopped,
   source_resumed,
@@ -99,7 +107,7 @@ enum class EventKind : std::uint8_t {
   source_lost,
   destination_lost,
 };
-inline constexpr int event_count = 37;
+inline constexpr int event_count = 41;
 
 enum class Action : std::uint8_t {
   storage_prepare,
@@ -110,6 +118,7 @@ enum class Action : std::uint8_t {
   source_query_migrate,
   source_set_capabilities,
   source_migrate,
+  source_start_postcopy,
   source_continue,
   source_cancel,
   source_cont,
@@ -131,6 +140,9 @@ enum class Source : std::uint8_t {
   moving,     // copying memory; the guest runs
   paused,     // pre-switchover: stopped, drained, flushed
   switching,  // told to go on; writes nothing any more unless it fails
+  serving,    // postcopy: the destination fetches memory; writes nothing any more
+  cut_off,    // the same, without a path to the destination; it can do nothing else any more
+  parted,     // cancelled in postcopy: its guest is stopped, and would obey cont
   completed,  // postmigrate: writes nothing unless told to cont
   resumed,    // its guest runs again, its migration has not ended yet
   failed,     // failed or cancelled: its guest runs again, or is about to
@@ -145,6 +157,8 @@ struct Facts {
   bool source_stopped = false;  // a STOP without a RESUME after it
   bool cancel_requested = false;
   bool discarded = false;  // the destination was told to quit
+  bool postcopy_asked = false;
+  bool all_arrived = false;  // the destination has all of the memory
   friend bool operator==(const Facts&, const Facts&) = default;
 };
 
@@ -152,6 +166,7 @@ struct PlanOptions {
   bool only_check = false;    // end where something would be changed
   bool ask_for_port = false;  // the uri leaves the port to the destination
   bool quit_source = true;    // after the move; otherwise its stopped QEMU is left to the user
+  bool postcopy = false;      // switch when memory was sent once, and fetch the rest
 };
 
 enum class RowKind : std::uint8_t {
@@ -193,6 +208,8 @@ class Plan {
  private:
   void note(EventKind event);
   void note_source(EventKind event);
+  bool recovering_source() const;
+  bool serves() const;
   void note_destination(EventKind event);
   void enter(State next, Step& step);
   void discard_destination(Step& step);

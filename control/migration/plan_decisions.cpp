@@ -22,7 +22,10 @@ constexpr auto any = std::nullopt;
 constexpr From alive_again{Source::resumed, Source::failed};
 // It copies or serialises: its own verdict is still to come.
 constexpr From busy{Source::idle, Source::moving, Source::paused, Source::switching};
+// In postcopy it writes nothing any more, whatever comes.
+constexpr From serving{Source::serving, Source::cut_off};
 constexpr From finished{Source::completed, Source::lost};
+constexpr From stopped_for_good{Source::completed, Source::parted};
 constexpr To silent{Destination::fresh, Destination::listening};
 
 // clang-format off
@@ -34,11 +37,14 @@ constexpr auto table = std::to_array<DecisionRow>({
     {D::port, "destination_chose_the_port", {}, {}, true, S::locating, go},
     {D::port, "port_was_given", {}, {}, false, S::starting, go},
 
+    {D::pass, "postcopy_is_wanted", {}, {}, true, S::postcopy_asked, go},
+    {D::pass, "precopy_goes_on", {}, {}, false, D::stay, noted},
+
     // Whether the destination runs already makes no difference: a source that is neither paused nor
     // done may have written before the offer was made, and then only its guest may go on.
     // A QEMU that is told to go on and then fails resumes its guest by itself, and the offer harms
     // nobody meanwhile. So the destination is not probed here: it would only lengthen the pause.
-    {D::may_switch, "switched_without_us", Src::completed, {}, any, D::outcome, go},
+    {D::may_switch, "switched_without_us", {Src::completed, Src::serving}, {}, any, D::outcome, go},
     {D::may_switch, "cancelled_after_the_offer", {}, {}, true, S::withdrawing, fail},
     {D::may_switch, "destination_lost_in_the_pause", {}, Dst::gone, any, S::withdrawing, fail},
     {D::may_switch, "both_ready", Src::paused, {}, any, S::continuing, go},
@@ -50,8 +56,10 @@ constexpr auto table = std::to_array<DecisionRow>({
     // The destination was started with -S, or the guest was paused.
     {D::outcome, "destination_complete", finished, Dst::loaded, any, S::granting, go},
     {D::outcome, "source_runs_again_by_itself", alive_again, {}, any, S::withdrawing, fail},
-    {D::outcome, "destination_lost_in_the_switch", finished, Dst::gone, any, S::withdrawing, fail},
-    {D::outcome, "source_still_busy", busy, {}, any, S::switching, noted},
+    {D::outcome, "source_cancelled_in_postcopy", Src::parted, {}, any, S::withdrawing, fail},
+    {D::outcome, "destination_lost_in_the_switch", finished | serving, Dst::gone, any,
+     S::withdrawing, fail},
+    {D::outcome, "source_still_busy", busy | serving, {}, any, S::switching, noted},
     {D::outcome, "destination_still_busy", finished, silent, any, S::switching, noted},
 
     {D::overdue, "destination_runs", {}, Dst::resumed, any, S::granting, go},
@@ -73,16 +81,23 @@ constexpr auto table = std::to_array<DecisionRow>({
     {D::kept, "destination_took_it_unheard", {}, silent, any, S::confirming, go},
     {D::kept, "destination_wrote_and_is_gone", {}, {}, any, S::lost, fail},
 
+    {D::retire, "memory_is_at_the_source", Src::serving, {}, any, S::postcopy, go},
+    {D::retire, "memory_path_lost", {Src::cut_off, Src::parted}, {}, any, S::divided, fail},
     // It completes once it has heard that the destination runs, and has its figures to tell then.
     {D::retire, "source_still_finishing", busy, {}, any, S::finishing, go},
     {D::retire, "source_out_of_reach", Src::lost, {}, any, S::moved, go},
     {D::retire, "source_is_left_to_the_user", Src::completed, {}, false, S::moved, go},
     {D::retire, "source_must_go", {}, {}, any, S::retiring, go},
 
+    // Else a source that merely did not say that it serves would be ended with its guest's memory.
+    {D::unfinished, "memory_may_be_at_the_source", {}, {}, true, S::divided, fail},
+    {D::unfinished, "all_memory_arrived", {}, {}, false, S::retiring, go},
+
     {D::leave, "source_untouched", Src::idle, {}, any, S::stayed, go},
     {D::leave, "source_lost", Src::lost, {}, any, S::stayed, go},
-    {D::leave, "source_stopped_for_good", Src::completed, {}, true, S::resuming, go},
-    {D::leave, "source_was_paused_before", Src::completed, {}, any, S::stayed, go},
+    {D::leave, "source_stopped_for_good", stopped_for_good, {}, true, S::resuming, go},
+    {D::leave, "source_was_paused_before", stopped_for_good, {}, any, S::stayed, go},
+    {D::leave, "source_cannot_go_back", Src::cut_off, {}, any, S::stayed, fail},
     {D::leave, "source_about_to_resume", Src::failed, {}, true, S::cancelling, go},
     {D::leave, "source_goes_on", Src::failed, {}, any, S::stayed, go},
     {D::leave, "source_still_migrates", {}, {}, any, S::cancelling, go},
@@ -95,12 +110,16 @@ bool flag(Decision decision, const Facts& facts, const PlanOptions& options) {
       return options.only_check;
     case D::port:
       return options.ask_for_port;
+    case D::pass:
+      return options.postcopy && facts.guest_was_running;
     case D::may_switch:
       return facts.cancel_requested;
     case D::granted:
       return facts.guest_was_running;
     case D::retire:
       return options.quit_source;
+    case D::unfinished:
+      return facts.postcopy_asked && !facts.all_arrived;
     case D::leave:
       return facts.guest_was_running && (facts.source_stopped || facts.source == Source::completed);
     default:
@@ -135,12 +154,16 @@ std::string_view flag_of(Decision decision) {
       return "a dry run";
     case D::port:
       return "the uri leaves the port open";
+    case D::pass:
+      return "postcopy was asked for and the guest runs";
     case D::may_switch:
       return "cancelled";
     case D::granted:
       return "the guest was running";
     case D::retire:
       return "the source QEMU is to be quit";
+    case D::unfinished:
+      return "postcopy may have begun, and not all memory has arrived";
     case D::leave:
       return "the guest was running and is stopped";
     default:

@@ -16,6 +16,7 @@ std::string_view look_up(const std::array<std::string_view, count>& names, Enum 
 
 constexpr auto states = std::to_array<std::string_view>({"idle",
                                                          "inquiring_source",
+                                                         "inquiring_guest",
                                                          "inquiring_destination",
                                                          "preparing",
                                                          "checking_source",
@@ -26,6 +27,7 @@ constexpr auto states = std::to_array<std::string_view>({"idle",
                                                          "locating",
                                                          "starting",
                                                          "transferring",
+                                                         "postcopy_asked",
                                                          "offering",
                                                          "continuing",
                                                          "switching",
@@ -33,6 +35,7 @@ constexpr auto states = std::to_array<std::string_view>({"idle",
                                                          "confirming",
                                                          "starting_destination",
                                                          "finishing",
+                                                         "postcopy",
                                                          "retiring",
                                                          "withdrawing",
                                                          "cancelling",
@@ -40,6 +43,7 @@ constexpr auto states = std::to_array<std::string_view>({"idle",
                                                          "moved",
                                                          "stayed",
                                                          "lost",
+                                                         "divided",
                                                          "undecided",
                                                          "checked"});
 static_assert(states.size() == static_cast<std::size_t>(State::checked) + 1);
@@ -49,6 +53,7 @@ constexpr auto events = std::to_array<std::string_view>({"start",
                                                          "cancel",
                                                          "deadline",
                                                          "progress",
+                                                         "source_passed",
                                                          "prepared",
                                                          "refused",
                                                          "offered",
@@ -73,9 +78,12 @@ constexpr auto events = std::to_array<std::string_view>({"start",
                                                          "source_device",
                                                          "source_completed",
                                                          "source_failed",
+                                                         "source_postcopy",
+                                                         "source_postcopy_paused",
                                                          "destination_located",
                                                          "destination_completed",
                                                          "destination_failed",
+                                                         "destination_postcopy_paused",
                                                          "source_stopped",
                                                          "source_resumed",
                                                          "destination_resumed",
@@ -86,22 +94,23 @@ static_assert(events.size() == static_cast<std::size_t>(EventKind::destination_l
 constexpr auto actions = std::to_array<std::string_view>(
     {"storage_prepare", "storage_offer", "storage_grant", "storage_take_back",
      "source_query_status", "source_query_migrate", "source_set_capabilities", "source_migrate",
-     "source_continue", "source_cancel", "source_cont", "source_quit", "destination_query_status",
-     "destination_set_capabilities", "destination_incoming", "destination_locate",
-     "destination_cont", "destination_quit"});
+     "source_start_postcopy", "source_continue", "source_cancel", "source_cont", "source_quit",
+     "destination_query_status", "destination_set_capabilities", "destination_incoming",
+     "destination_locate", "destination_cont", "destination_quit"});
 static_assert(actions.size() == static_cast<std::size_t>(Action::destination_quit) + 1);
 
-constexpr auto sources = std::to_array<std::string_view>(
-    {"idle", "moving", "paused", "switching", "completed", "resumed", "failed", "lost"});
+constexpr auto sources =
+    std::to_array<std::string_view>({"idle", "moving", "paused", "switching", "serving", "cut_off",
+                                     "parted", "completed", "resumed", "failed", "lost"});
 static_assert(sources.size() == static_cast<std::size_t>(Source::lost) + 1);
 
 constexpr auto destinations =
     std::to_array<std::string_view>({"fresh", "listening", "loaded", "resumed", "gone"});
 static_assert(destinations.size() == static_cast<std::size_t>(Destination::gone) + 1);
 
-constexpr auto decisions =
-    std::to_array<std::string_view>({"stay", "touch", "port", "may_switch", "outcome", "overdue",
-                                     "found", "granted", "kept", "retire", "leave"});
+constexpr auto decisions = std::to_array<std::string_view>(
+    {"stay", "touch", "port", "pass", "may_switch", "outcome", "overdue", "found", "granted",
+     "kept", "retire", "unfinished", "leave"});
 static_assert(decisions.size() == static_cast<std::size_t>(Decision::leave) + 1);
 
 static_assert(states.size() == state_count && events.size() == event_count &&

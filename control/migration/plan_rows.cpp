@@ -19,12 +19,13 @@ constexpr RowKind refusal = RowKind::refusal;
 constexpr StateSet setup{S::preparing,     S::checking_source,    S::checking_destination,
                          S::arming_source, S::arming_destination, S::listening,
                          S::locating};
-constexpr StateSet before_the_offer = setup | StateSet{S::starting, S::transferring};
-constexpr StateSet sending{S::starting, S::transferring};
+constexpr StateSet sending{S::starting, S::transferring, S::postcopy_asked};
+constexpr StateSet before_the_offer = setup | sending;
 // The source QEMU was allowed to go on, or went on by itself.
 constexpr StateSet switching{S::continuing, S::switching};
+constexpr StateSet inquiring{S::inquiring_source, S::inquiring_guest};
 constexpr StateSet told_to_run{S::starting_destination};
-constexpr StateSet finals{S::moved, S::stayed, S::lost, S::undecided, S::checked};
+constexpr StateSet finals{S::moved, S::stayed, S::lost, S::divided, S::undecided, S::checked};
 
 // clang-format off
 constexpr auto table = std::to_array<Row>({
@@ -55,6 +56,10 @@ constexpr auto table = std::to_array<Row>({
     {S::starting, E::source_ok, "transfer_begins", S::transferring, go},
     {S::starting, E::source_error, "source_cannot_migrate", D::leave, fail},
     {S::transferring, E::progress, "memory_moves", S::transferring, go},
+    {S::transferring, E::source_passed, "memory_sent_once", D::pass, go},
+    {S::postcopy_asked, E::progress, "memory_moves", S::postcopy_asked, go},
+    {S::postcopy_asked, E::source_ok, "postcopy_follows", D::stay, noted},
+    {S::postcopy_asked, E::source_error, "postcopy_refused", D::stay, noted},
     {sending, E::source_failed, "transfer_failed", D::leave, fail},
     {sending, E::source_pre_switchover, "source_pauses", S::offering, go},
     // A QEMU that ignores pause-before-switchover has switched without us. Its guest stopped after
@@ -62,12 +67,15 @@ constexpr auto table = std::to_array<Row>({
     // so on the destination's RESUME alone: until the source completes, it may fail, resume and
     // write before the offer is made.
     {sending, E::source_completed, "source_skipped_the_pause", S::offering, go},
+    {sending, E::source_postcopy, "source_skipped_the_pause", S::offering, go},
+    {sending, E::source_postcopy_paused, "transfer_failed", D::leave, fail},
     {before_the_offer, E::cancel, "cancelled_in_time", D::leave, fail},
     {before_the_offer, E::source_lost, "source_lost_before_the_switch", D::leave, fail},
     {before_the_offer, E::destination_lost, "destination_lost_before_the_switch", D::leave, fail},
     {before_the_offer, E::destination_failed, "destination_lost_before_the_switch", D::leave, fail},
     {setup | S::starting, E::deadline, "no_answer", D::leave, fail},
     {S::transferring, E::deadline, "transfer_stalled", D::leave, fail},
+    {S::postcopy_asked, E::deadline, "transfer_stalled", D::leave, fail},
 
     // The guest runs nowhere: the storage offers, then the source QEMU goes on.
     {S::offering, E::offered, "offer_made", D::may_switch, go},
@@ -77,6 +85,8 @@ constexpr auto table = std::to_array<Row>({
     {switching, E::source_error, "source_will_not_go_on", S::withdrawing, fail},
     {switching, E::source_completed, "outcome_heard", D::outcome, go},
     {switching, E::source_failed, "outcome_heard", D::outcome, go},
+    {switching, E::source_postcopy, "outcome_heard", D::outcome, go},
+    {switching, E::source_postcopy_paused, "outcome_heard", D::outcome, go},
     {switching, E::source_resumed, "outcome_heard", D::outcome, go},
     {switching, E::source_lost, "outcome_heard", D::outcome, go},
     {switching, E::destination_completed, "outcome_heard", D::outcome, go},
@@ -108,7 +118,16 @@ constexpr auto table = std::to_array<Row>({
     {S::finishing, E::source_failed, "source_finished", D::retire, go},
     {S::finishing, E::source_resumed, "source_finished", D::retire, go},
     {S::finishing, E::source_lost, "source_finished", D::retire, go},
-    {S::finishing, E::deadline, "source_slow_to_finish", S::retiring, go},
+    {S::finishing, E::source_postcopy, "postcopy_begins", D::retire, go},
+    {S::finishing, E::source_postcopy_paused, "source_finished", D::retire, go},
+    {S::finishing, E::deadline, "source_slow_to_finish", D::unfinished, go},
+    {S::postcopy, E::progress, "memory_is_fetched", S::postcopy, go},
+    {S::postcopy, E::source_completed, "source_finished", D::retire, go},
+    {S::postcopy, E::destination_completed, "memory_has_arrived", D::retire, go},
+    {S::postcopy, E::source_failed, "memory_path_lost", S::divided, fail},
+    {S::postcopy, E::source_postcopy_paused, "memory_path_lost", S::divided, fail},
+    {S::postcopy, E::destination_postcopy_paused, "memory_path_lost", S::divided, fail},
+    {S::postcopy, E::deadline, "memory_fetched_no_more", S::divided, fail},
     {S::retiring, E::source_ok, "source_retired", S::moved, go},
     {S::retiring, E::source_lost, "source_retired", S::moved, go},
     {S::retiring, E::source_error, "source_not_retired", S::moved, go},
@@ -119,6 +138,7 @@ constexpr auto table = std::to_array<Row>({
     {S::withdrawing, E::baton_at_destination, "destination_keeps_the_baton", D::kept, go},
     {S::withdrawing, E::baton_undecided, "withdrawal_unanswered", S::undecided, fail},
     {S::cancelling, E::source_failed, "source_cancelled", D::leave, go},
+    {S::cancelling, E::source_postcopy_paused, "source_cut_off", D::leave, go},
     {S::cancelling, E::source_resumed, "source_resumed", D::leave, go},
     {S::cancelling, E::source_completed, "cancelled_too_late", D::leave, go},
     {S::cancelling, E::source_lost, "source_lost_while_cancelling", D::leave, fail},
@@ -137,10 +157,15 @@ constexpr auto table = std::to_array<Row>({
     {S::inquiring_source, E::source_pre_switchover, "source_found", S::inquiring_destination, go},
     {S::inquiring_source, E::source_device, "source_found", S::inquiring_destination, go},
     {S::inquiring_source, E::source_completed, "source_found", S::inquiring_destination, go},
-    {S::inquiring_source, E::source_failed, "source_found", S::inquiring_destination, go},
-    {S::inquiring_source, E::source_error, "source_silent", S::inquiring_destination, go},
-    {S::inquiring_source, E::source_lost, "source_silent", S::inquiring_destination, go},
-    {S::inquiring_source, E::deadline, "source_silent", S::inquiring_destination, go},
+    {S::inquiring_source, E::source_failed, "source_found", S::inquiring_guest, go},
+    {S::inquiring_source, E::source_postcopy, "source_found", S::inquiring_destination, go},
+    {S::inquiring_source, E::source_postcopy_paused, "source_found", S::inquiring_destination, go},
+    {S::inquiring_guest, E::source_is_running, "source_found", S::inquiring_destination, go},
+    {S::inquiring_guest, E::source_is_paused, "source_found", S::inquiring_destination, go},
+    {S::inquiring_guest, E::source_is_unfit, "source_found", S::inquiring_destination, go},
+    {inquiring, E::source_error, "source_silent", S::inquiring_destination, go},
+    {inquiring, E::source_lost, "source_silent", S::inquiring_destination, go},
+    {inquiring, E::deadline, "source_silent", S::inquiring_destination, go},
     {S::inquiring_destination, E::destination_is_running, "destination_found", D::found, go},
     {S::inquiring_destination, E::destination_is_paused, "destination_found", D::found, go},
     {S::inquiring_destination, E::destination_is_waiting, "destination_found", D::found, go},
@@ -157,6 +182,7 @@ constexpr auto defaults = std::to_array<Row>({
     {{}, E::cancel, "too_late_to_cancel", D::stay, refusal},
     {{}, E::deadline, "no_deadline_here", D::stay, refusal},
     {{}, E::progress, "late_progress", D::stay, refusal},
+    {{}, E::source_passed, "memory_sent_again", D::stay, noted},
     {{}, E::prepared, "storage_not_asked", D::stay, refusal},
     {{}, E::refused, "storage_not_asked", D::stay, refusal},
     {{}, E::offered, "storage_not_asked", D::stay, refusal},
@@ -181,9 +207,12 @@ constexpr auto defaults = std::to_array<Row>({
     {{}, E::source_device, "source_switches", D::stay, noted},
     {{}, E::source_completed, "source_done", D::stay, noted},
     {{}, E::source_failed, "source_gave_up", D::stay, noted},
+    {{}, E::source_postcopy, "source_serves_memory", D::stay, noted},
+    {{}, E::source_postcopy_paused, "source_cut_off", D::stay, noted},
     {{}, E::destination_located, "late_reply", D::stay, refusal},
     {{}, E::destination_completed, "destination_loaded", D::stay, noted},
     {{}, E::destination_failed, "destination_gave_up", D::stay, noted},
+    {{}, E::destination_postcopy_paused, "destination_cut_off", D::stay, noted},
     {{}, E::source_stopped, "source_guest_stopped", D::stay, noted},
     {{}, E::source_resumed, "source_guest_resumed", D::stay, noted},
     {{}, E::destination_resumed, "destination_guest_resumed", D::stay, noted},

@@ -36,6 +36,7 @@ enum class Decision : std::uint8_t {
   stay,        // none: wait on in the same state
   touch,       // everything is checked: is something to be changed, too?
   port,        // after migrate-incoming: is the port known?
+  pass,        // memory was sent once: postcopy?
   may_switch,  // the offer is made: let the source QEMU go on?
   outcome,     // while both QEMUs finish: wait, grant or take back?
   overdue,     // the same with no patience left
@@ -43,9 +44,10 @@ enum class Decision : std::uint8_t {
   granted,     // the destination has the baton by our word: does it run?
   kept,        // the destination had taken the baton before it could be taken back
   retire,      // the guest runs at the destination: does the source QEMU have to go?
+  unfinished,  // the same, of one that does not say that it has completed
   leave,       // the baton is at the source: what does its guest need to run?
 };
-inline constexpr int decision_count = 11;
+inline constexpr int decision_count = 13;
 
 // Where a row leads: to a state or to a decision.
 struct Goal {

@@ -10,14 +10,17 @@ namespace {
 
 namespace json = boost::json;
 
-json::object capabilities(std::initializer_list<std::string_view> names) {
+// Those named, and postcopy-ram as it is wanted: an earlier migration may have left it on.
+json::object capabilities(std::initializer_list<std::string_view> names, bool postcopy) {
   json::array list;
-  for (const std::string_view name : names) {
+  const auto add = [&list](std::string_view name, bool on) {
     json::object capability;
     capability["capability"] = name;
-    capability["state"] = true;
+    capability["state"] = on;
     list.push_back(std::move(capability));
-  }
+  };
+  for (const std::string_view name : names) add(name, true);
+  add("postcopy-ram", postcopy);
   json::object arguments;
   arguments["capabilities"] = std::move(list);
   return arguments;
@@ -49,7 +52,10 @@ EventKind source_status(std::string_view status) {
   if (status == "device") return EventKind::source_device;
   if (status == "completed") return EventKind::source_completed;
   if (status == "failed" || status == "cancelled") return EventKind::source_failed;
-  return EventKind::source_active;  // setup, active, cancelling, postcopy-..., wait-unplug, colo
+  if (status == "postcopy-paused") return EventKind::source_postcopy_paused;
+  // Also postcopy-recover, -recover-setup: somebody has given it a path again.
+  if (status.starts_with("postcopy-")) return EventKind::source_postcopy;
+  return EventKind::source_active;  // setup, active, cancelling, wait-unplug, colo
 }
 
 Heard migration_state(const json::value& reply) {
@@ -70,7 +76,7 @@ bool is_storage(Action action) {
          action == Action::storage_grant || action == Action::storage_take_back;
 }
 
-QmpCommand command_of(Action action, const std::string& uri) {
+QmpCommand command_of(Action action, const MigrationWords& words) {
   constexpr Side source = Side::source;
   constexpr Side destination = Side::destination;
   switch (action) {
@@ -82,9 +88,11 @@ QmpCommand command_of(Action action, const std::string& uri) {
     // has loaded everything.
     case Action::source_set_capabilities:
       return {source, "migrate-set-capabilities",
-              capabilities({"events", "pause-before-switchover", "return-path"})};
+              capabilities({"events", "pause-before-switchover", "return-path"}, words.postcopy)};
     case Action::source_migrate:
-      return {source, "migrate", with("uri", uri)};
+      return {source, "migrate", with("uri", words.uri)};
+    case Action::source_start_postcopy:
+      return {source, "migrate-start-postcopy", {}};
     case Action::source_continue:
       return {source, "migrate-continue", with("state", "pre-switchover")};
     case Action::source_cancel:
@@ -99,9 +107,9 @@ QmpCommand command_of(Action action, const std::string& uri) {
     // the end of the migration (QEMU 10 always does so).
     case Action::destination_set_capabilities:
       return {destination, "migrate-set-capabilities",
-              capabilities({"events", "return-path", "late-block-activate"})};
+              capabilities({"events", "return-path", "late-block-activate"}, words.postcopy)};
     case Action::destination_incoming:
-      return {destination, "migrate-incoming", with("uri", uri)};
+      return {destination, "migrate-incoming", with("uri", words.uri)};
     case Action::destination_locate:
       return {destination, "query-migrate", {}};
     case Action::destination_cont:
@@ -147,6 +155,9 @@ std::optional<Heard> heard_from(Side side, const QmpEvent& event) {
   if (event.name == "RESUME") {
     return Heard{source ? EventKind::source_resumed : EventKind::destination_resumed, {}};
   }
+  if (event.name == "MIGRATION_PASS" && source && number_at(event.data, "pass") > 1) {
+    return Heard{EventKind::source_passed, {}};
+  }
   if (event.name != "MIGRATION") return std::nullopt;
   const std::string status = string_at(event.data, "status");
   if (source) {
@@ -156,6 +167,7 @@ std::optional<Heard> heard_from(Side side, const QmpEvent& event) {
   }
   if (status == "completed") return Heard{EventKind::destination_completed, status};
   if (status == "failed") return Heard{EventKind::destination_failed, "its migration failed"};
+  if (status == "postcopy-paused") return Heard{EventKind::destination_postcopy_paused, status};
   return std::nullopt;
 }
 

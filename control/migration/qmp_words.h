@@ -17,8 +17,13 @@ struct QmpCommand {
   boost::json::object arguments;
 };
 
+// What every migration says in its own words.
+struct MigrationWords {
+  std::string uri;
+  bool postcopy = false;
+};
 // Of an action that is a QMP command.
-QmpCommand command_of(Action action, const std::string& uri);
+QmpCommand command_of(Action action, const MigrationWords& words);
 bool is_storage(Action action);
 // Lets a migrate_cancel that got stuck take its course.
 QmpCommand go_on_cancelling();

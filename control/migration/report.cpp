@@ -72,6 +72,14 @@ constexpr auto reasons = std::to_array<Sentence>({
     {"withdrawal_unanswered",
      "the connection between the nodes was lost while the right to write "
      "moved: {detail}"},
+    {"source_cancelled_in_postcopy",
+     "the migration was cancelled before the guest was heard to run on {destination}"},
+    {"memory_path_lost", "the path between the QEMUs was lost while the guest fetched its memory"},
+    {"memory_fetched_no_more", "no memory has moved for too long"},
+    {"memory_may_be_at_the_source",
+     "the QEMU on {source} does not say that it has sent all memory"},
+    {"source_cannot_go_back",
+     "the QEMU on {source} has begun postcopy, and the one on {destination} is gone"},
     {"source_lost_while_cancelling", "the QMP of {source} was lost: {detail}"},
     {"source_slow_to_cancel", "the QEMU on {source} is slow to cancel its migration"},
     {"source_will_not_run", "the QEMU on {source} would not run its guest: {detail}"},
@@ -104,6 +112,18 @@ constexpr auto endings = std::to_array<Sentence>({
      "The guest belongs to {source}. If it does not go on soon, say "
      "migrate_cancel or cont to its QEMU."},
     {"source_will_not_run", "The guest belongs to {source}: say cont to its QEMU."},
+    {"source_cannot_go_back",
+     "The guest belongs to {source}, and its QEMU cannot go on behind a broken postcopy: end it "
+     "and "
+     "start {guest} anew there; its disk is as after a power failure."},
+    {"divided",
+     "The guest runs on {destination}, and some of its memory is still with the QEMU on {source}: "
+     "do "
+     "not end that one. When the path is back, say migrate-recover with a new address to the QEMU "
+     "on "
+     "{destination} and migrate with resume to the one on {source}. If either of the two is gone, "
+     "end "
+     "the other one and start {guest} anew on {destination}."},
     {"lost",
      "The disk of {guest} is at {destination} now, and newer than the memory on {source}: "
      "end the QEMU there, and start or continue the guest on {destination}."},
@@ -142,6 +162,7 @@ std::string_view phase_of(State state) {
     case State::starting:
       return "checking";
     case State::transferring:
+    case State::postcopy_asked:
       return "copying memory";
     case State::offering:
       return "settling the storage";
@@ -151,6 +172,8 @@ std::string_view phase_of(State state) {
     case State::confirming:
     case State::starting_destination:
       return "switching";
+    case State::postcopy:
+      return "runs on the destination, fetching memory";
     case State::finishing:
     case State::retiring:
       return "ending the source";
@@ -159,6 +182,7 @@ std::string_view phase_of(State state) {
     case State::resuming:
       return "going back";
     case State::inquiring_source:
+    case State::inquiring_guest:
     case State::inquiring_destination:
       return "looking at what was left";
     case State::moved:
@@ -167,6 +191,8 @@ std::string_view phase_of(State state) {
       return "stayed";
     case State::lost:
       return "destination lost";
+    case State::divided:
+      return "divided";
     case State::undecided:
       return "undecided";
     case State::checked:

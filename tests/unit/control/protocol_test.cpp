@@ -22,6 +22,7 @@ TEST(Protocol, requests_read_back) {
                      .to = "beta",
                      .uri = "tcp:10.0.0.2:4444",
                      .dry_run = true,
+                     .postcopy = true,
                      .timeout_seconds = 600};
   const auto read = decode_request(encode(request));
   ASSERT_TRUE(read) << read.error().message;

@@ -148,11 +148,40 @@ class Migration : public ::testing::Test {
     source.status("completed");
   }
 
+  // Of a guest that writes to its memory. As measured: the second pass begins, QEMU is told to
+  // switch, and does; `fetched` is what happens while the destination fetches the rest.
+  void move_by_postcopy(std::function<void()> fetched) {
+    postcopy = true;
+    source.on("migrate", [this] {
+      source.reply_ok();
+      source.status("active");
+      source.event("MIGRATION_PASS", R"({"pass": 2})");
+    });
+    source.on("migrate-start-postcopy", [this] {
+      source.reply_ok();
+      reach_the_pause();
+    });
+    source.on("migrate-continue", [this] {
+      source.reply_ok();
+      source.status("postcopy-active");
+      clock.pass(milliseconds(4));
+      destination.event("RESUME");
+    });
+    watcher.at_step = [fetched = std::move(fetched)](const Step& step) {
+      if (step.to == State::postcopy && step.from != State::postcopy) fetched();
+    };
+  }
+  void all_memory_arrives() {
+    destination.status("completed");
+    source.status("completed");
+  }
+
   MigrationReport run(bool recover = false) {
     MigrationOptions options{.names = {"vm1", "alpha", "beta"},
                              .uri = *MigrationUri::parse(uri),
                              .quit_source = quit_source,
-                             .only_check = only_check};
+                             .only_check = only_check,
+                             .postcopy = postcopy};
     coordinator = std::make_unique<Coordinator>(
         loop, clock, source, unreachable ? *unreachable : static_cast<QmpChannel&>(destination),
         storage, watcher, options);
@@ -192,6 +221,7 @@ class Migration : public ::testing::Test {
   std::string uri = "tcp:10.0.0.2:4444";
   bool quit_source = true;
   bool only_check = false;
+  bool postcopy = false;
   QmpChannel* unreachable = nullptr;  // in the destination's place
   bool stopped_ = false;
 };

@@ -50,7 +50,7 @@ TEST(PlanTable, a_final_state_takes_no_further_step) {
 TEST(PlanTable, every_decision_has_a_row_for_every_input_and_uses_every_row) {
   std::set<std::string_view> used;
   for (int d = 1; d < decision_count; ++d) {
-    for (int bits = 0; bits < 64; ++bits) {
+    for (int bits = 0; bits < 512; ++bits) {
       for (int s = 0; s <= static_cast<int>(Source::lost); ++s) {
         for (int t = 0; t <= static_cast<int>(Destination::gone); ++t) {
           Facts facts;
@@ -59,9 +59,12 @@ TEST(PlanTable, every_decision_has_a_row_for_every_input_and_uses_every_row) {
           facts.guest_was_running = (bits & 1) != 0;
           facts.source_stopped = (bits & 2) != 0;
           facts.cancel_requested = (bits & 4) != 0;
+          facts.postcopy_asked = (bits & 128) != 0;
+          facts.all_arrived = (bits & 256) != 0;
           const PlanOptions options{.only_check = (bits & 32) != 0,
                                     .ask_for_port = (bits & 8) != 0,
-                                    .quit_source = (bits & 16) != 0};
+                                    .quit_source = (bits & 16) != 0,
+                                    .postcopy = (bits & 64) != 0};
           used.insert(decide(static_cast<Decision>(d), facts, options).name);
         }
       }
@@ -85,12 +88,13 @@ TEST(PlanTable, every_state_that_waits_for_a_qemu_has_a_deadline) {
 
 TEST(PlanTable, the_source_is_told_to_quit_only_where_the_guest_runs_at_the_destination) {
   for (const Row& row : rows()) {
-    if (row.goal.state == State::retiring) EXPECT_EQ(row.name, "source_slow_to_finish");
+    EXPECT_NE(row.goal.state, State::retiring) << row.name;
   }
   for (const DecisionRow& row : decision_rows()) {
     const bool leads_there =
         row.goal.state == State::retiring || row.goal.state == State::finishing;
-    if (leads_there) EXPECT_EQ(row.decision, Decision::retire) << row.name;
+    const bool may = row.decision == Decision::retire || row.decision == Decision::unfinished;
+    if (leads_there) EXPECT_TRUE(may) << row.name;
   }
 }
 
@@ -113,8 +117,8 @@ TEST(PlanTable, every_failure_has_a_sentence_that_names_no_placeholder) {
 }
 
 TEST(PlanTable, every_outcome_says_where_the_guest_is) {
-  for (const State outcome :
-       {State::moved, State::stayed, State::lost, State::undecided, State::checked}) {
+  for (const State outcome : {State::moved, State::stayed, State::lost, State::divided,
+                              State::undecided, State::checked}) {
     const std::string text = summary_of(outcome, "switch_overdue", "granted", names, "");
     EXPECT_NE(text.find("The switch was not over in time. "), std::string::npos) << text;
     EXPECT_TRUE(text.find("alpha") != std::string::npos || text.find("beta") != std::string::npos)

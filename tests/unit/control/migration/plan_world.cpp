@@ -21,6 +21,9 @@ void World::give(EventKind event) {
   if (plan.state() == State::stayed) {
     require(meddled || holder == Holder::source, "stayed: the source holds the baton");
   }
+  if (plan.state() == State::divided) {
+    require(holder == Holder::destination, "divided: the destination holds the baton");
+  }
   if (plan.state() == State::lost) {
     require(holder == Holder::destination, "lost: the destination holds the baton");
   }
@@ -39,6 +42,11 @@ void World::act(Action action) {
     require(holder == Holder::destination, "the source quits only when it has lost the baton");
     require(!destination_alive || destination == DestinationQemu::running || setting.guest_paused,
             "the source quits only when the guest runs elsewhere");
+    require(!fetching, "the source quits only when nobody fetches its memory");
+  }
+  if (action == Action::source_cancel && source == SourceQemu::postcopy) {
+    require(meddled || holder == Holder::source,
+            "a source that serves memory is cancelled only when it holds the baton");
   }
   if (action == Action::source_cont) {
     require(meddled || holder == Holder::source, "cont at the source only when it holds the baton");
@@ -87,6 +95,22 @@ void World::source_cancelled() {
   say(EventKind::source_failed);
 }
 
+// Between the two QEMUs, in postcopy.
+void World::cut_path() {
+  if (source_alive && source == SourceQemu::postcopy) {
+    source = SourceQemu::cut_off;
+    say(EventKind::source_postcopy_paused);
+  }
+  strand_destination();
+}
+
+void World::strand_destination() {
+  if (!fetching) return;
+  fetching = false;
+  stranded = true;
+  say_there(EventKind::destination_postcopy_paused);
+}
+
 void World::lose_source() {
   if (!source_reachable) return;
   say(EventKind::source_lost);
@@ -116,6 +140,9 @@ void World::obey_source() {
   const auto reply = [&](EventKind kind) { from_source.push_back({kind, number}); };
   switch (command) {
     case Action::source_query_status:
+      if (!source_runs && source > SourceQemu::moving && source != SourceQemu::failed) {
+        return reply(EventKind::source_is_unfit);  // finish-migrate, postmigrate
+      }
       return reply(setting.guest_paused ? EventKind::source_is_paused
                                         : EventKind::source_is_running);
     case Action::source_query_migrate:
@@ -128,8 +155,13 @@ void World::obey_source() {
           return reply(EventKind::source_pre_switchover);
         case SourceQemu::device:
           return reply(EventKind::source_device);
+        case SourceQemu::postcopy:
+          return reply(EventKind::source_postcopy);
+        case SourceQemu::cut_off:
+          return reply(EventKind::source_postcopy_paused);
         case SourceQemu::completed:
           return reply(EventKind::source_completed);
+        case SourceQemu::parted:
         case SourceQemu::failed:
           return reply(EventKind::source_failed);
       }
@@ -138,18 +170,29 @@ void World::obey_source() {
       if (!destination_alive) return reply(EventKind::source_error);
       source = SourceQemu::moving;
       return reply(EventKind::source_ok);
+    case Action::source_start_postcopy:
+      postcopy_asked = true;
+      return reply(EventKind::source_ok);
     case Action::source_continue:
       if (source != SourceQemu::paused) return reply(EventKind::source_error);
-      source = SourceQemu::device;
+      source = postcopy_asked ? SourceQemu::postcopy : SourceQemu::device;
       state_sent = true;
-      say(EventKind::source_device);
+      say(postcopy_asked ? EventKind::source_postcopy : EventKind::source_device);
       return reply(EventKind::source_ok);
     case Action::source_cancel:
       reply(EventKind::source_ok);
       if (source >= SourceQemu::moving && source <= SourceQemu::device) source_cancelled();
+      if (source == SourceQemu::postcopy) {
+        source = SourceQemu::parted;
+        say(EventKind::source_failed);
+        strand_destination();
+      }
       return;
     case Action::source_cont:
-      if (source == SourceQemu::paused) return reply(EventKind::source_error);
+      if (source == SourceQemu::paused || source == SourceQemu::postcopy ||
+          source == SourceQemu::cut_off) {
+        return reply(EventKind::source_error);
+      }
       if (!source_runs) {
         source_runs = true;
         say(EventKind::source_resumed);
@@ -203,12 +246,13 @@ std::string World::key() const {
   const Facts& facts = plan.facts();
   put(plan.state()), put(facts.source), put(facts.destination);
   put(facts.guest_was_running | facts.source_stopped << 1 | facts.cancel_requested << 2 |
-      facts.discarded << 3);
+      facts.discarded << 3 | facts.postcopy_asked << 4 | facts.all_arrived << 5);
   put(source), put(destination), put(holder), put(verb);
   put(source_alive | destination_alive << 1 | source_reachable << 2 | destination_reachable << 3 |
       source_runs << 4 | state_sent << 5 | offer_open << 6);
   put(linked | source_wrote_after_fork << 1 | destination_wrote << 2 | deadline_used << 3 |
       harmed << 4 | meddled << 5);
+  put(passed | postcopy_asked << 1 | fetching << 2 | stranded << 3);
   put(budget.faults), put(budget.deadlines), put(budget.cancels), put(budget.crashes);
   for (const Action command : source_commands) put(command);
   put(0xff);

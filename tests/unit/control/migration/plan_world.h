@@ -10,7 +10,17 @@
 
 namespace baton::control::migration {
 
-enum class SourceQemu : std::uint8_t { none, moving, paused, device, completed, failed };
+enum class SourceQemu : std::uint8_t {
+  none,
+  moving,
+  paused,
+  device,
+  postcopy,
+  cut_off,  // postcopy-paused
+  parted,   // cancelled in postcopy
+  completed,
+  failed
+};
 enum class DestinationQemu : std::uint8_t { waiting, listening, loaded, running };
 enum class Holder : std::uint8_t { source, destination, nobody };
 
@@ -18,6 +28,7 @@ struct Setting {
   bool destination_paused_at_start = false;  // -S
   bool guest_paused = false;
   bool ignores_pause = false;  // a source QEMU without pause-before-switchover
+  bool postcopy = false;       // asked for, and a guest that writes to its memory
 };
 
 struct Budget {
@@ -45,6 +56,10 @@ struct World {
   bool destination_reachable = true;
   bool source_runs = true;
   bool state_sent = false;  // the fork: from here two QEMUs hold the guest's state
+  bool passed = false;      // all memory was sent once
+  bool postcopy_asked = false;
+  bool fetching = false;  // the destination runs and some of its memory is at the source
+  bool stranded = false;  // the same, and no path
 
   Holder holder = Holder::source;
   bool offer_open = false;
@@ -64,9 +79,10 @@ struct World {
   std::vector<EventKind> from_storage;
 
   bool deadline_used = false;
-  bool harmed = false;   // a fault was used
-  bool meddled = false;  // an operator handed the baton over by hand, guest or no guest
-  std::string broken;    // the invariant that does not hold any more
+  bool harmed = false;     // a fault was used
+  bool recovered = false;  // by a second coordinator
+  bool meddled = false;    // an operator handed the baton over by hand, guest or no guest
+  std::string broken;      // the invariant that does not hold any more
 
   void begin(EventKind first) { give(first); }
   // Everything that may happen next, each as a world of its own.
@@ -95,9 +111,12 @@ struct World {
   void obey_source();
   void obey_destination();
   void source_cancelled();
+  void cut_path();
+  void strand_destination();
 
   void add_deliveries(Worlds& next) const;
   void add_qemu_moves(Worlds& next) const;
+  void add_postcopy_moves(Worlds& next) const;
   void add_storage_moves(Worlds& next) const;
   void add_writes(Worlds& next) const;
   void add_faults(Worlds& next) const;

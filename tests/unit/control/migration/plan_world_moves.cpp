@@ -46,10 +46,19 @@ void World::add_qemu_moves(Worlds& next) const {
     World& world = branch(next, *this);
     if (source_runs) world.say(EventKind::source_stopped);
     world.source_runs = false;
-    world.source = setting.ignores_pause ? SourceQemu::device : SourceQemu::paused;
     world.state_sent |= setting.ignores_pause;
-    world.say(setting.ignores_pause ? EventKind::source_device : EventKind::source_pre_switchover);
+    if (!setting.ignores_pause) {
+      world.source = SourceQemu::paused;
+      world.say(EventKind::source_pre_switchover);
+    } else if (postcopy_asked) {
+      world.source = SourceQemu::postcopy;
+      world.say(EventKind::source_postcopy);
+    } else {
+      world.source = SourceQemu::device;
+      world.say(EventKind::source_device);
+    }
   }
+  add_postcopy_moves(next);
   if (source_alive && source == SourceQemu::device && destination_alive &&
       destination == DestinationQemu::listening) {
     World& world = branch(next, *this);
@@ -69,12 +78,45 @@ void World::add_qemu_moves(Worlds& next) const {
       (source == SourceQemu::moving || source == SourceQemu::device)) {
     branch(next, *this).fail_source();
   }
-  const bool source_gone = !source_alive || source == SourceQemu::failed;
+  const bool source_gone =
+      !source_alive || source == SourceQemu::failed || source == SourceQemu::parted;
   if (destination_alive && source_gone && destination == DestinationQemu::listening) {
     World& world = branch(next, *this);
     world.say_there(EventKind::destination_failed);
     world.kill_destination();
   }
+}
+
+void World::add_postcopy_moves(Worlds& next) const {
+  const bool serves = source_alive && source == SourceQemu::postcopy;
+  if (setting.postcopy && !passed && source_alive && source == SourceQemu::moving && source_runs) {
+    World& world = branch(next, *this);
+    world.passed = true;
+    world.say(EventKind::source_passed);
+  }
+  if (serves && destination_alive && destination == DestinationQemu::listening) {
+    World& world = branch(next, *this);
+    world.fetching = true;
+    const bool waits = setting.destination_paused_at_start || setting.guest_paused;
+    world.destination = waits ? DestinationQemu::loaded : DestinationQemu::running;
+    if (!waits) world.say_there(EventKind::destination_resumed);
+  }
+  if (serves && destination_alive && fetching) {
+    World& world = branch(next, *this);
+    world.fetching = false;
+    world.say_there(EventKind::destination_completed);
+  }
+  if (serves && destination >= DestinationQemu::loaded && !fetching && destination_alive) {
+    World& world = branch(next, *this);
+    world.source = SourceQemu::completed;
+    world.say(EventKind::source_completed);
+  }
+  // QEMU 7.2 finds out sooner or later: then its guest goes on, or nothing ever does.
+  if (serves && !destination_alive) {
+    branch(next, *this).cut_path();
+    if (destination == DestinationQemu::listening) branch(next, *this).fail_source();
+  }
+  if (!source_alive && fetching && destination_alive) branch(next, *this).cut_path();
 }
 
 void World::answer_verb(Worlds& next) const {
@@ -184,6 +226,7 @@ void World::add_faults(Worlds& next) const {
     if (source_alive && (source == SourceQemu::moving || source == SourceQemu::device)) {
       harm(next, *this).fail_source();
     }
+    if (source_alive && source == SourceQemu::postcopy) harm(next, *this).cut_path();
     add_storage_faults(next);
   }
   if (budget.deadlines > 0 && patience_of(plan.state()) != Patience::none) {
@@ -211,6 +254,7 @@ void World::add_faults(Worlds& next) const {
       ++world.source_sent, ++world.source_done;
       ++world.destination_sent, ++world.destination_done;
       world.plan = Plan();
+      world.recovered = true;
       world.give(EventKind::recover);
       if (!world.source_reachable) world.from_source.push_back({EventKind::source_lost, 0});
       if (!world.destination_reachable) {

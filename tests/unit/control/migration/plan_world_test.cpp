@@ -31,9 +31,14 @@ void check_end(const World& world) {
   if (end.setting.guest_paused || end.meddled || end.plan.state() == State::undecided) return;
   if (end.plan.state() == State::moved && end.destination_alive) {
     EXPECT_EQ(end.destination, DestinationQemu::running) << end.describe();
+    EXPECT_FALSE(end.fetching) << end.describe();
+    // A second coordinator knows nothing of a postcopy whose source is silent.
+    const bool may_know = end.destination_reachable && (end.source_reachable || !end.recovered);
+    if (may_know) EXPECT_FALSE(end.stranded) << end.describe();
   }
   const bool in_reach = end.source_alive && end.source_reachable && !end.deadline_used;
-  if (end.plan.state() == State::stayed && in_reach) {
+  const bool beyond_help = end.source == SourceQemu::cut_off;
+  if (end.plan.state() == State::stayed && in_reach && !beyond_help) {
     EXPECT_TRUE(end.source_runs) << end.describe();
   }
   if (!end.harmed && !end.deadline_used) {
@@ -56,6 +61,7 @@ Explored explore(Setting setting, Budget budget) {
   first.setting = setting;
   first.budget = budget;
   first.source_runs = !setting.guest_paused;
+  first.plan = Plan({.postcopy = setting.postcopy});
   first.begin(EventKind::start);
   ahead.push_back(first);
   while (!ahead.empty()) {
@@ -102,10 +108,22 @@ TEST(PlanWorld, a_source_that_ignores_the_pause_still_leaves_one_writer) {
   explore({.ignores_pause = true}, {.faults = 1, .deadlines = 1, .cancels = 1});
 }
 
+TEST(PlanWorld, in_postcopy_nobody_ends_the_QEMU_that_has_the_memory) {
+  const Explored well = explore({.postcopy = true}, {.faults = 0, .deadlines = 0, .cancels = 1});
+  EXPECT_EQ(well.ends, (std::set{State::moved, State::stayed}));
+  const Explored found = explore({.postcopy = true}, {.faults = 2, .deadlines = 1, .cancels = 1});
+  EXPECT_EQ(found.ends,
+            (std::set{State::moved, State::stayed, State::lost, State::divided, State::undecided}));
+  explore({.destination_paused_at_start = true, .postcopy = true},
+          {.faults = 1, .deadlines = 1, .cancels = 1});
+  explore({.ignores_pause = true, .postcopy = true}, {.faults = 1, .deadlines = 1, .cancels = 1});
+}
+
 TEST(PlanWorld, a_coordinator_that_dies_anywhere_is_run_again_and_leaves_one_writer) {
   explore({}, {.faults = 1, .deadlines = 0, .cancels = 0, .crashes = 1});
   explore({.destination_paused_at_start = true},
           {.faults = 0, .deadlines = 1, .cancels = 0, .crashes = 1});
+  explore({.postcopy = true}, {.faults = 1, .deadlines = 0, .cancels = 0, .crashes = 1});
 }
 
 }  // namespace

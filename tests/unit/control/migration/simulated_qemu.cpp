@@ -21,12 +21,12 @@ void SimulatedQemu::reply_error(const std::string& reason) {
                   reason));
 }
 
-void SimulatedQemu::event(const std::string& name) {
+void SimulatedQemu::event(const std::string& name, const std::string& data) {
   const auto now = std::chrono::nanoseconds(clock_.now().nanoseconds);
   const auto at = std::chrono::duration_cast<std::chrono::microseconds>(now) + clock_error;
   put(fmt::format(
-      R"({{"timestamp": {{"seconds": {}, "microseconds": {}}}, "event": "{}", "data": {{}}}})",
-      at.count() / 1000000, at.count() % 1000000, name));
+      R"({{"timestamp": {{"seconds": {}, "microseconds": {}}}, "event": "{}", "data": {}}})",
+      at.count() / 1000000, at.count() % 1000000, name, data));
 }
 
 void SimulatedQemu::status(const std::string& status) {

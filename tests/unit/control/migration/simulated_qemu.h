@@ -31,7 +31,7 @@ class SimulatedQemu final : public QmpChannel {
   // For behaviours.
   void reply_ok(const std::string& json = "{}");
   void reply_error(const std::string& reason);
-  void event(const std::string& name);
+  void event(const std::string& name, const std::string& data = "{}");
   void status(const std::string& status);  // a MIGRATION event
   void die();                              // no reply to anything any more; the connection closes
   bool dead() const { return closed_; }
