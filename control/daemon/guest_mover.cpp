@@ -36,10 +36,11 @@ Result<MigrationRoute> migration_route(const ResourceStatus& status, const std::
     return failure(fmt::format("{} has no node {}; it has {} and {}", name, to, self, peer.name));
   }
   if (peer.connection_state != ConnectionState::connected) {
+    const std::string why = peer.last_error.empty() ? "" : fmt::format(" ({})", peer.last_error);
     return failure(
-        fmt::format("{} cannot be migrated: {} is not connected to {}; run batonctl "
+        fmt::format("{} cannot be migrated: {} is not connected to {}{}; run batonctl "
                     "wait-connect {}",
-                    name, self, peer.name, name));
+                    name, self, peer.name, why, name));
   }
   const bool here = status.role == Role::primary;
   if (!here && peer.peer_role != Role::primary) {

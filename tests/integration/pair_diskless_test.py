@@ -12,6 +12,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import baton_test  # noqa: E402
 from baton_pair import DEBIAN_FIRST, MIB, PairCase  # noqa: E402
+from failing_file import FuseFile  # noqa: E402
 
 TIMEOUT_SECONDS = 2
 
@@ -150,13 +151,7 @@ class FuseDisk(DisklessCase):
         super().setUp()
         with open(self.image(self.alpha), "wb") as disk:
             disk.truncate(self.size)
-        self.path("dev").mkdir()
-        self.fuse = self.start(
-            ["nbdfuse", "dev/alpha.img", "[", "nbdkit", f"--filter={self.filter_words()[0]}", "file",
-             "alpha.img", *self.filter_words()[1:], "]"], name="nbdfuse", cwd=self.folder)
-        baton_test.wait_for(lambda: self.path("dev/alpha.img").exists(), "the FUSE file",
-                            watch=[self.fuse])
-        self.addCleanup(baton_test.run, ["umount", "-l", self.path("dev")])
+        FuseFile(self, self.path("dev/alpha.img"), self.image(self.alpha), self.filter_words())
 
 
 class FailingDisk(FuseDisk):

@@ -125,10 +125,11 @@ class MoveCase(PairCase):
         self.assertEqual(len(done.stderr.strip().splitlines()), 1, done.stderr)
         return done.stderr
 
-    def ask(self, *words):
+    def ask(self, *words, node=None):
         """The same, under way."""
-        command = [baton_test.program("batonctl"), *self.alpha.options, "migrate", "vm1", *words]
-        return self.start(command, name="migrate", cwd=self.folder)
+        options = (node or self.alpha).options
+        return self.start([baton_test.program("batonctl"), *options, "migrate", "vm1", *words],
+                          name="migrate", cwd=self.folder)
 
     def begin_slowly(self, source, *words):
         """A `batonctl migrate` that copies memory until it is told to hurry."""

@@ -133,6 +133,21 @@ class ByFirstWrite(MoveCase):
         self.assert_primary(self.beta)
         self.end()
 
+    def test_a_window_that_was_left_open_closes_by_itself(self):
+        source = self.boot()
+        self.beta.ctl("handover", "vm1", "--allow", "--timeout", "1")
+        destination = self.machine(self.beta, incoming=True)
+        self.to_the_switch(source, destination)
+        self.wait_log(self.beta, "the handover window is closed: nobody wrote in time")
+        self.go_on(source)
+        self.stopped_by_its_disk(destination, 0)
+        source.wait_event("MIGRATION", status="completed")
+        source.qmp.execute("cont")
+        self.counts_on()
+        self.assertEqual(destination.status(), "io-error")
+        self.assert_primary(self.alpha)
+        self.end()
+
     def test_a_guest_is_started_on_both_nodes(self):
         source = self.boot()
         again = self.machine(self.beta)  # no window: nobody has asked for it
@@ -204,6 +219,18 @@ class ByBatonctl(MoveCase):
             self.assertRegex(self.migrate(node, status=1), "already|under way|is being migrated")
         source.qmp.execute("migrate-set-parameters", {"max-bandwidth": FAST})
         self.assertEqual(asked.wait(60), 0, asked.log())
+        self.counts_on()
+        self.assert_primary(self.beta)
+        self.end()
+
+    def test_both_nodes_are_asked_at_once(self):
+        self.boot()
+        self.machine(self.beta, incoming=True)
+        asked = [self.ask(node=node) for node in self.nodes]
+        ended = sorted(each.wait(60) for each in asked)
+        self.assertEqual(ended, [0, 1], [each.log() for each in asked])
+        refused = next(each for each in asked if each.wait() == 1)
+        self.assertRegex(refused.log(), "is being migrated already|not migrated|already under way")
         self.counts_on()
         self.assert_primary(self.beta)
         self.end()
