@@ -198,6 +198,7 @@ StatusEntry entry_from(const json::object& object) {
   status.held_writes = number<std::uint64_t>(held, "count");
   status.held_reason = text_or_empty(held, "reason");
   status.held_oldest_ms = number<std::uint64_t>(held, "oldest-ms");
+  status.held_longest_ms = number<double>(held, "longest-ms");
   status.bytes_replicated = number<std::uint64_t>(object, "bytes-replicated");
   for (const json::value& client : object.at("clients").as_array()) {
     status.clients.emplace_back(client.as_string());
@@ -258,7 +259,8 @@ json::object to_json(const StatusEntry& entry) {
   object["suspended-reason"] = status.suspended;
   object["held-writes"] = {{"count", status.held_writes},
                            {"reason", status.held_reason},
-                           {"oldest-ms", status.held_oldest_ms}};
+                           {"oldest-ms", status.held_oldest_ms},
+                           {"longest-ms", status.held_longest_ms}};
   object["clients"] = json::array(status.clients.begin(), status.clients.end());
   object["bytes-replicated"] = status.bytes_replicated;
   object["up"] = status.up;

@@ -162,6 +162,7 @@ ResourceStatus Engine::status() const {
   if (held_ > 0) {
     status.held_oldest_ms = milliseconds(env_.clock.now() - held_since_);
   }
+  status.held_longest_ms = std::chrono::duration<double, std::milli>(held_longest_).count();
   status.bytes_replicated =
       bytes_replicated_before_ + (session_ != nullptr ? session_->bytes_sent() : 0);
   for (const auto& volume : volumes_) {

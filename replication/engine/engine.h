@@ -465,6 +465,7 @@ class Engine final : public Resource {
   bool verify_asked_ = false;
   std::uint64_t held_ = 0;
   TimePoint held_since_;
+  Duration held_longest_{};
   const char* held_reason_ = "";
   Signal gate_changed_;
   Signal clients_moved_;

@@ -1,6 +1,8 @@
 // Who may write now, and what held writes wait for (design §4; rules 3 and 11).
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/mark.h"
 #include "base/mutant.h"
 #include "replication/engine/engine.h"
@@ -111,6 +113,7 @@ Task<IoError> Engine::admission(ClientDevice& client, TimePoint deadline, const 
     }
   }
   if (--held_ == 0) held_reason_ = "";
+  held_longest_ = std::max(held_longest_, env_.clock.now() - arrived);
   // The question is taken back when nobody waits for its answer any more.
   if (in_window && --writes_in_window_ == 0) gate_changed_.notify_all();
   changed();

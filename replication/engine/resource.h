@@ -144,6 +144,7 @@ struct ResourceStatus {
   std::uint64_t held_writes = 0;
   std::string held_reason;
   std::uint64_t held_oldest_ms = 0;
+  double held_longest_ms = 0;  // that any write waited to be admitted
   std::uint64_t bytes_replicated = 0;  // payload sent to the peer since start
   std::vector<std::string> clients;
 };

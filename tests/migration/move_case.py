@@ -72,6 +72,10 @@ class MoveCase(PairCase):
 
     def end(self):
         self.assertFalse(self.look()[1], "two guests have written")
+        held = {node.name: node.status()["held-writes"]["longest-ms"]
+                for node in self.nodes if node.daemon.is_running()}
+        print(f"{self.id().split('.', 1)[1]}: writes were held for at most",
+              ", ".join(f"{longest:.1f} ms on {name}" for name, longest in held.items()))
         self.end_machines()
         self.stop_and_compare()
 

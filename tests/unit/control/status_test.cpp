@@ -65,6 +65,7 @@ StatusEntry in_trouble() {
   status.window_open = true;
   status.held_writes = 2;
   status.held_oldest_ms = 1500;
+  status.held_longest_ms = 2500.5;
   status.held_reason = "waiting for beta";
   status.clients.clear();
   return entry;
@@ -85,7 +86,7 @@ TEST(Status, json_has_the_keys_of_drbdsetup_and_ours) {
          "out-of-sync": 0, "percent-in-sync": 100.0}]}],
     "baton": {"holder": "alpha", "epoch": 3, "window": false},
     "suspended": false, "suspended-reason": "",
-    "held-writes": {"count": 0, "reason": "", "oldest-ms": 0},
+    "held-writes": {"count": 0, "reason": "", "oldest-ms": 0, "longest-ms": 0.0},
     "clients": ["unix client, pid 4711", "10.0.0.9:55555"],
     "bytes-replicated": 12345, "up": true})"));
 }
