@@ -9,15 +9,15 @@ namespace baton::replication {
 namespace {
 
 // The holder is another: who was Primary by holding the baton is none any more. Who is served by
-// the holder stays, unless that has become Primary itself.
+// the holder stays, unless that has become Primary itself and only one may be.
 bool loses_role(const BatonFacts& self, const BatonFacts& holder) {
-  const bool stays = self.served && holder.role != Role::primary;
+  const bool stays = self.served && (holder.role != Role::primary || self.two_primaries);
   return self.role == Role::primary && !stays;
 }
 
 // What it was before its restart, unless the other has become Primary meanwhile and is served.
 bool takes_role_again(const BatonFacts& self, const BatonFacts& peer) {
-  const bool peer_stays = peer.served && peer.role == Role::primary;
+  const bool peer_stays = peer.served && peer.role == Role::primary && !self.two_primaries;
   return self.role != Role::primary && self.resume_primary && !peer_stays;
 }
 
@@ -111,6 +111,12 @@ PromotionVerdict decide_promotion(const PromotionFacts& facts) {
   if (facts.already_primary) return {"already-primary", A::nothing, {}};
   if (mutant("promote-without-connection-check") && facts.disk == DiskState::up_to_date) {
     return {"up-to-date-alone", A::take_alone, {}};
+  }
+  if (facts.peer_primary && facts.two_primaries && !facts.split_brain) {
+    if (facts.holding) return {"shares-as-the-holder", A::take_alone, {}};
+    if (facts.peer_holds) return {"shares-with-the-holder", A::share, {}};
+    return {"holder-cannot-serve-yet", A::refuse,
+            "it holds the baton and cannot serve this node yet; wait with wait-sync"};
   }
   if (facts.peer_primary) {
     return {"peer-is-primary", A::refuse, "demote it there first, or use handover"};

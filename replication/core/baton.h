@@ -26,7 +26,8 @@ struct BatonFacts {
   bool served = false;  // Primary, and its writes go through the holder: not bound to the baton
   bool wrote_alone = false;  // made a generation since the two parted
   bool resume_primary =
-      false;  // was Primary in this boot and may take its role again (auto-resume)
+      false;                   // was Primary in this boot and may take its role again (auto-resume)
+  bool two_primaries = false;  // allowed, on both
 };
 
 // Who holds the baton from now on in this session, and in which epoch.
@@ -54,6 +55,8 @@ struct PromotionFacts {
   bool fresh = false;          // no generation yet
   bool peer_has_data = false;  // connected, and its copy was adopted or has generations
   bool split_brain = false;
+  bool two_primaries = false;  // allowed, on both
+  bool holding = false;
   bool force = false;
   bool confirmed = false;
   // A handler can be asked to fence the peer, and its word would do: this copy has lived through
@@ -66,6 +69,7 @@ enum class PromotionAction : std::uint8_t {
   nothing,         // is Primary already
   take_from_peer,  // ask the connected holder, who is Secondary
   take_role,       // the connected holder, who is Secondary, keeps the baton and serves this node
+  share,           // the same of one that is Primary and stays so
   take_alone,      // nobody to ask: next epoch on our own word
   fence,           // ask the handler, then decide again
   start_fresh,     // first generation of a new resource

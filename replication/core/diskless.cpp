@@ -37,8 +37,10 @@ ServiceVerdict settle_service(const ServiceFacts& with, const ServiceFacts& with
                    "the copy that is left lacks writes of the node whose disk has failed; repair "
                    "that disk and attach it, or promote the other side with --force");
   }
+  // Beside a holder that is Primary, too.
+  const bool may_stay = !with.primary || with.two_primaries;
   if (with.holding) {
-    const bool stays = without.primary && without.served && !with.primary;
+    const bool stays = without.primary && without.served && may_stay;
     return {.row = "served",
             .epoch = epoch_of(with, without, with.epoch.number >= without.epoch.number),
             .diskless_stays = stays};
@@ -56,7 +58,7 @@ ServiceVerdict settle_service(const ServiceFacts& with, const ServiceFacts& with
     return {.row = "takes-over",
             .epoch = epoch_of(with, without, false),
             .diskless_stays = without.primary,
-            .holder_demoted = with.primary && without.primary && !mutant("grantor-stays-primary")};
+            .holder_demoted = without.primary && !may_stay && !mutant("grantor-stays-primary")};
   }
   // Of two copies of one generation the other would be the source, if it were there.
   const bool worse = relation == Relation::equal && without.complete && !without.lineage.empty() &&
@@ -73,10 +75,10 @@ ServiceVerdict settle_service(const ServiceFacts& with, const ServiceFacts& with
   const bool has_what_it_wrote = with.arrival != Arrival::crashed && same_epoch;
   if (without.served && !has_what_it_wrote) reached("served-by-a-crashed-copy");
   const bool trusts = has_what_it_wrote || mutant("served-by-a-crashed-copy");
-  const bool was_served = without.primary && without.served && !with.primary;
+  const bool was_served = without.primary && without.served && may_stay;
   return {.row = "disk-takes",
           .epoch = epoch_of(with, without, false),
-          .diskless_stays = was_served && trusts && !with.resume_primary,
+          .diskless_stays = was_served && trusts && (!with.resume_primary || with.two_primaries),
           .holder_promoted = with.resume_primary};
 }
 

@@ -26,6 +26,7 @@ struct ServiceFacts {
   // acknowledged to a client had been answered by the other's disk when that session ended.
   bool same_session = false;
   bool peer_lacks = false;
+  bool two_primaries = false;  // allowed, on both
 };
 
 // What becomes of them. The node with the disk holds the baton unless the two are refused.

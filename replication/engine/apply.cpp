@@ -48,6 +48,9 @@ Task<> Volume::apply_one(Incoming message, Session& session) {
                     header.length + before + (in_part ? blockdev::block_bytes : 0));
   }
   guard.release();
+  if (header.follows != 0 && own.error == IoError::none) {
+    engine_.own_writes().arrived(header.follows);
+  }
   // A Primary that is served while its copy is filled goes on without the copy.
   const bool full =
       own.error == IoError::no_space && !engine_.served() && !mutant("full-peer-disk-fails");

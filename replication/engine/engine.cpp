@@ -64,7 +64,7 @@ blockdev::Superblock Engine::compose(const Volume& volume) const {
   next.released = released_;
   // Killed once more before it has taken its role again, it is still the one to take it.
   const bool resuming = resume_primary_ && !mutant("restarted-once-alone");
-  next.primary = role_ == Role::primary || resuming;
+  next.primary = role_ == Role::primary || resuming || resume_shared_;
   next.doubtful = has_peer() && arrival_ == Arrival::crashed;
   next.inconsistent = inconsistent_[volume.index()];
   next.flush_failed = volume.flush_failed_;
@@ -276,6 +276,7 @@ void Engine::peer_status(Incoming& message, Session& session) {
   const bool holds_sync = (message.header.flags & wire::flag_holds_sync) != 0;
   if (std::exchange(session.peer_pauses_sync, holds_sync) != holds_sync) sync_pause_changed();
   gate_changed_.notify_all();  // somebody may wait for the other's role
+  share_again();
   changed();
 }
 

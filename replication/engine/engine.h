@@ -31,6 +31,7 @@
 #include "replication/core/first_write.h"
 #include "replication/core/role_term.h"
 #include "replication/core/sync_window.h"
+#include "replication/core/write_ids.h"
 #include "replication/engine/grant_flags.h"
 #include "replication/engine/session.h"
 #include "replication/engine/verify.h"
@@ -109,6 +110,10 @@ class Engine final : public Resource {
   bool may_write() const { return holding_ && role_ == Role::primary; }
   // service.cpp. The peer is Primary and its clients' writes are admitted here.
   bool serves_peer() const;
+  // allow-two-primaries (sharing.cpp): both are Primary, and the other one can be spoken to.
+  bool shares() const;
+  OwnWriteIds& own_writes() { return own_writes_; }
+  DoneWrites& done_writes() { return done_writes_; }
   bool takes_writes() const { return may_write() || (holding_ && serves_peer()); }
   bool takes_forwarded(const wire::Header& header, const Session& session) const;
   // This node is Primary, and its clients' writes go to the holder, which can be asked now.
@@ -318,6 +323,9 @@ class Engine final : public Resource {
   bool peer_can_take_over() const;
   Task<> leave_disk();
   void baton_follows_role();
+  // sharing.cpp
+  Task<Result<>> share_role(Fence fence);
+  void share_again();
   bool may_give_role() const;
   Task<Result<>> give_role(GiveFor why);
   Task<> take_role(Session& session, Fence fence);
@@ -400,6 +408,9 @@ class Engine final : public Resource {
   bool peer_lacks_ = false;      // A: a client was told of a write that the other may lack
   bool wrote_alone_ = false;     // made a generation since we parted from the peer
   bool resume_primary_ = false;  // was Primary earlier in this boot
+  bool resume_shared_ = false;   // the same, and may be it beside the holder
+  OwnWriteIds own_writes_;
+  DoneWrites done_writes_;
   Arrival arrival_ = Arrival::crashed;
   DiskState unvouched_ = DiskState::consistent;  // what a complete copy is without a witness
   bool to_be_copied_to_ = false;  // by the session that is on: until then no copy to rely on

@@ -3,7 +3,8 @@
 //
 // What the link takes with it was answered to nobody. It is begun once more when the nodes meet
 // again, and the old session's part is over by then (connection.cpp), so a write that was carried
-// out twice is the same write twice with nothing in between.
+// out twice is the same write twice with nothing in between. With two primaries there may be
+// something in between: then the holder remembers what it has done (core/write_ids.h).
 #include <algorithm>
 
 #include "base/mark.h"
@@ -26,12 +27,12 @@ constexpr Duration ask_again_after = std::chrono::milliseconds(10);
 
 // --- at the node whose client writes -------------------------------------------------------------
 
-Task<> Volume::write_through_holder(Request& request, Outcome& outcome) {
+Task<> Volume::write_through_holder(Request& request, Outcome& outcome, std::uint64_t first_id) {
   for (std::uint64_t done = 0; done < request.length && !outcome.elsewhere;) {
     const std::uint64_t length =
         std::min<std::uint64_t>(wire::piece_bytes_max, request.length - done);
     std::byte* data = request.op == Op::write ? request.data + done : nullptr;
-    const Piece piece{&request, request.offset + done, length, data};
+    const Piece piece{&request, request.offset + done, length, data, first_id++};
     const IoError error = co_await forward_when_there_is_room(piece, outcome);
     if (outcome.error == IoError::none) outcome.error = error;
     done += length;
@@ -63,12 +64,13 @@ Task<IoError> Volume::forward_piece(Piece piece, Outcome& outcome) {
   Latch answered;
   PeerRequest asked;
   asked.answered = &answered;
-  session->forward(asked, message, data ? wire::Type::client_write : wire::Type::client_zero);
+  session->forward(asked, message, data ? wire::Type::client_write : wire::Type::client_zero,
+                   piece.id);
   co_await answered;
   co_await message.left;
   if (asked.lost) {
     reached("forwarded-write-lost");
-    outcome.elsewhere = true;
+    outcome.elsewhere = outcome.lost = true;
   } else if (asked.again) {
     reached("forwarded-write-refused");
     outcome.elsewhere = true;
@@ -95,8 +97,13 @@ Task<IoError> Volume::flush_through_holder(TimePoint deadline) {
     flush.volume = static_cast<std::uint16_t>(index_);
     session->ask(asked, flush, wire::Type::flush);
     co_await answered;
-    if (!asked.lost) co_return asked.error;
-    reached("forwarded-flush-lost");
+    // The holder's disk has failed, and this copy is about to take over.
+    Clock& clock = engine_.env().clock;
+    const bool again = asked.error != IoError::none && engine_.config().two_primaries &&
+                       clock.now() < deadline && !mutant("flush-fails-with-the-holders-disk");
+    if (!asked.lost && !again) co_return asked.error;
+    if (asked.lost) reached("forwarded-flush-lost");
+    if (!asked.lost) co_await sleep_for(clock, ask_again_after);
   }
   // The baton has come here with everything on stable storage, or the role is lost.
   co_return engine_.may_write() ? IoError::none : IoError::io;
@@ -116,6 +123,20 @@ Task<> Volume::write_for_peer(Incoming message, Session& session) {
   reply.number = header.number;
   Outcome outcome{.hold_until = engine_.env().clock.now() + engine_.fence_hold()};
   Latch answered;
+  // Done already, and the answer was lost with its session: since then others may have read it and
+  // written over it (docs/dual-primary.md "A write is done once").
+  const bool once = engine_.config().two_primaries && !mutant("done-as-often-as-asked");
+  const std::uint64_t id = header.number & ~wire::client_number;
+  DoneWrites& done = engine_.done_writes();
+  if (once) {
+    done.forget_before(header.follows);
+    if (const auto known = done.find(id)) {
+      reached("forwarded-write-done-before");
+      outcome.error = *known;
+      answer_forwarded(reply, outcome, session);
+      co_return;
+    }
+  }
   if (engine_.takes_forwarded(header, session) && header.length > 0) {
     Request request;
     request.op = message.type() == wire::Type::client_write ? Op::write : Op::write_zeroes;
@@ -130,8 +151,12 @@ Task<> Volume::write_for_peer(Incoming message, Session& session) {
     outcome.answered = &answered;
     answered.add();
     Scope writing(engine_.env().loop);
-    writing.spawn(write_piece({&request, request.offset, request.length, request.data}, outcome));
+    writing.spawn(
+        write_piece({&request, request.offset, request.length, request.data, id}, outcome));
     co_await answered;
+    if (once && !outcome.elsewhere && outcome.error != IoError::not_permitted) {
+      done.note(id, outcome.error);
+    }
     if (!session.dropped()) answer_forwarded(reply, outcome, session);
     guard.release();
     co_await writing.join();

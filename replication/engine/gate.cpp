@@ -55,7 +55,8 @@ Task<IoError> Engine::admission(ClientDevice& client, TimePoint deadline, const 
         continue;
       }
     } else if (served_) {
-      why = "the other node, which has this node's disk, cannot be reached";
+      why = config_.two_primaries ? "the other node, which holds the baton, cannot be reached"
+                                  : "the other node, which has this node's disk, cannot be reached";
     } else if (may_write() && cannot_go_alone()) {
       why = "a disk of this node has failed, and the other node cannot be reached";
     } else if (may_write()) {
@@ -81,7 +82,8 @@ Task<IoError> Engine::admission(ClientDevice& client, TimePoint deadline, const 
       why = "the other node is asked for the role (handover window)";
       not_come = "the handover window was closed before the role came here";
       if (can_ask_in_window()) scope_.spawn(ask_in_window());
-    } else if (resume_primary_ && want_connected_ && !mutant("refused-before-the-role-is-back")) {
+    } else if ((resume_primary_ || resume_shared_) && want_connected_ &&
+               !mutant("refused-before-the-role-is-back")) {
       // A guest whose daemon was restarted under it: an error would reach its file system.
       reached("write-held-until-the-role-is-back");
       why = "this node was Primary before its restart, and waits for the other node's word";

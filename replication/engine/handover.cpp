@@ -153,6 +153,12 @@ Task<Result<>> Engine::handover_now(std::string to) {
     co_return failure(fmt::format("{} has no node {}; it has {} and {}", config_.name, to,
                                   config_.self, peer_name_));
   }
+  if (to == peer_name_ && shares()) {
+    co_return failure(
+        fmt::format("{} is Primary on both nodes, so there is no role to hand over: run secondary "
+                    "on the one that is to stop",
+                    config_.name));
+  }
   if (to == config_.self) {
     if (may_write() || served_) co_return lift_fence();
     if (holding_ && serves_peer()) co_return co_await ask_peer_for_baton(false);
@@ -423,6 +429,10 @@ Task<Result<>> Engine::offer_now() {
   if (!together()) {
     co_return failure(fmt::format("{} cannot be offered: {} is not connected; wait with wait-sync",
                                   config_.name, peer_name_));
+  }
+  if (shares()) {
+    co_return failure(
+        fmt::format("{} is Primary on both nodes: there is nothing to offer", config_.name));
   }
   if (quiescing_) {
     co_return failure(

@@ -66,14 +66,15 @@ CopyFacts copy_facts(const std::string& name, const wire::State& state, const wi
   return facts;
 }
 
-BatonFacts baton_facts(const std::string& name, const wire::State& state) {
+BatonFacts baton_facts(const std::string& name, const wire::State& state, bool two_primaries) {
   return {.name = name,
           .epoch = state.epoch,
           .holding = state.holding,
           .role = state.primary ? Role::primary : Role::secondary,
           .served = state.served && !state.holding,
           .wrote_alone = state.wrote_alone,
-          .resume_primary = state.resume_primary};
+          .resume_primary = state.resume_primary,
+          .two_primaries = two_primaries};
 }
 
 }  // namespace baton::replication

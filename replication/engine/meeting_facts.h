@@ -16,6 +16,6 @@ namespace baton::replication {
 bool fills_anew(const wire::State& state, const wire::State& other);
 
 CopyFacts copy_facts(const std::string& name, const wire::State& state, const wire::State& other);
-BatonFacts baton_facts(const std::string& name, const wire::State& state);
+BatonFacts baton_facts(const std::string& name, const wire::State& state, bool two_primaries);
 
 }  // namespace baton::replication

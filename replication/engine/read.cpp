@@ -139,7 +139,10 @@ bool Volume::filled(std::uint64_t offset, std::uint64_t length) const {
 // has not gone on without this node. It is asked, with a read of no bytes, while the disk is read.
 Task<bool> Volume::read_filled(std::uint64_t offset, std::uint64_t length, std::byte* data) {
   Session* const session = engine_.holder_session();
-  if (session == nullptr || !filled(offset, length)) co_return false;
+  // What the holder's own clients are writing may be on this copy and not yet on the holder's: who
+  // reads there next would be shown something older.
+  const bool others_write = engine_.config().two_primaries && !mutant("dirty-shared-read");
+  if (session == nullptr || others_write || !filled(offset, length)) co_return false;
   Latch answered;
   PeerRequest asked;
   asked.answered = &answered;

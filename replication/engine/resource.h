@@ -46,7 +46,9 @@ struct ResourceConfig {
   Duration ping_interval = std::chrono::seconds(2);
   Duration fence_hold = std::chrono::seconds(20);  // held writes get ENOSPC after this
   std::uint64_t boot_id = 0;                       // of this host; differs after a reboot
-  bool auto_resume = true;                         // design §4 "Restart"
+  // Both nodes may be Primary at once: protocol C only, and on both nodes or on none.
+  bool two_primaries = false;
+  bool auto_resume = true;  // design §4 "Restart"
   bool handover_on_silence =
       true;  // a window's first write may be granted by a guess (first_write.h)
   OnIoError on_io_error = OnIoError::detach;
@@ -144,7 +146,7 @@ struct ResourceStatus {
   std::uint64_t held_writes = 0;
   std::string held_reason;
   std::uint64_t held_oldest_ms = 0;
-  double held_longest_ms = 0;  // that any write waited to be admitted
+  double held_longest_ms = 0;          // that any write waited to be admitted
   std::uint64_t bytes_replicated = 0;  // payload sent to the peer since start
   std::vector<std::string> clients;
 };

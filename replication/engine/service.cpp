@@ -24,7 +24,8 @@
 namespace baton::replication {
 
 bool Engine::serves_peer() const {
-  return role_ == Role::secondary && session_ != nullptr && session_->established() &&
+  const bool beside_own_clients = role_ == Role::secondary || config_.two_primaries;
+  return beside_own_clients && session_ != nullptr && session_->established() &&
          session_->peer_role == Role::primary && !session_->peer_holding;
 }
 
@@ -115,7 +116,7 @@ void Engine::is_served_from_now_on(Session& session) {
 
 namespace {
 
-ServiceFacts service_facts(const wire::State& state, const wire::State& other) {
+ServiceFacts service_facts(const wire::State& state, const wire::State& other, bool two_primaries) {
   ServiceFacts facts;
   facts.complete = state.complete;
   facts.lineage = state.lineage;
@@ -128,6 +129,7 @@ ServiceFacts service_facts(const wire::State& state, const wire::State& other) {
   facts.same_session =
       state.session.number == other.session.number && state.session.id == other.session.id;
   facts.peer_lacks = state.peer_lacks;
+  facts.two_primaries = two_primaries;
   return facts;
 }
 
@@ -141,8 +143,8 @@ Task<Result<>> Engine::apply_service(Session& session) {
     co_return failure(fmt::format("{} has no usable disk on either node; repair one and attach it",
                                   config_.name));
   }
-  const ServiceFacts own_facts = service_facts(own, peer);
-  const ServiceFacts peer_facts = service_facts(peer, own);
+  const ServiceFacts own_facts = service_facts(own, peer, config_.two_primaries);
+  const ServiceFacts peer_facts = service_facts(peer, own, config_.two_primaries);
   const ServiceVerdict verdict =
       settle_service(here ? own_facts : peer_facts, here ? peer_facts : own_facts);
   log(Journal::Level::notice,
@@ -208,7 +210,8 @@ Task<Result<>> Engine::apply_service(Session& session) {
 
 // This node holds for a Primary that has a copy of its own again.
 void Engine::baton_follows_role() {
-  const bool wanted = holding_ && serves_peer() && peer_can_take_over() && !quiescing_;
+  const bool wanted =
+      holding_ && role_ == Role::secondary && serves_peer() && peer_can_take_over() && !quiescing_;
   if (!wanted) return;
   struct Follow {
     static Task<> run(Engine& engine) {

@@ -57,12 +57,13 @@ bool Session::window_full() const {
   return next_number_ - oldest_number_ >= window_writes || bytes_in_window_ >= window_bytes;
 }
 
-void Session::forward(PeerRequest& request, OutMessage& message, Type type) {
-  request.number = next_request_++;
+void Session::forward(PeerRequest& request, OutMessage& message, Type type, std::uint64_t id) {
+  request.number = wire::client_number | id;
   request.sent_at = engine_.env().clock.now();
   request.answered->add();
   asked_.push_back(request);
   message.header.number = request.number;
+  message.header.follows = engine_.own_writes().oldest();
   message.header.epoch = engine_.epoch().number;
   sender_.bulk(message, type);
 }

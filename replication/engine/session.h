@@ -68,7 +68,8 @@ class Session {
   // Sends a flush or read and registers it; the caller waits for request.answered.
   void ask(PeerRequest& request, wire::Header header, wire::Type type);
   // The same for a client's write, whose payload stays as it is until message.on_sent().
-  void forward(PeerRequest& request, OutMessage& message, wire::Type type);
+  // `id` is the write's own (core/write_ids.h).
+  void forward(PeerRequest& request, OutMessage& message, wire::Type type, std::uint64_t id);
   void tell(wire::Header header, wire::Type type, std::span<const std::byte> payload = {}) {
     sender_.urgent(header, type, payload);
   }
@@ -92,6 +93,7 @@ class Session {
 
   blockdev::SessionStamp stamp() const { return stamp_; }
   const wire::State& peer_state() const { return peer_state_; }
+  std::uint64_t peer_instance() const { return peer_hello_.instance; }
 
  private:
   friend class Engine;

@@ -54,6 +54,7 @@ Task<bool> Session::exchange_hello() {
   own_hello_.protocol = static_cast<std::uint8_t>(name_of(config.protocol).front());
   own_hello_.instance = engine_.instance_;
   own_hello_.after_sb = text_of(config.after_sb);
+  if (config.two_primaries) own_hello_.features |= wire::feature_two_primaries;
   for (std::size_t i = 0; i < own_hello_.nonce.size(); i += 8) {
     const std::uint64_t word = engine_.env().random.next();
     std::memcpy(own_hello_.nonce.data() + i, &word, 8);
@@ -75,9 +76,15 @@ Task<bool> Session::exchange_hello() {
     why = fmt::format("{} speaks protocol versions {} to {}, {} speaks {} to {}: upgrade the older",
                       peer_hello_.from, peer_hello_.version_lowest, peer_hello_.version_highest,
                       config.self, config.version_lowest, config.version_highest);
-  } else if (peer_hello_.features != 0) {
+  } else if ((peer_hello_.features & ~wire::features_known) != 0) {
     why = fmt::format("{} asks for features that {} does not know: upgrade it", peer_hello_.from,
                       config.self);
+  } else if (peer_hello_.features != own_hello_.features) {
+    const bool here = config.two_primaries;
+    why = fmt::format(
+        "{} allows two primaries of {} and {} does not: make allow-two-primaries the "
+        "same in both configurations",
+        here ? config.self : peer_hello_.from, config.name, here ? peer_hello_.from : config.self);
   } else if (peer_hello_.resource != config.name) {
     why = fmt::format(
         "{} greets for resource {}, this is {}: compare the addresses in both "
@@ -280,8 +287,8 @@ Task<Result<>> Engine::apply_verdicts(Session& session) {
   const CopyFacts own_facts = copy_facts(config_.self, own, peer);
   const CopyFacts peer_facts = copy_facts(name, peer, own);
   const Verdict verdict = replication::settle(own_facts, peer_facts, config_.protocol);
-  const BatonVerdict baton =
-      assign_baton(baton_facts(config_.self, own), baton_facts(name, peer), verdict);
+  const BatonVerdict baton = assign_baton(baton_facts(config_.self, own, config_.two_primaries),
+                                          baton_facts(name, peer, config_.two_primaries), verdict);
   session.verdict = verdict;
   log(Journal::Level::notice,
       fmt::format("settling with {}: data {}, baton {} (holder {}, epoch {})", name, verdict.row,
@@ -453,6 +460,8 @@ void Engine::session_established(Session& session) {
     reached("invalidate-settled-once-more");
     session.drop("this node's copy is given up");
   }
+  done_writes_.belong_to(session.peer_instance());
+  share_again();
   session_changed_.notify_all();
   gate_changed_.notify_all();
   changed();

@@ -131,6 +131,7 @@ Task<Result<>> Engine::start_up() {
   const bool sound = arrival_ != Arrival::crashed || facts.every_peer_behind;
   resume_primary_ =
       was_primary && facts.last_holder && facts.same_boot && sound && config_.auto_resume;
+  resume_shared_ = was_primary && config_.two_primaries && facts.same_boot && config_.auto_resume;
   unmet_ = has_peer();
   told_to_go_on_ = peer_left_ = fenced_peer_ = false;
   role_ = Role::secondary;

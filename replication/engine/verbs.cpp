@@ -121,7 +121,7 @@ Task<> Engine::hear_of_peers_role() {
     return session_ != nullptr && session_->established() && session_->peer_role == Role::primary;
   };
   const bool serves_here = role_ == Role::primary;
-  while (primary() && !serves_here && env_.clock.now() < deadline) {
+  while (primary() && !serves_here && !config_.two_primaries && env_.clock.now() < deadline) {
     co_await gate_changed_.wait_until(env_.clock, deadline);
   }
 }
@@ -163,6 +163,8 @@ Task<Result<>> Engine::promote_now(PromoteOptions options, bool fenced) {
   facts.peer_has_data =
       connected && (session_->peer_state().adopted || !session_->peer_state().lineage.empty());
   facts.split_brain = split_brain_.has_value();
+  facts.two_primaries = config_.two_primaries;
+  facts.holding = holding_ && !granted_away_;
   facts.force = options.force;
   facts.confirmed = options.confirmed;
   facts.fenced = fenced;
@@ -194,6 +196,8 @@ Task<Result<>> Engine::promote_now(PromoteOptions options, bool fenced) {
     }
     case PromotionAction::take_role:
       co_return co_await ask_peer_for_baton(false);
+    case PromotionAction::share:
+      co_return co_await share_role(Fence::is_lifted);
     case PromotionAction::take_from_peer:
       if (holding_ && !granted_away_) co_return co_await take_alone(false, Fence::is_lifted);
       co_return co_await ask_peer_for_baton(false);
@@ -224,7 +228,8 @@ Task<Result<>> Engine::demote_now(bool force) {
   Result<> ready = co_await not_settling();
   if (!ready) co_return ready;
   if (role_ != Role::primary) {
-    const bool resuming = std::exchange(resume_primary_, false);
+    const bool shared = std::exchange(resume_shared_, false);
+    const bool resuming = std::exchange(resume_primary_, false) || shared;
     gate_changed_.notify_all();
     if (!resuming || co_await commit()) co_return Result<>{};
     co_return failure(
@@ -267,6 +272,7 @@ Task<Result<>> Engine::demote_now(bool force) {
   changed();
   if (!durable) co_return failure("the metadata cannot be written; see the log");
   log(Journal::Level::notice, "Secondary");
+  baton_follows_role();
   co_return Result<>{};
 }
 
@@ -388,7 +394,7 @@ Task<Result<>> Engine::down() {
   clean_ = clean && !(has_peer() && arrival_ < Arrival::clean);
   released_ = clean;
   role_ = Role::secondary;
-  resume_primary_ = false;
+  resume_primary_ = resume_shared_ = false;
   holding_ = false;
   // The grant is out and nobody has said whether it was taken: not ours on our own word, now and
   // after the next start.

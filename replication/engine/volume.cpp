@@ -116,6 +116,8 @@ Task<> Volume::serve_write(Request& request, ClientDevice& client) {
   RangeGuard order(forwarding_, request.offset, request.length, true);
   bool begun = false;
   std::uint64_t begun_in = 0;  // which term of this node's as Primary
+  std::uint64_t first_id = 0;  // of its pieces, once it has gone to the holder
+  std::uint64_t asked = 0;     // which process may have done it
   for (;;) {
     IoError error = IoError::none;
     const char* reason = nullptr;
@@ -136,6 +138,14 @@ Task<> Volume::serve_write(Request& request, ClientDevice& client) {
       co_await complete_later(engine_.env().loop, request, error, reason);
       break;
     }
+    if (asked != 0) {
+      const auto known = fate_of(request, first_id, asked);
+      if (known) {
+        co_await complete_later(engine_.env().loop, request, *known,
+                                "whether it was done is not known: the other node was restarted");
+        break;
+      }
+    }
     const bool in_order = !engine_.admits() || !forwarding_.empty();
     if (in_order && !order.entered()) {
       co_await order.acquired();
@@ -149,7 +159,14 @@ Task<> Volume::serve_write(Request& request, ClientDevice& client) {
     begun_in = engine_.times_role_left();
     ++writes_in_flight_;
     if (!engine_.admits()) {
-      co_await write_through_holder(request, outcome);
+      if (first_id == 0) {
+        first_id = engine_.own_writes().begin((request.length + wire::piece_bytes_max - 1) /
+                                              wire::piece_bytes_max);
+      }
+      Session* const holder = engine_.holder_session();
+      const std::uint64_t instance = holder != nullptr ? holder->peer_instance() : 0;
+      co_await write_through_holder(request, outcome, first_id);
+      if (outcome.lost && engine_.config().two_primaries) asked = instance;
     } else if (request.length <= piece_max) {
       const Piece whole{&request, request.offset, request.length, request.data};
       co_await write_piece(whole, outcome);
@@ -171,6 +188,28 @@ Task<> Volume::serve_write(Request& request, ClientDevice& client) {
     co_await Yield(engine_.env().loop);
   }
   if (order.entered()) order.release();
+  if (first_id != 0) engine_.own_writes().end(first_id);
+}
+
+// Of a write that the other node may have done before the link was lost. Nothing: that node can be
+// asked and will say, or has surely not done it. Where nobody knows, it is not done again: it may
+// have been read and written over since.
+std::optional<IoError> Volume::fate_of(const Request& request, std::uint64_t first_id,
+                                       std::uint64_t asked) const {
+  if (mutant("done-again-in-doubt")) return std::nullopt;
+  if (!engine_.admits()) {
+    Session* const holder = engine_.holder_session();
+    if (holder == nullptr || holder->peer_instance() == asked) return std::nullopt;
+    reached("forwarded-write-in-doubt");
+    return IoError::no_space;
+  }
+  // This node has taken over. What the holder had done counts where it is on this copy: else nobody
+  // was ever shown it.
+  const std::uint64_t arrived = engine_.own_writes().arrived_of(first_id);
+  if (arrived == 0) return std::nullopt;
+  const bool all = arrived == (request.length + wire::piece_bytes_max - 1) / wire::piece_bytes_max;
+  reached("forwarded-write-arrived-here");
+  return all ? IoError::none : IoError::no_space;
 }
 
 // A write that is to be begun once more may have been carried out, and have been read: it keeps its
@@ -379,6 +418,7 @@ void Volume::fill_header(SentWrite& sent, const Request& request, const Piece& p
   sent.header.flags = flags;
   // Whoever zeroes or discards may leave anything in Request::data.
   if (request.op == Op::write) sent.payload = {piece.data, piece.length};
+  sent.header.follows = piece.id;
   sent.on_sent = &SentWrite::handed_over;
 }
 

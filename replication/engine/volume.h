@@ -208,6 +208,7 @@ class Volume final : blockdev::TimedDeviceOwner {
     std::uint64_t offset;
     std::uint64_t length;
     std::byte* data;
+    std::uint64_t id = 0;  // of the peer's client's write that it is, or 0
   };
   // What has become of a write, whole or in pieces.
   struct Outcome {
@@ -218,6 +219,7 @@ class Volume final : blockdev::TimedDeviceOwner {
     // Not done, or not done where it counts: the disk or the baton has gone meanwhile. The whole
     // write is to be begun once more.
     bool elsewhere = false;
+    bool lost = false;  // besides: with the link, so that it may have been done
     // This disk has failed it and the peer has it: done when the peer has taken over. Before, a
     // restart here would not know that this copy lacks it.
     bool with_peer = false;
@@ -245,9 +247,11 @@ class Volume final : blockdev::TimedDeviceOwner {
   // These answer the request, unless it is to be done elsewhere.
   Task<> write_large(blockdev::Request& request, std::uint64_t piece_max, Outcome& outcome);
   void keep_place(Outcome& outcome);
+  std::optional<IoError> fate_of(const blockdev::Request& request, std::uint64_t first_id,
+                                 std::uint64_t asked) const;
   Task<> write_piece(Piece piece, Outcome& outcome);
   // forwarding.cpp
-  Task<> write_through_holder(blockdev::Request& request, Outcome& outcome);
+  Task<> write_through_holder(blockdev::Request& request, Outcome& outcome, std::uint64_t first_id);
   Task<IoError> forward_piece(Piece piece, Outcome& outcome);
   Task<> write_for_peer(Incoming message, Session& session);
   static void answer_forwarded(wire::Header reply, const Outcome& outcome, Session& session);

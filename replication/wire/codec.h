@@ -30,7 +30,7 @@ using Nonce = std::array<std::byte, 32>;
 struct Hello {
   std::uint16_t version_lowest = version_min;
   std::uint16_t version_highest = version_max;
-  std::uint64_t features = 0;  // bits both must know; unknown ones are refused
+  std::uint64_t features = 0;  // the same on both sides; unknown ones are refused
   std::string resource;
   std::string from;  // node names
   std::string to;

@@ -147,6 +147,14 @@ inline constexpr std::uint32_t flag_zeroes = 1U << 5U;
 
 inline constexpr std::uint32_t flag_holds_sync = 1U << 8U;  // status: its operator holds resyncs
 
+// Hello::features: allow-two-primaries. Both sides have it or neither.
+inline constexpr std::uint64_t feature_two_primaries = 1U << 0U;
+inline constexpr std::uint64_t features_known = feature_two_primaries;
+
+// client_write, client_zero: their numbers are those of the asker's process, beside its other
+// requests'.
+inline constexpr std::uint64_t client_number = 1ULL << 63U;
+
 // Every message: this header, then `payload_bytes` bytes. Fields that a message does not use are
 // zero: what lay in memory there goes over no wire.
 struct Header {
@@ -156,10 +164,13 @@ struct Header {
   le32 flags{};
   le32 payload_bytes{};
   le64 number{};  // of the write, flush, read, ping …; answers carry the number of what they answer
-  le64 follows{};  // the last write (its number) that must be applied before this is acted on
-  le64 epoch{};    // of the sender's baton, for write, zero, grant, taken, status
-  le64 offset{};   // bytes
-  le64 length{};   // bytes of the range; for write and data the same as payload_bytes
+  // The last write (its number) that must be applied before this is acted on. client_write,
+  // client_zero: the oldest one that may still be asked for once more. write, zero: which one of
+  // the receiver's clients it is, or 0.
+  le64 follows{};
+  le64 epoch{};   // of the sender's baton, for write, zero, grant, taken, status
+  le64 offset{};  // bytes
+  le64 length{};  // bytes of the range; for write and data the same as payload_bytes
   le64
       checksum{};  // XXH3-64 over the payload, seeded with XXH3-64 over this header with checksum 0
 };

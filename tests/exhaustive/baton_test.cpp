@@ -11,7 +11,7 @@
 namespace baton::replication {
 namespace {
 
-std::vector<BatonFacts> every_node(const std::string& name) {
+std::vector<BatonFacts> every_node(const std::string& name, bool two_primaries) {
   std::vector<BatonFacts> all;
   for (std::uint64_t number = 0; number <= 2; ++number) {
     for (const char* holder : {"", "alpha", "beta"}) {
@@ -25,6 +25,7 @@ std::vector<BatonFacts> every_node(const std::string& name) {
         facts.wrote_alone = bit(2);
         facts.resume_primary = bit(3);
         facts.served = bit(4);
+        facts.two_primaries = two_primaries;
         // A Primary, not the holder itself.
         if (facts.served && (facts.holding || facts.role != Role::primary)) continue;
         // Who holds has recorded an epoch of its own.
@@ -66,10 +67,10 @@ std::string neutral(std::string_view row, bool ours) {
   return (alpha ? "alpha-" : "beta-") + std::string(row.substr(prefix.size()));
 }
 
-TEST(BatonTable, both_sides_name_the_same_holder_and_no_rule_is_broken) {
-  std::map<std::string, std::uint64_t> reached;
-  for (const BatonFacts& alpha : every_node("alpha")) {
-    for (const BatonFacts& beta : every_node("beta")) {
+// With `two`, two primaries are allowed.
+void look_at_every_meeting(bool two, std::map<std::string, std::uint64_t>& reached) {
+  for (const BatonFacts& alpha : every_node("alpha", two)) {
+    for (const BatonFacts& beta : every_node("beta", two)) {
       for (const Verdict& data : data_verdicts) {
         const BatonVerdict ours = assign_baton(alpha, beta, data);
         const BatonVerdict theirs = assign_baton(beta, alpha, as_seen_by_the_other(data));
@@ -82,11 +83,11 @@ TEST(BatonTable, both_sides_name_the_same_holder_and_no_rule_is_broken) {
         ASSERT_GE(ours.epoch, std::max(alpha.epoch.number, beta.epoch.number));
 
         // Only a holder writes: a Primary that is none stops, unless the holder serves it and is no
-        // Primary itself. Only a holder is promoted again.
+        // Primary itself, or both may be. Only a holder is promoted again.
         const bool somebody = !ours.holder.empty();
         if (somebody) {
-          const bool alpha_stays = alpha.served && beta.role != Role::primary;
-          const bool beta_stays = beta.served && alpha.role != Role::primary;
+          const bool alpha_stays = alpha.served && (two || beta.role != Role::primary);
+          const bool beta_stays = beta.served && (two || alpha.role != Role::primary);
           ASSERT_EQ(ours.self_demoted,
                     alpha.role == Role::primary && ours.holder != "alpha" && !alpha_stays);
           ASSERT_EQ(theirs.self_demoted,
@@ -98,7 +99,10 @@ TEST(BatonTable, both_sides_name_the_same_holder_and_no_rule_is_broken) {
             ours.self_promoted || (alpha.role == Role::primary && !ours.self_demoted);
         const bool beta_ends =
             theirs.self_promoted || (beta.role == Role::primary && !theirs.self_demoted);
-        if (somebody) ASSERT_FALSE(alpha_ends && beta_ends) << ours.row;
+        if (somebody && alpha_ends && beta_ends) {
+          ASSERT_TRUE(two) << ours.row;
+          ASSERT_TRUE(ours.holder == "alpha" ? beta.served : alpha.served) << ours.row;
+        }
         if (ours.self_promoted) ASSERT_TRUE(ours.holder == "alpha" && alpha.resume_primary);
         if (theirs.self_promoted) ASSERT_TRUE(ours.holder == "beta" && beta.resume_primary);
 
@@ -118,6 +122,12 @@ TEST(BatonTable, both_sides_name_the_same_holder_and_no_rule_is_broken) {
       }
     }
   }
+}
+
+TEST(BatonTable, both_sides_name_the_same_holder_and_no_rule_is_broken) {
+  std::map<std::string, std::uint64_t> reached;
+  look_at_every_meeting(false, reached);
+  look_at_every_meeting(true, reached);
   for (const char* row : {"refused", "split-brain", "no-data-yet", "both-wrote", "self-wrote-alone",
                           "peer-wrote-alone", "higher-epoch", "equal-epochs", "self-holds",
                           "peer-holds", "self-takes", "peer-takes", "source-takes"}) {
@@ -132,16 +142,19 @@ constexpr DiskState every_disk[] = {
 
 TEST(PromotionTable, no_copy_is_promoted_without_a_witness_or_an_operators_confirmed_word) {
   std::map<std::string, std::uint64_t> reached;
-  for (unsigned bits = 0; bits < 256; ++bits) {
+  for (unsigned bits = 0; bits < 2048; ++bits) {
     const auto bit = [bits](unsigned n) { return (bits >> n & 1U) != 0; };
     for (const DiskState disk : every_disk) {
       PromotionFacts facts{.already_primary = bit(0),
                            .connected = bit(1),
                            .peer_primary = bit(2),
+                           .peer_holds = bit(8),
                            .disk = disk,
                            .fresh = bit(3),
                            .peer_has_data = bit(4),
                            .split_brain = bit(5),
+                           .two_primaries = bit(9),
+                           .holding = bit(10),
                            .force = bit(6),
                            .confirmed = bit(7)};
       const PromotionVerdict verdict = decide_promotion(facts);
@@ -156,8 +169,16 @@ TEST(PromotionTable, no_copy_is_promoted_without_a_witness_or_an_operators_confi
       const bool takes = verdict.action == PromotionAction::take_alone ||
                          verdict.action == PromotionAction::take_from_peer ||
                          verdict.action == PromotionAction::start_fresh;
+      // Beside another Primary only where both may be, and by the holder's leave or as the holder.
+      if (verdict.action == PromotionAction::share) {
+        ASSERT_TRUE(facts.two_primaries && facts.peer_primary && facts.peer_holds);
+      }
       if (!takes) continue;
-      ASSERT_FALSE(facts.peer_primary) << verdict.row;
+      if (facts.peer_primary) {
+        ASSERT_TRUE(facts.two_primaries && facts.holding) << verdict.row;
+        ASSERT_EQ(verdict.action, PromotionAction::take_alone);
+        continue;
+      }
       ASSERT_GT(disk, DiskState::failed) << verdict.row;
       // Of nodes that can talk nobody takes the baton on its own word (rule 3), but in a split
       // brain, where an operator says so.
@@ -171,7 +192,7 @@ TEST(PromotionTable, no_copy_is_promoted_without_a_witness_or_an_operators_confi
       }
     }
   }
-  EXPECT_EQ(reached.size(), 17U) << "a row more or less than this test knows";
+  EXPECT_EQ(reached.size(), 21U) << "a row more or less than this test knows";
 }
 
 TEST(RestartTable, a_copy_claims_only_what_its_record_bears_out) {

@@ -17,7 +17,7 @@ const std::vector<Lineage> lineages = {{}, {1, 2}, {1, 2, 3}, {1, 2, 4}, {9, 8}}
 constexpr Arrival arrivals[] = {Arrival::crashed, Arrival::restarted, Arrival::clean,
                                 Arrival::lived_through};
 
-std::vector<ServiceFacts> every_node(std::uint64_t epoch) {
+std::vector<ServiceFacts> every_node(std::uint64_t epoch, bool two_primaries) {
   std::vector<ServiceFacts> all;
   for (const Lineage& lineage : lineages) {
     for (const Arrival arrival : arrivals) {
@@ -32,6 +32,7 @@ std::vector<ServiceFacts> every_node(std::uint64_t epoch) {
         facts.resume_primary = bit(4);
         facts.same_session = bit(5);
         facts.peer_lacks = bit(6);
+        facts.two_primaries = two_primaries;
         // Only a Primary is served, and by a holder; one that lives has not to take its role again.
         if (facts.served && (!facts.primary || facts.holding)) continue;
         if (facts.resume_primary && (facts.holding || facts.primary)) continue;
@@ -46,11 +47,10 @@ bool knows(const Lineage& all, const Lineage& tip_of) {
   return tip_of.empty() || std::ranges::find(all, tip_of.back()) != all.end();
 }
 
-TEST(ServiceTable, keeps_every_rule_for_all_that_two_nodes_can_know) {
-  std::map<std::string_view, std::uint64_t> rows;
+void look_at_every_meeting(bool two, std::map<std::string_view, std::uint64_t>& rows) {
   for (const std::uint64_t epoch : {1U, 2U, 3U}) {
-    const std::vector<ServiceFacts> without_disk = every_node(2);
-    for (const ServiceFacts& with : every_node(epoch)) {
+    const std::vector<ServiceFacts> without_disk = every_node(2, two);
+    for (const ServiceFacts& with : every_node(epoch, two)) {
       for (const ServiceFacts& without : without_disk) {
         const ServiceVerdict verdict = settle_service(with, without);
         ++rows[verdict.row];
@@ -65,9 +65,11 @@ TEST(ServiceTable, keeps_every_rule_for_all_that_two_nodes_can_know) {
         ASSERT_GE(verdict.epoch, std::max<std::uint64_t>(with.epoch.number, 2));
         ASSERT_TRUE(verdict.epoch > 2 || verdict.epoch > with.epoch.number ||
                     (with.holding && with.epoch.number >= 2));
-        // One writer.
+        // One writer, or two where both may be.
         const bool holder_primary = with.primary && !verdict.holder_demoted;
-        ASSERT_FALSE(verdict.diskless_stays && (holder_primary || verdict.holder_promoted));
+        const bool both = verdict.diskless_stays && (holder_primary || verdict.holder_promoted);
+        ASSERT_TRUE(two || !both);
+        ASSERT_FALSE(two && verdict.holder_demoted);
         ASSERT_FALSE(verdict.holder_demoted && !verdict.diskless_stays);
         ASSERT_FALSE(verdict.diskless_stays && !without.primary);
         // Who goes on as Primary finds all that it was told is there.
@@ -79,6 +81,12 @@ TEST(ServiceTable, keeps_every_rule_for_all_that_two_nodes_can_know) {
       }
     }
   }
+}
+
+TEST(ServiceTable, keeps_every_rule_for_all_that_two_nodes_can_know) {
+  std::map<std::string_view, std::uint64_t> rows;
+  look_at_every_meeting(false, rows);
+  look_at_every_meeting(true, rows);
   for (const char* row : {"no-complete-copy", "lacks-writes", "served", "both-have-failed",
                           "takes-over", "crashed", "disk-takes"}) {
     EXPECT_GT(rows[row], 0U) << row << " is reached by nothing";
