@@ -17,6 +17,7 @@ Cluster::Cluster(std::uint64_t seed, const Settings& settings, Factory& factory)
   config.name = "vm1";
   config.protocol = settings.protocol;
   config.auto_resume = settings.auto_resume;
+  config.two_primaries = settings.two_primaries;
   config.on_peer_lost = settings.on_peer_lost;
   config.after_sb = settings.after_sb;
   config.active_regions = settings.active_regions;
@@ -46,6 +47,7 @@ Cluster::Cluster(std::uint64_t seed, const Settings& settings, Factory& factory)
   rules_ = std::make_unique<Rules>(world_, net_, oracle_, nodes_, settings.protocol);
   if (!factory.writes_metadata()) rules_->disks().give_up();
   if (settings.after_sb != replication::AfterSplitBrain()) rules_->expect_policy();
+  if (settings.two_primaries) rules_->expect_two_primaries();
   std::uint64_t number = 0;
   for (auto& node : nodes_) {
     for (std::uint32_t volume = 0; volume < settings.volume_bytes.size(); ++volume) {

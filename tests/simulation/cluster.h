@@ -16,6 +16,7 @@ struct Settings {
   std::size_t clients_per_node = 1;  // per volume
   bool nbd = false;  // clients speak NBD to the node's session; else they call the engine
   bool auto_resume = true;
+  bool two_primaries = false;
   replication::OnPeerLost on_peer_lost = replication::OnPeerLost::go_on;
   Fencing fencing = Fencing::absent;
   replication::AfterSplitBrain after_sb;

@@ -53,6 +53,17 @@ const std::vector<Mutant> all = {
     {"dirty-read", "a read returns what the peer does not have yet"},
     {"secondary-serves-local-reads", "any complete copy serves reads"},
     {"target-serves-local-reads", "any copy serves reads, a half-synced one too"},
+    // two primaries
+    {"done-as-often-as-asked", "the holder does a write again whose answer was lost",
+     "both-write-and-the-link-is-lost"},
+    {"done-again-in-doubt", "a write that another process may have done is done again",
+     "the-holder-is-restarted"},
+    {"flush-fails-with-the-holders-disk", "a flush ends with the error of the holder's failed disk",
+     "the-holders-disk-fails"},
+    {"dirty-shared-read", "who does not hold the baton reads its own copy while it is filled",
+     "both-write-while-a-copy-is-filled"},
+    {"shares-once", "a restarted Primary does not take its role again beside the holder",
+     "the-other-one-is-restarted"},
     // the first write decides
     {"asked-again-after-an-answer", "a source that goes on is asked again", "source-reads-first"},
     {"quiet-is-not-looked-at", "a first write is granted whatever the source does",

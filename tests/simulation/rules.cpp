@@ -292,8 +292,10 @@ void Rules::check_single_primary() {
   std::size_t primaries = 0;
   std::uint64_t epoch = 0;
   bool same_epoch = false;
-  for (Seen& seen : seen_) {
-    if (!seen.primary) continue;
+  for (std::size_t i = 0; i < seen_.size(); ++i) {
+    const Seen& seen = seen_[i];
+    // Two that may be, one of which the other serves: only the holder writes on its own word.
+    if (!seen.primary || (two_primaries_ && seen.holder != static_cast<int>(i))) continue;
     ++primaries;
     same_epoch |= seen.epoch == epoch;
     epoch = seen.epoch;

@@ -55,6 +55,7 @@ class Rules final : public Witness {
     told_ &= static_cast<NodeSet>(~bit(node));
     if (last_told_ == node) last_told_ = -1;
   }
+  void expect_two_primaries() { two_primaries_ = true; }
   // Nodes yield without being told, too.
   void expect_policy() { policy_ = true; }
 
@@ -148,6 +149,7 @@ class Rules final : public Witness {
   NodeSet could_not_ask_ = 0;       // of those: somebody it would have to ask was out of reach
   std::uint64_t newest_epoch_ = 0;  // in which a write was acknowledged
   TimePoint two_primaries_since_ = TimePoint::never();
+  bool two_primaries_ = false;  // are allowed
   std::uint64_t next_full_look_ = 0;
 };
 

@@ -10,12 +10,12 @@ namespace baton::sim {
 
 using replication::ReplicationState;
 
-// A claim that nobody may rely on yet is not held against a node: a Secondary that believes in a
-// link which the holder has given up says UpToDate until its own timeout.
+// A claim that nobody may rely on yet is not held against a node: who does not hold the baton and
+// believes in a link which the holder has given up says UpToDate until its own timeout.
 bool Rules::claim_counts(int node, std::uint32_t volume) const {
   const Seen& own = seen_[static_cast<std::size_t>(node)];
   if (!own.running || !own.claims[volume]) return false;
-  if (own.primary) return true;
+  if (own.primary && (own.holder == node || own.holder < 0)) return true;
   // A disk of the past says what it said then, and cannot know better before it is told: promoting
   // it asks first.
   if (has(went_back_, node)) return false;

@@ -534,6 +534,7 @@ const std::vector<Scenario>& scenarios() {
     every.insert(every.end(), room_scripts().begin(), room_scripts().end());
     every.insert(every.end(), peer_loss_scripts().begin(), peer_loss_scripts().end());
     every.insert(every.end(), first_write_scripts().begin(), first_write_scripts().end());
+    every.insert(every.end(), sharing_scripts().begin(), sharing_scripts().end());
     every.insert(every.end(), fencing_scripts().begin(), fencing_scripts().end());
     every.insert(every.end(), short_scripts().begin(), short_scripts().end());
     return every;
@@ -550,6 +551,7 @@ Plan plan_of(const Scenario& scenario) {
   Plan plan;
   plan.settings.protocol = scenario.protocol;
   plan.settings.auto_resume = scenario.auto_resume;
+  plan.settings.two_primaries = scenario.two_primaries;
   plan.settings.after_sb = scenario.after_sb;
   plan.settings.on_peer_lost = scenario.on_peer_lost;
   plan.settings.fencing = scenario.fencing;

@@ -25,6 +25,7 @@ struct Scenario {
   std::uint64_t disk_timeout_seconds = 0;
   replication::OnPeerLost on_peer_lost = replication::OnPeerLost::go_on;
   Fencing fencing = Fencing::absent;
+  bool two_primaries = false;
 };
 
 // The numbered ones that break naive designs (schedules.cpp).
@@ -35,6 +36,8 @@ const std::vector<Scenario>& disk_scripts();
 const std::vector<Scenario>& diskless_scripts();
 // A copy that is being filled under its guest (filling_scripts.cpp).
 const std::vector<Scenario>& filling_scripts();
+// Two primaries (sharing_scripts.cpp).
+const std::vector<Scenario>& sharing_scripts();
 // Two nodes meet, after failures and operators' words (meeting_scripts.cpp).
 const std::vector<Scenario>& meeting_scripts();
 // Those without which a rare path would be reached by nothing (rare_path_scripts.cpp).

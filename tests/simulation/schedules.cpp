@@ -401,7 +401,19 @@ wait-sync
 burst A requests=3000 depth=16 reads=0 flushes=0 fua=0 discards=0 hot=2000 max=4096
 wait-idle
 )"},
-    {.name = "two-primaries", .missing = "two primaries (issue 6)"},
+    // More of them in sharing_scripts.cpp.
+    {.name = "two-primaries",
+     .script = R"(
+primary A force
+wait-sync
+promote B expect=done
+burst A requests=150 depth=8 reads=40 hot=2 max=1048576 flushes=5 background
+burst B requests=150 depth=8 reads=40 hot=2 max=1048576 flushes=5
+wait-idle
+is A Primary not-errors
+is B Primary not-errors
+)",
+     .two_primaries = true},
     // 33
     {.name = "dirty-read", .script = R"(
 primary A force

@@ -521,6 +521,13 @@ Plan swarm_plan(std::uint64_t seed, bool windows) {
     add_resumes(Prng(seed, "resumes"), plan.script);
   }
   if (windows) add_windows(Prng(seed, "windows"), plan.script);
+  Prng two(seed, "two primaries");
+  const bool may = plan.settings.protocol == replication::Protocol::c &&
+                   plan.settings.fencing == Fencing::absent;
+  if (windows && may && two.percent(30)) {
+    plan.settings.two_primaries = true;
+    add_sharing(two, plan.script);
+  }
   return plan;
 }
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
+#include <utility>
 
 namespace baton::sim {
 
@@ -158,6 +160,46 @@ void add_windows(Prng random, Script& script) {
     if (random.percent(20)) insert(at, Do::guest, 1 - to).words = {"running"};
     if (random.percent(15)) insert(at, Do::deny, static_cast<int>(random.below(2)));
     if (random.percent(30)) insert(at, Do::flush, 1 - to);
+  }
+}
+
+// Operators make either node Primary, most often both; and clients of both write, often to the same
+// few blocks. Nobody is forced but the first: of a write that was with the other node when the two
+// histories parted, and is done on both, the oracle cannot tell which side's readers knew it.
+void add_sharing(Prng random, Script& script) {
+  bool first = true;
+  std::erase_if(script, [&first](const Step& step) {
+    const bool forced = step.what == Do::promote && step.has_word("force");
+    return forced && !std::exchange(first, false);
+  });
+  std::uint64_t id = 7'000'000;
+  const std::uint64_t times = random.between(4, 12);
+  for (std::uint64_t i = 0; i < times; ++i) {
+    std::size_t at = random.between(std::min<std::size_t>(2, script.size()), script.size());
+    for (int node = 0; node < 2; ++node) {
+      Step promote;
+      promote.what = random.percent(90) ? Do::promote : Do::demote;
+      promote.node = node;
+      promote.background = true;
+      promote.id = ++id;
+      promote.after = microseconds(random.below(500) << random.below(8));
+      Step burst;
+      burst.what = Do::burst;
+      burst.node = node;
+      burst.background = true;
+      burst.id = ++id;
+      burst.numbers = {{"requests", random.between(1, 100)},
+                       {"depth", random.between(1, 16)},
+                       {"reads", random.below(80)},
+                       {"flushes", random.below(20)},
+                       {"hot", std::uint64_t{1} << random.below(8)},
+                       {"max", std::uint64_t{4096} << random.below(6)}};
+      for (Step& step : {std::ref(promote), std::ref(burst)}) {
+        const auto place =
+            script.begin() + static_cast<std::ptrdiff_t>(std::min(at++, script.size()));
+        script.insert(place, std::move(step));
+      }
+    }
   }
 }
 

@@ -14,5 +14,6 @@ void hold_syncs(Prng random, Script& script);
 void add_resumes(Prng random, Script& script);
 void add_fencing(Prng random, Script& script);
 void add_windows(Prng random, Script& script);
+void add_sharing(Prng random, Script& script);
 
 }  // namespace baton::sim
