@@ -49,6 +49,7 @@ struct ResourceSpec {
   Duration timeout = std::chrono::seconds(6);
   Duration ping_interval = std::chrono::seconds(2);  // not given: at most a third of `timeout`
   Duration fence_hold = std::chrono::seconds(20);
+  bool two_primaries = false;
   bool auto_resume = true;
   replication::OnIoError on_io_error = replication::OnIoError::detach;
   Duration disk_timeout{};  // 0: a disk is waited for

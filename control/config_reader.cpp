@@ -51,11 +51,12 @@ Duration bounded(const TomlSection& section, std::string_view key, Duration stan
   return value;
 }
 
-void read_later_options(const TomlSection& section) {
-  if (section.boolean("allow-two-primaries").value_or(false)) {
+// After the protocol: under A and B what one node has been answered the other one may not have.
+void read_two_primaries(const TomlSection& section, ResourceSpec& spec) {
+  spec.two_primaries = section.boolean("allow-two-primaries").value_or(false);
+  if (spec.two_primaries && spec.protocol != replication::Protocol::c) {
     section.fail("allow-two-primaries",
-                 "allow-two-primaries = true is not available yet: live migration does not need "
-                 "it, so leave the line out");
+                 "allow-two-primaries = true needs protocol = \"C\": choose one of the two");
   }
 }
 
@@ -131,7 +132,7 @@ void read_resource(const TomlSection& section, const std::string& folder, Resour
   read_secret_options(section, folder, spec);
   spec.auto_resume = section.boolean("auto-resume").value_or(true);
   read_copying(section, spec);
-  read_later_options(section);
+  read_two_primaries(section, spec);
 }
 
 VolumeSpec read_volume(const TomlSection& section) {

@@ -35,6 +35,7 @@ ResourceConfig engine_config(const ResourceSpec& spec, const NodeSpec& node, std
   config.ping_interval = spec.ping_interval;
   config.fence_hold = spec.fence_hold;
   config.boot_id = boot_id;
+  config.two_primaries = spec.two_primaries;
   config.auto_resume = spec.auto_resume;
   config.on_io_error = spec.on_io_error;
   config.disk_timeout = spec.disk_timeout;

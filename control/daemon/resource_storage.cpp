@@ -66,6 +66,12 @@ Result<> can_hand_over(const ResourceStatus& status, const std::string& self,
       return failure(fmt::format("{} is not connected to {}{}: run batonctl wait-connect {}", self,
                                  destination, why, name));
     }
+    if (connection.peer_role == Role::primary && status.role == Role::primary) {
+      return failure(
+          fmt::format("{} is Primary on both nodes, so nothing has to be handed over: "
+                      "migrate it without batonctl, or run batonctl secondary {} on {}",
+                      name, name, destination));
+    }
     if (auto usable = usable_copies(status, self, connection); !usable) return usable;
   }
   if (baton_at(status, self) != BatonAt::source) {

@@ -241,10 +241,14 @@ TEST(Config, an_unknown_way_to_meet_a_failed_disk_is_refused) {
   EXPECT_EQ(spec->on_io_error, replication::OnIoError::pass_on);
 }
 
-TEST(Config, options_of_later_versions_say_not_yet) {
-  const std::string message = error_with("protocol = \"C\"", "allow-two-primaries = true");
-  EXPECT_THAT(message, StartsWith("vm1.toml:3: "));
-  EXPECT_THAT(message, HasSubstr("not available yet"));
+TEST(Config, two_primaries_need_protocol_C) {
+  const auto spec = parse(replaced(pair_text, "protocol = \"C\"", "allow-two-primaries = true"));
+  ASSERT_TRUE(spec);
+  EXPECT_TRUE(spec->two_primaries);
+  const std::string message =
+      error_with("protocol = \"C\"", "protocol = \"A\"\nallow-two-primaries = true");
+  EXPECT_THAT(message, StartsWith("vm1.toml:4: "));
+  EXPECT_THAT(message, HasSubstr("needs protocol = \"C\""));
 }
 
 TEST(Config, a_size_is_a_whole_number_of_sectors_and_one_that_a_volume_can_have) {
