@@ -119,7 +119,8 @@ constexpr auto endings = std::to_array<Sentence>({
     {"divided",
      "The guest runs on {destination}, and some of its memory is still with the QEMU on {source}: "
      "do "
-     "not end that one. When the path is back, say migrate-recover with a new address to the QEMU "
+     "not end that one. When the path is back, say migrate-recover (out of band) with a new "
+     "address to the QEMU "
      "on "
      "{destination} and migrate with resume to the one on {source}. If either of the two is gone, "
      "end "

@@ -33,13 +33,23 @@ std::uint64_t OwnWriteIds::arrived_of(std::uint64_t first) const {
 }
 
 void DoneWrites::belong_to(std::uint64_t instance) {
-  if (std::exchange(instance_, instance) != instance) done_.clear();
+  if (std::exchange(instance_, instance) == instance) return;
+  done_.clear();
+  forgotten_ = 0;
 }
 
 std::optional<IoError> DoneWrites::find(std::uint64_t id) const {
   const auto found = done_.find(id);
-  if (found == done_.end()) return std::nullopt;
-  return found->second;
+  if (found != done_.end()) return found->second;
+  if (id <= forgotten_) return IoError::no_space;
+  return std::nullopt;
+}
+
+void DoneWrites::note(std::uint64_t id, IoError error) {
+  done_[id] = error;
+  if (done_.size() <= most) return;
+  forgotten_ = done_.begin()->first;
+  done_.erase(done_.begin());
 }
 
 void DoneWrites::forget_before(std::uint64_t id) {

@@ -39,15 +39,19 @@ class DoneWrites {
  public:
   // Of which process the numbers are; those of another one are forgotten.
   void belong_to(std::uint64_t instance);
-  // With what error it ended; nothing if it was not begun here.
+  // With what error it ended; nothing if it was not begun here. `no_space` for one that is too old
+  // to be remembered: whether it was done is not known any more.
   std::optional<IoError> find(std::uint64_t id) const;
-  void note(std::uint64_t id, IoError error) { done_[id] = error; }
+  // So many are remembered at most, whatever the asker says of what it may still ask for.
+  static constexpr std::size_t most = 1U << 16U;
+  void note(std::uint64_t id, IoError error);
   // Nobody asks for these any more.
   void forget_before(std::uint64_t id);
   std::size_t size() const { return done_.size(); }
 
  private:
   std::uint64_t instance_ = 0;
+  std::uint64_t forgotten_ = 0;  // up to here they may be unknown and done all the same
   std::map<std::uint64_t, IoError> done_;
 };
 

@@ -257,6 +257,7 @@ class Engine final : public Resource {
   Task<Result<>> using_disks(Task<Result<>> verb);
   Task<> hear_of_peers_role();
   Task<> baton_arrives();
+  Task<Result<>> take_or_share(PromoteOptions options, bool fenced);
   Task<Result<>> promote_now(PromoteOptions options, bool fenced);
   Task<Result<>> demote_now(bool force);
   Task<Result<>> invalidate_now();
@@ -307,7 +308,7 @@ class Engine final : public Resource {
   Task<Result<>> resume_alone();
   Task<Result<>> take_alone(bool force_generation, Fence fence);
   Task<Result<>> start_fresh();
-  Task<Result<>> ask_peer_for_baton(bool first_write);
+  Task<Result<>> ask_peer_for_baton(Ask why);
   Task<Result<>> give(GiveFor why);
   Task<Result<>> give_baton(GiveFor why);
   Task<Result<>> quiesce(bool announce);

@@ -154,9 +154,10 @@ Task<> Volume::write_for_peer(Incoming message, Session& session) {
     writing.spawn(
         write_piece({&request, request.offset, request.length, request.data, id}, outcome));
     co_await answered;
-    if (once && !outcome.elsewhere && outcome.error != IoError::not_permitted) {
-      done.note(id, outcome.error);
-    }
+    // What found no room was not done, and is asked for again when there is some (room.cpp).
+    const bool ended = outcome.error == IoError::none || outcome.error == IoError::io ||
+                       mutant("no-room-is-remembered");
+    if (once && !outcome.elsewhere && ended) done.note(id, outcome.error);
     if (!session.dropped()) answer_forwarded(reply, outcome, session);
     guard.release();
     co_await writing.join();

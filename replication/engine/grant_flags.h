@@ -15,6 +15,14 @@ inline constexpr std::uint32_t grant_keeps_fence = 1U << 19U;
 inline constexpr std::uint32_t ask_for_window = 1U << 20U;    // nothing was offered
 inline constexpr std::uint32_t ask_is_over = 1U << 21U;       // the write waits no longer
 inline constexpr std::uint32_t refused_for_good = 1U << 22U;  // the window closes
+inline constexpr std::uint32_t ask_no_primary = 1U << 23U;    // a Primary keeps it, and is joined
+
+// Why a node asks the other one for the baton, or for its role.
+enum class Ask : std::uint8_t {
+  handover,
+  promotion,    // with two primaries: not from one that is Primary
+  first_write,  // a client's, behind an offer
+};
 
 // What a handover is for.
 enum class GiveFor : std::uint8_t {

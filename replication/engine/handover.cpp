@@ -161,9 +161,9 @@ Task<Result<>> Engine::handover_now(std::string to) {
   }
   if (to == config_.self) {
     if (may_write() || served_) co_return lift_fence();
-    if (holding_ && serves_peer()) co_return co_await ask_peer_for_baton(false);
+    if (holding_ && serves_peer()) co_return co_await ask_peer_for_baton(Ask::handover);
     if (holding_ && !granted_away_) co_return co_await take_alone(false, Fence::is_lifted);
-    co_return co_await ask_peer_for_baton(false);
+    co_return co_await ask_peer_for_baton(Ask::handover);
   }
   if (served_) co_return co_await give_role(GiveFor::operators_word);
   if (!holding_) {
@@ -179,7 +179,7 @@ Task<Result<>> Engine::handover_now(std::string to) {
 
 // --- D's side ------------------------------------------------------------------------------------
 
-Task<Result<>> Engine::ask_peer_for_baton(bool first_write) {
+Task<Result<>> Engine::ask_peer_for_baton(Ask why) {
   if (asking_)
     co_return failure(fmt::format("the baton of {} was asked for already", config_.name));
   Session* const session = session_;
@@ -191,7 +191,8 @@ Task<Result<>> Engine::ask_peer_for_baton(bool first_write) {
   wire::Header ask;
   ask.number = session->id();
   ask.epoch = epoch_.number;
-  ask.flags = first_write ? ask_first_write : 0;
+  if (why == Ask::first_write) ask.flags = ask_first_write;
+  if (why == Ask::promotion && config_.two_primaries) ask.flags = ask_no_primary;
   session->tell(ask, Type::handover_ask);
   const TimePoint deadline = env_.clock.now() + config_.timeout * 2;
   while (!answer_) {
@@ -211,7 +212,7 @@ Task<Result<>> Engine::ask_peer_for_baton(bool first_write) {
 // A client of ours wrote while the peer offers the baton. Refused: the source's guest goes on, and
 // the one here gets ENOSPC, which pauses it.
 Task<> Engine::take_for_first_write() {
-  const Result<> taken = co_await ask_peer_for_baton(true);
+  const Result<> taken = co_await ask_peer_for_baton(Ask::first_write);
   if (!taken) {
     log(Journal::Level::warning,
         "the baton was not given for the first write: " + taken.error().message);
@@ -332,6 +333,10 @@ void Engine::asked_for_baton(const wire::Header& header, Session& session) {
     reached("first-write-refused");
     why = fmt::format("{} goes on writing: its own write came first, or nothing was offered",
                       config_.self);
+  } else if ((header.flags & ask_no_primary) != 0 && role_ == Role::primary &&
+             !mutant("promotions-take-from-a-primary")) {
+    reached("promoted-while-the-other-was");
+    why = fmt::format("{} has just become Primary", config_.self);
   } else if (quiescing_ && !offering_) {
     why = fmt::format("{} is stopping its writes for another request", config_.self);
   }

@@ -140,6 +140,15 @@ Task<> Engine::baton_arrives() {
   }
 }
 
+// Both may be promoted at once: who comes second joins the other.
+Task<Result<>> Engine::take_or_share(PromoteOptions options, bool fenced) {
+  Result<> taken = co_await ask_peer_for_baton(Ask::promotion);
+  const bool joins = !taken && config_.two_primaries && session_ != nullptr &&
+                     session_->established() && session_->peer_role == Role::primary;
+  if (joins) co_return co_await promote_now(options, fenced);
+  co_return taken;
+}
+
 // `fenced`: by the handler, just now.
 Task<Result<>> Engine::promote_now(PromoteOptions options, bool fenced) {
   Result<> ready = co_await not_settling();
@@ -195,12 +204,12 @@ Task<Result<>> Engine::promote_now(PromoteOptions options, bool fenced) {
                       config_.name, config_.self, peer_name_, sentence_of(word)));
     }
     case PromotionAction::take_role:
-      co_return co_await ask_peer_for_baton(false);
+      co_return co_await ask_peer_for_baton(Ask::promotion);
     case PromotionAction::share:
       co_return co_await share_role(Fence::is_lifted);
     case PromotionAction::take_from_peer:
       if (holding_ && !granted_away_) co_return co_await take_alone(false, Fence::is_lifted);
-      co_return co_await ask_peer_for_baton(false);
+      co_return co_await take_or_share(options, fenced);
     case PromotionAction::confirm:
       co_return std::unexpected(
           Error{fmt::format("{} on {}: {}", config_.name, config_.self, verdict.sentence),

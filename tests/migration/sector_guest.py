@@ -19,11 +19,12 @@ from qmp import Qmp  # noqa: E402
 
 SECTOR = 512
 
-CODE = pathlib.Path(__file__).parent / "counting_sector.hex"
+HERE = pathlib.Path(__file__).parent
+CODE = HERE / "counting_sector.hex"
 
 
-def boot_sector():
-    lines = CODE.read_text().splitlines()
+def boot_sector(file=CODE):
+    lines = file.read_text().splitlines()
     code = bytes.fromhex(" ".join(line.partition("#")[0] for line in lines))
     return code.ljust(510, b"\0") + b"\x55\xaa"
 
@@ -66,14 +67,20 @@ def export_of(node_socket, reconnect_seconds=0):
 class Machine:
     """One QEMU. QMP for batond at NODE.qmp, and `qmp`, ours."""
 
-    def __init__(self, folder, name, disk, incoming=None):
-        """`disk`: the protocol node of its block device; `incoming`: as -incoming, or none."""
+    def __init__(self, folder, name, disk, incoming=None, boot_file=None):
+        """`disk`: the protocol node of its block device; `incoming`: as -incoming, or none. With
+        `boot_file` it boots from that file, and `disk` is its second one."""
         self.name = name
         own = folder / f"{name}.own-qmp"
         disk = {"driver": "raw", "node-name": "disk", "file": disk}
         argv = ["setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64", "-nodefaults", "-display",
-                "none", "-accel", "tcg", "-m", "64", "-blockdev", json.dumps(disk),
-                "-device", "virtio-blk-pci,drive=disk,werror=stop,rerror=stop"]
+                "none", "-accel", "tcg", "-m", "64"]
+        if boot_file:
+            file = {"driver": "file", "filename": str(boot_file)}
+            boot = {"driver": "raw", "node-name": "boot", "file": file}
+            argv += ["-blockdev", json.dumps(boot), "-device", "virtio-blk-pci,drive=boot,bootindex=0"]
+        argv += ["-blockdev", json.dumps(disk),
+                 "-device", "virtio-blk-pci,drive=disk,werror=stop,rerror=stop"]
         if incoming:
             argv += ["-incoming", incoming]
         # They listen before QEMU runs, so nobody has to wait for it.
@@ -87,7 +94,7 @@ class Machine:
                                         pass_fds=[each.fileno() for each in listeners])
         for each in listeners:
             each.close()
-        self.qmp = Qmp(name, own)
+        self.qmp = Qmp(name, own, out_of_band=True)
 
     def status(self):
         return self.qmp.execute("query-status")["status"]

@@ -16,7 +16,7 @@ namespace baton::sim {
 namespace {
 
 Plan plan_for_fake(std::uint64_t seed) {
-  Plan plan = swarm_plan(seed);
+  Plan plan = swarm_plan(seed, false);
   // What the fake does not know: protocols, links, disconnecting; exports, whose discards are the
   // same on every disk.
   plan.settings.protocol = replication::Protocol::c;

@@ -207,6 +207,40 @@ wait-idle
 is A Primary UpToDate not-errors
 is B Primary not-errors
 )"),
+      // For a while: nobody notices but by the time it takes.
+      shared("the-holders-disk-is-full", R"(
+primary A force
+wait-sync
+promote B
+fail A write enospc sticky
+burst B requests=40 depth=8 reads=20 hot=12 background
++5s is B Primary not-errors
+mend A
+wait-sync
+wait-idle
+burst A requests=40 reads=50 hot=12 background
+burst B requests=40 reads=50 hot=12
+wait-idle
+is A Primary not-errors
+is B Primary not-errors
+)"),
+      // A cluster manager starts both at once: nobody takes anything from the other.
+      shared("promoted-at-once", R"(
+primary A force
+wait-sync
+burst A requests=20
+flush A
+demote A
+promote A background
+promote B expect=done
++1s is A Primary
+is B Primary
+burst A requests=50 hot=4 background
+burst B requests=50 hot=4
+wait-idle
+is A Primary not-errors
+is B Primary not-errors
+)"),
       // There is nothing to hand over.
       shared("no-handover-between-two-primaries", R"(
 primary A force

@@ -11,8 +11,9 @@ Event = collections.namedtuple("Event", "time name data")
 
 
 class Qmp:
-    def __init__(self, name, path, hint="", timeout=15):
-        """Connects and negotiates. QEMU serves one client per socket at a time."""
+    def __init__(self, name, path, hint="", timeout=15, out_of_band=False):
+        """Connects and negotiates. QEMU serves one client per socket at a time. With `out_of_band` a
+        command may be told to be: QEMU carries it out while its main loop waits for something."""
         self.name, self.hint = name, hint
         self._changed = threading.Condition()
         self._greeted = False
@@ -22,14 +23,14 @@ class Qmp:
         self._ended = False
         self._channel = LineChannel(f"{name}: QMP", path, self._take, self._end, hint)
         self._wait(lambda: self._greeted, timeout, "a greeting")
-        self.execute("qmp_capabilities")
+        self.execute("qmp_capabilities", {"enable": ["oob"]} if out_of_band else None)
 
-    def execute(self, command, arguments=None, timeout=30):
+    def execute(self, command, arguments=None, timeout=30, out_of_band=False):
         """The command's return value; GuestError with QEMU's own words if it fails."""
         with self._changed:
             self._number += 1
             number = self._number
-        request = {"execute": command, "id": number}
+        request = {"exec-oob" if out_of_band else "execute": command, "id": number}
         if arguments:
             request["arguments"] = arguments
         self._channel.send(json.dumps(request))

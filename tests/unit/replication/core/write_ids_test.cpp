@@ -60,6 +60,18 @@ TEST(DoneWrites, remembers_how_each_ended_until_nobody_asks_any_more) {
   EXPECT_EQ(done.size(), 1U);
 }
 
+TEST(DoneWrites, is_bounded_and_says_what_it_does_not_know_any_more) {
+  DoneWrites done;
+  done.belong_to(77);
+  for (std::uint64_t id = 1; id <= DoneWrites::most + 2; ++id) done.note(id, IoError::none);
+  EXPECT_EQ(done.size(), DoneWrites::most);
+  EXPECT_EQ(done.find(2), IoError::no_space);
+  EXPECT_EQ(done.find(3), IoError::none);
+  EXPECT_FALSE(done.find(DoneWrites::most + 3));
+  done.belong_to(78);
+  EXPECT_FALSE(done.find(2));
+}
+
 TEST(DoneWrites, forgets_those_of_a_process_that_is_no_more) {
   DoneWrites done;
   done.belong_to(77);
