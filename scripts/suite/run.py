@@ -151,7 +151,7 @@ class Suite:
         with Stage(self, f"build {preset}", 200 if arguments.quick else 420) as stage:
             if not self.build(preset, stage):
                 return False
-        with Stage(self, f"tests ({preset})", 150 if arguments.quick else 780) as stage:
+        with Stage(self, f"tests ({preset})", 150 if arguments.quick else 960) as stage:
             choice = []
             if arguments.regex:
                 choice += ["-R", arguments.regex]
