@@ -155,8 +155,7 @@ Task<> Volume::write_for_peer(Incoming message, Session& session) {
         write_piece({&request, request.offset, request.length, request.data, id}, outcome));
     co_await answered;
     // What found no room was not done, and is asked for again when there is some (room.cpp).
-    const bool ended = outcome.error == IoError::none || outcome.error == IoError::io ||
-                       mutant("no-room-is-remembered");
+    const bool ended = outcome.error == IoError::none || outcome.error == IoError::io;
     if (once && !outcome.elsewhere && ended) done.note(id, outcome.error);
     if (!session.dropped()) answer_forwarded(reply, outcome, session);
     guard.release();

@@ -333,9 +333,7 @@ void Engine::asked_for_baton(const wire::Header& header, Session& session) {
     reached("first-write-refused");
     why = fmt::format("{} goes on writing: its own write came first, or nothing was offered",
                       config_.self);
-  } else if ((header.flags & ask_no_primary) != 0 && role_ == Role::primary &&
-             !mutant("promotions-take-from-a-primary")) {
-    reached("promoted-while-the-other-was");
+  } else if ((header.flags & ask_no_primary) != 0 && role_ == Role::primary) {
     why = fmt::format("{} has just become Primary", config_.self);
   } else if (quiescing_ && !offering_) {
     why = fmt::format("{} is stopping its writes for another request", config_.self);
