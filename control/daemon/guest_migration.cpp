@@ -83,7 +83,13 @@ Task<MigrationReport> GuestMigration::coordinate(Channel source, Channel destina
 
 Task<State> GuestMigration::recover() {
   auto how = options();
-  if (!how) co_return State::idle;  // the default address: it was good once
+  if (!how) {
+    place_.journal.line(LogLevel::error,
+                        fmt::format("the migration to {} that an earlier batond has left cannot be "
+                                    "finished: {}",
+                                    destination_.name, how.error().message));
+    co_return State::idle;
+  }
   Channel source;
   if (auto dialled = dial_qmp(place_.shard, place_.node.qmp)) {
     source = std::move(*dialled);

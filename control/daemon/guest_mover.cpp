@@ -148,7 +148,17 @@ void GuestMover::take_up() {
 Task<> GuestMover::finish_what_was_left() {
   while (!stopping_) {
     const auto destination = mark_.destination();
-    if (!destination || spec_.node(*destination) == nullptr) break;
+    if (!destination) break;
+    if (spec_.node(*destination) == nullptr) {
+      journal_.line(
+          replication::Journal::Level::error,
+          fmt::format("{}: an earlier batond was migrating its guest to {}, which is not in the "
+                      "configuration any more: see that the guest runs on one node; if the QEMU of "
+                      "this node is paused and the other one is gone, say cont to it",
+                      spec_.name, *destination));
+      over(migration::State::idle);
+      break;
+    }
     const bool known = co_await knows_who_has_it();
     if (!known) break;
     const migration::State outcome = co_await finish_now(*destination);

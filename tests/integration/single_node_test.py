@@ -38,6 +38,15 @@ class Serving(NodeCase):
         self.assertRegex(text, r"^vm1  Primary  \(baton: solo, epoch \d+\)\n"
                                r"  volume 0  UpToDate      64 MiB\n$")
 
+    def test_a_migration_to_a_node_that_is_no_more_is_told_of_and_forgotten(self):
+        self.node.start()
+        self.node.stop()
+        mark = self.node.run_dir / "vm1.migrating"
+        mark.write_text("gamma")
+        self.node.start()
+        baton_test.wait_for(lambda: not mark.exists(), "the end of the mark")
+        self.assertRegex(self.node.daemon.log(), "migrating its guest to gamma, which is not in the configuration")
+
     @baton_test.requires_programs("qemu-io")
     def test_status_counts_what_the_activity_log_was_asked_for(self):
         self.node.start()
