@@ -85,8 +85,10 @@ void tell_resource(const StatusEntry* before, const StatusEntry& after, std::vec
   telling.yes_no("window", "handover window", was.status.window_open, after.status.window_open);
   telling.yes_no("suspended", "suspended", !was.status.suspended.empty(),
                  !after.status.suspended.empty());
-  telling.yes_no("held-writes", "writes held", was.status.held_writes != 0,
-                 after.status.held_writes != 0);
+  telling.yes_no("held-writes", "writes held", was.status.held_writes.count != 0,
+                 after.status.held_writes.count != 0);
+  telling.yes_no("held-reads", "reads held", was.status.held_reads.count != 0,
+                 after.status.held_reads.count != 0);
   telling.failure(was.error, after.error);
   telling.add_to(out);
 }

@@ -139,6 +139,16 @@ SplitBrain split_brain_from(const json::object& object) {
   return split;
 }
 
+json::object held_json(const HeldStatus& held) {
+  return {{"count", held.count}, {"reason", held.reason}, {"oldest-ms", held.oldest_ms}};
+}
+
+HeldStatus held_from(const json::object& object) {
+  return {.count = number<std::uint64_t>(object, "count"),
+          .reason = text_or_empty(object, "reason"),
+          .oldest_ms = number<std::uint64_t>(object, "oldest-ms")};
+}
+
 ConnectionStatus connection_from(const json::object& object) {
   ConnectionStatus connection;
   connection.name = text_or_empty(object, "name");
@@ -194,11 +204,10 @@ StatusEntry entry_from(const json::object& object) {
   status.baton_epoch = number<std::uint64_t>(baton, "epoch");
   status.window_open = baton.at("window").as_bool();
   status.suspended = text_or_empty(object, "suspended-reason");
-  const json::object& held = object.at("held-writes").as_object();
-  status.held_writes = number<std::uint64_t>(held, "count");
-  status.held_reason = text_or_empty(held, "reason");
-  status.held_oldest_ms = number<std::uint64_t>(held, "oldest-ms");
-  status.held_longest_ms = number<double>(held, "longest-ms");
+  const json::object& writes = object.at("held-writes").as_object();
+  status.held_writes = held_from(writes);
+  status.held_longest_ms = number<double>(writes, "longest-ms");
+  status.held_reads = held_from(object.at("held-reads").as_object());
   status.bytes_replicated = number<std::uint64_t>(object, "bytes-replicated");
   for (const json::value& client : object.at("clients").as_array()) {
     status.clients.emplace_back(client.as_string());
@@ -257,10 +266,10 @@ json::object to_json(const StatusEntry& entry) {
   object["baton"] = baton_json(status);
   object["suspended"] = !status.suspended.empty();
   object["suspended-reason"] = status.suspended;
-  object["held-writes"] = {{"count", status.held_writes},
-                           {"reason", status.held_reason},
-                           {"oldest-ms", status.held_oldest_ms},
-                           {"longest-ms", status.held_longest_ms}};
+  json::object writes = held_json(status.held_writes);
+  writes["longest-ms"] = status.held_longest_ms;
+  object["held-writes"] = std::move(writes);
+  object["held-reads"] = held_json(status.held_reads);
   object["clients"] = json::array(status.clients.begin(), status.clients.end());
   object["bytes-replicated"] = status.bytes_replicated;
   object["up"] = status.up;

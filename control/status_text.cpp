@@ -49,6 +49,13 @@ std::string held_text(const std::string& resource, const ConnectionStatus& conne
   return fmt::format("    resync is held: batonctl resume-sync {} {}\n", resource, where);
 }
 
+std::string held_requests_text(std::string_view what, const HeldStatus& held) {
+  if (held.count == 0) return "";
+  return fmt::format("  {} {}{} held, the oldest for {}: {}\n", held.count, what,
+                     held.count == 1 ? "" : "s",
+                     duration_text(std::chrono::milliseconds(held.oldest_ms)), held.reason);
+}
+
 std::string connection_text(const std::string& resource, const ConnectionStatus& connection) {
   std::string text = fmt::format("  {}  {}", connection.name, name_of(connection.connection_state));
   if (connection.peer_role != Role::unknown) {
@@ -98,12 +105,8 @@ std::string entry_text(const StatusEntry& entry) {
   if (status.window_open) text += "  handover window open: the first write here takes the baton\n";
   if (!status.suspended.empty())
     text += fmt::format("  writes stand still: {}\n", status.suspended);
-  if (status.held_writes != 0) {
-    text += fmt::format("  {} write{} held, the oldest for {}: {}\n", status.held_writes,
-                        status.held_writes == 1 ? "" : "s",
-                        duration_text(std::chrono::milliseconds(status.held_oldest_ms)),
-                        status.held_reason);
-  }
+  text += held_requests_text("write", status.held_writes);
+  text += held_requests_text("read", status.held_reads);
   if (!status.clients.empty()) {
     text += fmt::format("  clients: {}\n", fmt::join(status.clients, "; "));
   }

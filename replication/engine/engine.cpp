@@ -157,11 +157,16 @@ ResourceStatus Engine::status() const {
   status.window_open = offering_ || peer_offers_ || window_open_;
   status.baton_in_flight = granted_away_;
   status.suspended = suspended_reason();
-  status.held_writes = held_;
-  status.held_reason = held_ > 0 ? held_reason_ : "";
-  if (held_ > 0) {
-    status.held_oldest_ms = milliseconds(env_.clock.now() - held_since_);
-  }
+  const auto held = [this](const HeldRequests& requests) {
+    const auto now = env_.clock.now();
+    return HeldStatus{
+        .count = requests.count,
+        .reason = requests.reason,
+        .oldest_ms = requests.count > 0 ? milliseconds(now - requests.since) : 0,
+    };
+  };
+  status.held_writes = held(held_writes_);
+  status.held_reads = held(held_reads_);
   status.held_longest_ms = std::chrono::duration<double, std::milli>(held_longest_).count();
   status.bytes_replicated =
       bytes_replicated_before_ + (session_ != nullptr ? session_->bytes_sent() : 0);

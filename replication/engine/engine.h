@@ -135,6 +135,7 @@ class Engine final : public Resource {
   // How often the peer has taken over from a disk that failed here; waits for the one that is on.
   std::uint64_t takeovers() const { return takeovers_; }
   Task<std::uint64_t> takeovers_settled();
+  std::uint64_t batons_granted() const { return batons_granted_; }
   // How often the role has left this node.
   std::uint64_t times_role_left() const { return role_.times_left(); }
   // The session that takes part in writes, or null.
@@ -142,7 +143,8 @@ class Engine final : public Resource {
   // The session through which the holder's data can be read, or null.
   Session* holder_session();
   bool reads_own_copy() const;
-  Task<Session*> wait_for_holder_session(TimePoint deadline);
+  // Shown among the held writes (a flush, too), or among the held reads, while it waits.
+  Task<Session*> wait_for_holder_session(TimePoint deadline, blockdev::Op op);
 
   // connection.cpp
   Task<> session_ended(Session& session);
@@ -196,8 +198,8 @@ class Engine final : public Resource {
   bool holds_in(const Session& session, std::uint64_t epoch) const;
   // room.cpp
   Task<bool> may_try_for_room(TimePoint deadline);
-  void write_is_held(const char* why);
-  void held_write_goes_on();
+  void write_is_held(const char* why) { hold(held_writes_, why); }
+  void held_write_goes_on() { go_on(held_writes_); }
   void no_room_for_peer(Volume& volume, std::uint64_t offset, std::uint64_t length,
                         Session& session);
   // engine.cpp
@@ -214,6 +216,14 @@ class Engine final : public Resource {
   bool doubtful() const { return arrival_ == Arrival::crashed; }
 
  private:
+  // Requests of clients that wait for something outside this node's disks (rule 11).
+  struct HeldRequests {
+    std::uint64_t count = 0;
+    TimePoint since;  // when the first of them came
+    const char* reason = "";
+  };
+  void hold(HeldRequests& held, const char* why);
+  void go_on(HeldRequests& held);
   friend class Session;
   struct HeldWrite;
 
@@ -358,7 +368,7 @@ class Engine final : public Resource {
   std::optional<VerifyStatus> verify_status() const;
   std::uint64_t bytes_of_all_volumes() const;
   Task<> scrub();
-  void note_clients_of_primary(Fence fence);
+  void role_is_here(Fence fence);
   Result<> lift_fence();
   void note_clients_are_flushed();
   std::string whole_status_line() const;
@@ -397,11 +407,12 @@ class Engine final : public Resource {
   std::uint64_t yield_asked_ = 0;   // number of our last `yield`
   std::uint64_t yield_answer_ = 0;  // of the peer's that this node's word comes from; 0: none
   RoleTerm role_;
-  bool holding_ = false;         // the baton, on our own word
-  bool granted_away_ = false;    // GRANT sent, TAKEN not seen: not ours on our own word any more
-  bool served_ = false;          // Primary without the baton: writes go through the holder
-  bool granted_disk_ = false;    // what was granted away leaves the role here
-  std::uint64_t takeovers_ = 0;  // how often the peer has taken over from a disk here
+  bool holding_ = false;       // the baton, on our own word
+  bool granted_away_ = false;  // GRANT sent, TAKEN not seen: not ours on our own word any more
+  bool served_ = false;        // Primary without the baton: writes go through the holder
+  bool granted_disk_ = false;  // what was granted away leaves the role here
+  std::uint64_t batons_granted_ = 0;  // to this node, by the other one
+  std::uint64_t takeovers_ = 0;       // how often the peer has taken over from a disk here
   bool leaving_disk_ = false;    // the disk here is given up, and the baton goes to the other node
   bool changing_disks_ = false;  // they are closed or opened: no session meanwhile
   // The peer that was lost may not have on stable storage what clients here were told of.
@@ -475,10 +486,9 @@ class Engine final : public Resource {
   VerifyPass verify_;
   std::optional<Result<>> verify_answer_;  // to our verify_ask
   bool verify_asked_ = false;
-  std::uint64_t held_ = 0;
-  TimePoint held_since_;
-  Duration held_longest_{};
-  const char* held_reason_ = "";
+  HeldRequests held_writes_;
+  HeldRequests held_reads_;
+  Duration held_longest_{};  // of the writes
   Signal gate_changed_;
   Signal clients_moved_;
   Signal session_changed_;

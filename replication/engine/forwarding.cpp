@@ -27,15 +27,30 @@ constexpr Duration ask_again_after = std::chrono::milliseconds(10);
 
 // --- at the node whose client writes -------------------------------------------------------------
 
-Task<> Volume::write_through_holder(Request& request, Outcome& outcome, std::uint64_t first_id) {
-  for (std::uint64_t done = 0; done < request.length && !outcome.elsewhere;) {
+Task<> Volume::write_through_holder(Request& request, Outcome& outcome, Forwarded& forwarded) {
+  if (forwarded.first_id == 0) {
+    forwarded.pieces = (request.length + wire::piece_bytes_max - 1) / wire::piece_bytes_max;
+    forwarded.first_id = engine_.own_writes().begin(forwarded.pieces);
+  }
+  // With two primaries others may have written over what is done. With one, all of it goes to the
+  // holder once more, who may be another one by now, with a copy of its own.
+  if (!engine_.config().two_primaries) forwarded.done = 0;
+  forwarded.batons = engine_.batons_granted();
+  while (forwarded.done < forwarded.pieces && !outcome.elsewhere &&
+         outcome.error == IoError::none) {
+    const std::uint64_t at = forwarded.done * wire::piece_bytes_max;
     const std::uint64_t length =
-        std::min<std::uint64_t>(wire::piece_bytes_max, request.length - done);
-    std::byte* data = request.op == Op::write ? request.data + done : nullptr;
-    const Piece piece{&request, request.offset + done, length, data, first_id++};
-    const IoError error = co_await forward_when_there_is_room(piece, outcome);
-    if (outcome.error == IoError::none) outcome.error = error;
-    done += length;
+        std::min<std::uint64_t>(wire::piece_bytes_max, request.length - at);
+    std::byte* data = request.op == Op::write ? request.data + at : nullptr;
+    Session* const holder = engine_.holder_session();
+    const std::uint64_t instance = holder != nullptr ? holder->peer_instance() : 0;
+    const Piece piece{&request, request.offset + at, length, data,
+                      forwarded.first_id + forwarded.done};
+    outcome.error = co_await forward_when_there_is_room(piece, outcome);
+    if (outcome.lost && engine_.config().two_primaries) forwarded.asked = instance;
+    if (outcome.elsewhere) continue;
+    forwarded.asked = 0;
+    ++forwarded.done;
   }
   if (!outcome.elsewhere) {
     request.error = outcome.error;
@@ -84,9 +99,12 @@ Task<IoError> Volume::forward_piece(Piece piece, Outcome& outcome) {
 Task<IoError> Volume::flush_through_holder(TimePoint deadline) {
   while (engine_.served() || engine_.may_be_served()) {
     if (mutant("served-flush-not-asked")) co_return IoError::none;
-    Session* const session = co_await engine_.wait_for_holder_session(deadline);
+    Session* const session = co_await engine_.wait_for_holder_session(deadline, Op::flush);
     if (session == nullptr) {
-      // At the deadline, or because the baton comes here just now.
+      // As a write that waits: it pauses a QEMU guest, and no file system hears of it.
+      const bool late = engine_.served() && engine_.env().clock.now() >= deadline;
+      if (late) co_return IoError::no_space;
+      // The baton comes here just now.
       if (mutant("flush-fails-as-the-baton-comes")) co_return IoError::io;
       break;
     }
@@ -103,7 +121,9 @@ Task<IoError> Volume::flush_through_holder(TimePoint deadline) {
                        clock.now() < deadline && !mutant("flush-fails-with-the-holders-disk");
     if (!asked.lost && !again) co_return asked.error;
     if (asked.lost) reached("forwarded-flush-lost");
-    if (!asked.lost) co_await sleep_for(clock, ask_again_after);
+    if (!asked.lost) {
+      co_await engine_.gate_changed().wait_until(clock, clock.now() + ask_again_after);
+    }
   }
   // The baton has come here with everything on stable storage, or the role is lost.
   co_return engine_.may_write() ? IoError::none : IoError::io;
@@ -154,9 +174,8 @@ Task<> Volume::write_for_peer(Incoming message, Session& session) {
     writing.spawn(
         write_piece({&request, request.offset, request.length, request.data, id}, outcome));
     co_await answered;
-    // What found no room was not done, and is asked for again when there is some (room.cpp).
-    const bool ended = outcome.error == IoError::none || outcome.error == IoError::io;
-    if (once && !outcome.elsewhere && ended) done.note(id, outcome.error);
+    const bool begun = !outcome.elsewhere && outcome.error != IoError::not_permitted;
+    if (once && begun) done.note(id, outcome.error);
     if (!session.dropped()) answer_forwarded(reply, outcome, session);
     guard.release();
     co_await writing.join();

@@ -23,8 +23,7 @@ void Engine::update_gate() {
 Task<IoError> Engine::admission(ClientDevice& client, TimePoint deadline, const char** reason) {
   if (forwards() && !fenced(client)) co_return IoError::none;
   const TimePoint arrived = env_.clock.now();
-  ++held_;
-  if (held_ == 1) held_since_ = arrived;
+  hold(held_writes_, "");
   IoError error = IoError::none;
   bool in_window = false;
   const char* not_come = nullptr;  // the role was waited for
@@ -103,7 +102,7 @@ Task<IoError> Engine::admission(ClientDevice& client, TimePoint deadline, const 
       }
       break;
     }
-    held_reason_ = why;
+    held_writes_.reason = why;
     changed();
     const bool told = co_await gate_changed_.wait_until(env_.clock, deadline);
     if (!told && (fenced(client) || (!admits_ && !forwards()))) {
@@ -114,11 +113,10 @@ Task<IoError> Engine::admission(ClientDevice& client, TimePoint deadline, const 
       break;
     }
   }
-  if (--held_ == 0) held_reason_ = "";
+  go_on(held_writes_);
   held_longest_ = std::max(held_longest_, env_.clock.now() - arrived);
   // The question is taken back when nobody waits for its answer any more.
   if (in_window && --writes_in_window_ == 0) gate_changed_.notify_all();
-  changed();
   co_return error;
 }
 
@@ -194,12 +192,26 @@ Session* Engine::holder_session() {
 }
 
 // Rule 7: a node that does not hold the baton asks the holder; it waits briefly for one.
-Task<Session*> Engine::wait_for_holder_session(TimePoint deadline) {
-  while (holder_session() == nullptr && !reads_own_copy() && up_) {
-    const bool told = co_await gate_changed_.wait_until(env_.clock, deadline);
-    if (!told) break;
+Task<Session*> Engine::wait_for_holder_session(TimePoint deadline, blockdev::Op op) {
+  const auto waits = [this] { return holder_session() == nullptr && !reads_own_copy() && up_; };
+  if (!waits()) co_return holder_session();
+  HeldRequests& held = op == blockdev::Op::read ? held_reads_ : held_writes_;
+  hold(held, "the other node, which holds the baton, cannot be reached");
+  while (waits() && co_await gate_changed_.wait_until(env_.clock, deadline)) {
   }
+  go_on(held);
   co_return holder_session();
+}
+
+void Engine::hold(HeldRequests& held, const char* why) {
+  if (held.count++ == 0) held.since = env_.clock.now();
+  held.reason = why;
+  changed();
+}
+
+void Engine::go_on(HeldRequests& held) {
+  if (--held.count == 0) held.reason = "";
+  changed();
 }
 
 }  // namespace baton::replication

@@ -265,6 +265,7 @@ Task<> Engine::take_granted(wire::Header header, Session& session) {
   }
   // From here on this node holds, whatever becomes of the session.
   holding_ = true;
+  ++batons_granted_;
   peer_offers_ = false;
   peer_has_tip_ = true;
   served_ = false;
@@ -281,7 +282,7 @@ Task<> Engine::take_granted(wire::Header header, Session& session) {
   session.tell(reply, Type::taken);
   const bool keeps = (header.flags & grant_keeps_fence) != 0;
   if (primary) {
-    note_clients_of_primary(keeps ? Fence::stays : Fence::is_lifted);
+    role_is_here(keeps ? Fence::stays : Fence::is_lifted);
     close_window("the role is here");
   } else if (mutant("window-closes-with-the-baton")) {
     close_window("the baton is here");
@@ -333,8 +334,11 @@ void Engine::asked_for_baton(const wire::Header& header, Session& session) {
     reached("first-write-refused");
     why = fmt::format("{} goes on writing: its own write came first, or nothing was offered",
                       config_.self);
-  } else if ((header.flags & ask_no_primary) != 0 && role_ == Role::primary) {
-    why = fmt::format("{} has just become Primary", config_.self);
+  } else if ((header.flags & ask_no_primary) != 0 && role_ == Role::primary &&
+             !mutant("promotions-take-from-a-primary")) {
+    reached("promoted-while-the-other-was");
+    why = fmt::format("{} has just become Primary on {}: run primary again", config_.name,
+                      config_.self);
   } else if (quiescing_ && !offering_) {
     why = fmt::format("{} is stopping its writes for another request", config_.self);
   }
@@ -392,7 +396,9 @@ void Engine::taken(const wire::Header& header) {
 // From the peer's first write on their memory is older than the disk: when the role leaves they are
 // fenced, and stay so when it comes back, unless an operator brings it (design section 4, "The
 // fence and going back"; schedules: client-gone-baton-back).
-void Engine::note_clients_of_primary(Fence fence) {
+void Engine::role_is_here(Fence fence) {
+  // Whatever takes it from here again: it is not taken once more by itself.
+  if (!mutant("shares-against-the-operator")) resume_shared_ = false;
   for (auto& volume : volumes_) {
     for (ClientDevice& client : volume->clients()) {
       if (fence == Fence::stays && fenced(client)) continue;
@@ -409,7 +415,7 @@ bool Engine::fenced(const ClientDevice& client) const {
 
 // The operator's word, on a node that is Primary.
 Result<> Engine::lift_fence() {
-  note_clients_of_primary(Fence::is_lifted);
+  role_is_here(Fence::is_lifted);
   gate_changed_.notify_all();
   return {};
 }

@@ -96,7 +96,7 @@ Task<IoError> Volume::read_from_holder(std::uint64_t offset, std::uint64_t lengt
   co_await Yield(engine_.env().loop);
   while (done < length) {
     const std::uint64_t piece = std::min<std::uint64_t>(wire::piece_bytes_max, length - done);
-    Session* const session = co_await engine_.wait_for_holder_session(deadline);
+    Session* const session = co_await engine_.wait_for_holder_session(deadline, Op::read);
     if (session == nullptr && engine_.reads_own_copy()) {
       co_return co_await read_own(offset + done, length - done, data + done);
     }

@@ -132,6 +132,13 @@ struct ConnectionStatus {
   std::string last_error;              // why it is not Connected, or empty
 };
 
+// Clients' requests that wait for something outside this node's disks.
+struct HeldStatus {
+  std::uint64_t count = 0;
+  std::string reason;  // of the last one that began to wait
+  std::uint64_t oldest_ms = 0;
+};
+
 struct ResourceStatus {
   std::string name;
   Role role = Role::secondary;
@@ -143,10 +150,9 @@ struct ResourceStatus {
   bool window_open = false;
   bool baton_in_flight = false;  // granted away, and not known to have arrived: nobody's word yet
   std::string suspended;         // why no write is admitted although it is Primary; or empty
-  std::uint64_t held_writes = 0;
-  std::string held_reason;
-  std::uint64_t held_oldest_ms = 0;
-  double held_longest_ms = 0;          // that any write waited to be admitted
+  HeldStatus held_writes;        // and flushes
+  HeldStatus held_reads;         // of a copy that is not here
+  double held_longest_ms = 0;    // that any write waited to be admitted
   std::uint64_t bytes_replicated = 0;  // payload sent to the peer since start
   std::vector<std::string> clients;
 };

@@ -85,17 +85,6 @@ Task<IoError> Volume::forward_when_there_is_room(Piece piece, Outcome& outcome) 
   co_return error;
 }
 
-void Engine::write_is_held(const char* why) {
-  if (held_++ == 0) held_since_ = env_.clock.now();
-  held_reason_ = why;
-  changed();
-}
-
-void Engine::held_write_goes_on() {
-  if (--held_ == 0) held_reason_ = "";
-  changed();
-}
-
 // At the other node. The session ends at once, before anything is answered that came after the
 // write; this copy lacks it, and is no copy to fail over to.
 void Engine::no_room_for_peer(Volume& volume, std::uint64_t offset, std::uint64_t length,

@@ -167,7 +167,7 @@ Task<Result<>> Engine::apply_service(Session& session) {
     session.peer_role = verdict.diskless_stays ? Role::primary : Role::secondary;
     if (verdict.holder_promoted) {
       role_ = Role::primary;
-      note_clients_of_primary(Fence::stays);
+      role_is_here(Fence::stays);
     }
     if (verdict.holder_demoted) {
       reached("grantor-demoted-by-a-failed-disk");
@@ -314,7 +314,7 @@ Task<> Engine::take_role(Session& session, Fence fence) {
   } else {
     role_ = Role::primary;
     served_ = true;
-    note_clients_of_primary(fence);
+    role_is_here(fence);
     log(Journal::Level::notice, fmt::format("Primary, served by {}", peer_name_));
   }
   if (session.dropped()) reached("role-taken-and-not-told");

@@ -394,7 +394,7 @@ Task<Result<>> Engine::apply_verdicts(Session& session) {
   if (baton.self_promoted && holding_) {
     reached("baton-resumed-with-the-peer");
     role_ = Role::primary;
-    note_clients_of_primary(Fence::stays);
+    role_is_here(Fence::stays);
   }
   resume_primary_ = false;
   // "Nobody can have written since the stop" ends here: the peer may go on without us, as soon as

@@ -16,11 +16,16 @@ bool Engine::shares() const {
 
 // Beside the holder, who is Primary and stays so.
 Task<Result<>> Engine::share_role(Fence fence) {
+  if (holding_ || role_ == Role::primary) co_return Result<>{};  // meanwhile
   reached("role-shared");
   role_ = Role::primary;
   served_ = true;
-  resume_primary_ = resume_shared_ = false;
-  note_clients_of_primary(fence);
+  if (mutant("both-hold")) {
+    holding_ = true;
+    served_ = false;
+    update_gate();
+  }
+  role_is_here(fence);
   log(Journal::Level::notice, fmt::format("Primary beside {}, which holds the baton", peer_name_));
   tell_status();
   gate_changed_.notify_all();

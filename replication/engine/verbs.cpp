@@ -75,7 +75,7 @@ Task<Result<>> Engine::take_alone(bool force_generation, Fence fence) {
   resume_primary_ = false;
   take_word_back();  // about data that is now the disk's
   log(Journal::Level::notice, fmt::format("Primary, epoch {}", epoch_.number));
-  note_clients_of_primary(fence);
+  role_is_here(fence);
   close_window("this node is Primary");
   update_gate();
   tell_status();
@@ -143,9 +143,16 @@ Task<> Engine::baton_arrives() {
 // Both may be promoted at once: who comes second joins the other.
 Task<Result<>> Engine::take_or_share(PromoteOptions options, bool fenced) {
   Result<> taken = co_await ask_peer_for_baton(Ask::promotion);
-  const bool joins = !taken && config_.two_primaries && session_ != nullptr &&
-                     session_->established() && session_->peer_role == Role::primary;
-  if (joins) co_return co_await promote_now(options, fenced);
+  if (taken || !config_.two_primaries) co_return taken;
+  const auto there = [this] {
+    return session_ != nullptr && session_->established() && session_->peer_role == Role::primary;
+  };
+  // It is heard of when it is durable there.
+  const TimePoint deadline = env_.clock.now() + role_patience;
+  while (!there() && env_.clock.now() < deadline) {
+    co_await gate_changed_.wait_until(env_.clock, deadline);
+  }
+  if (there()) co_return co_await promote_now(options, fenced);
   co_return taken;
 }
 

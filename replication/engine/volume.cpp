@@ -24,6 +24,10 @@ constexpr std::size_t unflushed_notes = 16384;
 // busy.
 constexpr std::uint64_t zero_piece_bytes = 32U << 20U;
 
+std::uint64_t piece_max(const Request& request) {
+  return request.op == Op::write ? wire::piece_bytes_max : zero_piece_bytes;
+}
+
 // Completes a request from the loop: never inside submit() (base/operation.h).
 Task<> complete_later(Loop& loop, Request& request, IoError error, const char* reason) {
   co_await Yield(loop);
@@ -116,8 +120,7 @@ Task<> Volume::serve_write(Request& request, ClientDevice& client) {
   RangeGuard order(forwarding_, request.offset, request.length, true);
   bool begun = false;
   std::uint64_t begun_in = 0;  // which term of this node's as Primary
-  std::uint64_t first_id = 0;  // of its pieces, once it has gone to the holder
-  std::uint64_t asked = 0;     // which process may have done it
+  Forwarded forwarded;
   for (;;) {
     IoError error = IoError::none;
     const char* reason = nullptr;
@@ -138,13 +141,10 @@ Task<> Volume::serve_write(Request& request, ClientDevice& client) {
       co_await complete_later(engine_.env().loop, request, error, reason);
       break;
     }
-    if (asked != 0) {
-      const auto known = fate_of(request, first_id, asked);
-      if (known) {
-        co_await complete_later(engine_.env().loop, request, *known,
-                                "whether it was done is not known: the other node was restarted");
-        break;
-      }
+    if (const auto known = fate_of(forwarded); known) {
+      co_await complete_later(engine_.env().loop, request, *known,
+                              "whether it was done is not known: the other node was restarted");
+      break;
     }
     const bool in_order = !engine_.admits() || !forwarding_.empty();
     if (in_order && !order.entered()) {
@@ -152,26 +152,18 @@ Task<> Volume::serve_write(Request& request, ClientDevice& client) {
       continue;  // much may have changed
     }
     client.unflushed_writes = true;
-    const std::uint64_t piece_max =
-        request.op == Op::write ? wire::piece_bytes_max : zero_piece_bytes;
+    const std::uint64_t from = pieces_done(forwarded) * wire::piece_bytes_max;
     Outcome outcome{.hold_until = deadline, .order = &order};
     const std::uint64_t takeovers = engine_.takeovers();
     begun_in = engine_.times_role_left();
     ++writes_in_flight_;
     if (!engine_.admits()) {
-      if (first_id == 0) {
-        first_id = engine_.own_writes().begin((request.length + wire::piece_bytes_max - 1) /
-                                              wire::piece_bytes_max);
-      }
-      Session* const holder = engine_.holder_session();
-      const std::uint64_t instance = holder != nullptr ? holder->peer_instance() : 0;
-      co_await write_through_holder(request, outcome, first_id);
-      if (outcome.lost && engine_.config().two_primaries) asked = instance;
-    } else if (request.length <= piece_max) {
+      co_await write_through_holder(request, outcome, forwarded);
+    } else if (from == 0 && request.length <= piece_max(request)) {
       const Piece whole{&request, request.offset, request.length, request.data};
       co_await write_piece(whole, outcome);
     } else {
-      co_await write_large(request, piece_max, outcome);
+      co_await write_large(request, from, outcome);
     }
     if (--writes_in_flight_ == 0) drained_.notify_all();
     if (!outcome.elsewhere && !outcome.with_peer) break;
@@ -188,28 +180,43 @@ Task<> Volume::serve_write(Request& request, ClientDevice& client) {
     co_await Yield(engine_.env().loop);
   }
   if (order.entered()) order.release();
-  if (first_id != 0) engine_.own_writes().end(first_id);
+  if (forwarded.first_id != 0) engine_.own_writes().end(forwarded.first_id);
 }
 
-// Of a write that the other node may have done before the link was lost. Nothing: that node can be
-// asked and will say, or has surely not done it. Where nobody knows, it is not done again: it may
-// have been read and written over since.
-std::optional<IoError> Volume::fate_of(const Request& request, std::uint64_t first_id,
-                                       std::uint64_t asked) const {
-  if (mutant("done-again-in-doubt")) return std::nullopt;
+// Of a write that the other node may have done before the link was lost, all or a part. Nothing:
+// that node can be asked and will say, or what is left of it has surely not been done. Where nobody
+// knows, it is not done again: it may have been read and written over since.
+std::optional<IoError> Volume::fate_of(const Forwarded& forwarded) const {
+  const bool begun = forwarded.done > 0 || forwarded.asked != 0;
+  if (!begun || !engine_.config().two_primaries || mutant("done-again-in-doubt")) {
+    return std::nullopt;
+  }
+  bool known = true;
   if (!engine_.admits()) {
     Session* const holder = engine_.holder_session();
-    if (holder == nullptr || holder->peer_instance() == asked) return std::nullopt;
+    known = holder == nullptr || forwarded.asked == 0 || holder->peer_instance() == forwarded.asked;
+  } else if (engine_.batons_granted() != forwarded.batons) {
+    known = forwarded.asked == 0;
+  } else {
+    // This node has taken over. What the holder had done counts where it has written it here: else
+    // nobody was ever shown it, but for what was copied here behind another session.
+    known = forwarded.done <= engine_.own_writes().arrived_of(forwarded.first_id);
+  }
+  if (!known) {
     reached("forwarded-write-in-doubt");
     return IoError::no_space;
   }
-  // This node has taken over. What the holder had done counts where it is on this copy: else nobody
-  // was ever shown it.
-  const std::uint64_t arrived = engine_.own_writes().arrived_of(first_id);
-  if (arrived == 0) return std::nullopt;
-  const bool all = arrived == (request.length + wire::piece_bytes_max - 1) / wire::piece_bytes_max;
-  reached("forwarded-write-arrived-here");
-  return all ? IoError::none : IoError::no_space;
+  if (engine_.admits() && pieces_done(forwarded) == forwarded.pieces) return IoError::none;
+  return std::nullopt;
+}
+
+// Of a write whose fate is known.
+std::uint64_t Volume::pieces_done(const Forwarded& forwarded) const {
+  if (forwarded.first_id == 0 || !engine_.config().two_primaries) return 0;
+  const std::uint64_t arrived = engine_.own_writes().arrived_of(forwarded.first_id);
+  if (arrived > 0 && engine_.admits()) reached("forwarded-write-arrived-here");
+  if (mutant("done-pieces-are-repeated")) return 0;
+  return std::max(forwarded.done, arrived);
 }
 
 // A write that is to be begun once more may have been carried out, and have been read: it keeps its
@@ -220,7 +227,8 @@ void Volume::keep_place(Outcome& outcome) {
   if (!mutant("begun-again-in-any-order")) outcome.order->enter();
 }
 
-Task<> Volume::write_large(Request& request, std::uint64_t piece_max, Outcome& outcome) {
+// From its byte `from` on: what is before it has been done.
+Task<> Volume::write_large(Request& request, std::uint64_t from, Outcome& outcome) {
   reached("large-write-in-pieces");
   // The whole of it: were a part done, and overwritten, before another part fails and the whole is
   // begun once more, the old part would come back.
@@ -232,8 +240,8 @@ Task<> Volume::write_large(Request& request, std::uint64_t piece_max, Outcome& o
   outcome.answered = &answered;
   Scope pieces(engine_.env().loop);
   answered.add();
-  for (std::uint64_t done = 0; done < request.length; done += piece_max) {
-    const std::uint64_t length = std::min(piece_max, request.length - done);
+  for (std::uint64_t done = from; done < request.length; done += piece_max(request)) {
+    const std::uint64_t length = std::min(piece_max(request), request.length - done);
     std::byte* data = request.op == Op::write ? request.data + done : nullptr;
     answered.add();
     pieces.spawn(write_piece({&request, request.offset + done, length, data}, outcome));

@@ -229,6 +229,14 @@ class Volume final : blockdev::TimedDeviceOwner {
     // The request's place among those that overlap it, for when it is begun once more.
     RangeGuard* order = nullptr;
   };
+  // A write that has gone to the holder, piece by piece.
+  struct Forwarded {
+    std::uint64_t first_id = 0;  // of its pieces; 0: it has not
+    std::uint64_t pieces = 0;
+    std::uint64_t done = 0;    // pieces that the holder has answered, first to last
+    std::uint64_t asked = 0;   // the process that may have done the next one, unheard; 0: none
+    std::uint64_t batons = 0;  // how many had been granted to this node when the holder was asked
+  };
   // This disk's part of a request that goes to both copies. A failure is known at once, and not
   // when the peer has answered too: what follows from losing the peer depends on it.
   struct OwnShare {
@@ -245,13 +253,13 @@ class Volume final : blockdev::TimedDeviceOwner {
   Task<> serve_client_flush(blockdev::Request& request, ClientDevice& client);
   Task<> serve_status(blockdev::Request& request);
   // These answer the request, unless it is to be done elsewhere.
-  Task<> write_large(blockdev::Request& request, std::uint64_t piece_max, Outcome& outcome);
+  Task<> write_large(blockdev::Request& request, std::uint64_t from, Outcome& outcome);
   void keep_place(Outcome& outcome);
-  std::optional<IoError> fate_of(const blockdev::Request& request, std::uint64_t first_id,
-                                 std::uint64_t asked) const;
+  std::optional<IoError> fate_of(const Forwarded& forwarded) const;
+  std::uint64_t pieces_done(const Forwarded& forwarded) const;
   Task<> write_piece(Piece piece, Outcome& outcome);
   // forwarding.cpp
-  Task<> write_through_holder(blockdev::Request& request, Outcome& outcome, std::uint64_t first_id);
+  Task<> write_through_holder(blockdev::Request& request, Outcome& outcome, Forwarded& forwarded);
   Task<IoError> forward_piece(Piece piece, Outcome& outcome);
   Task<> write_for_peer(Incoming message, Session& session);
   static void answer_forwarded(wire::Header reply, const Outcome& outcome, Session& session);

@@ -41,7 +41,7 @@ print("stamped", number, flush=True)
 """
 
 
-class TwoPrimaries(PairCase):
+class TwoPrimariesCase(PairCase):
     options = 'secret = "of this test"\nallow-two-primaries = true\nfence-hold = "20s"'
 
     def begin_both(self):
@@ -75,6 +75,8 @@ class TwoPrimaries(PairCase):
         self.beta.ctl("secondary", "vm1")
         self.stop_and_compare()
 
+
+class TwoPrimaries(TwoPrimariesCase):
     @baton_test.requires_programs("fio")
     def test_each_in_its_half(self):
         self.begin_both()
@@ -205,6 +207,38 @@ class OnePrimary(PairCase):
         self.assertRegex(self.beta.refuses("primary", "vm1"), "is Primary on alpha: demote it there first")
         self.stop_and_compare()
 
+
+class LostHolder(TwoPrimariesCase):
+    options = 'secret = "of this test"\nallow-two-primaries = true\nfence-hold = "2s"'
+
+    @baton_test.requires_programs("nbdsh")
+    def test_what_waits_for_it_is_shown_and_ends_in_time(self):
+        """A write and a flush end with ENOSPC, which pauses a QEMU guest under its default policy."""
+        self.use_bad_network()
+        self.begin_both()
+        self.network.silence("alpha", "beta")
+        self.wait_disconnected(self.beta)
+        for call, error, shown in (("pread(4096, 0)", "EIO", "held-reads"),
+                                   ("pwrite(bytes(4096), 0)", "ENOSPC", "held-writes"),
+                                   ("flush()", "ENOSPC", "held-writes")):
+            with self.subTest(call):
+                code = f"""
+import errno, os
+h = nbd.NBD()
+h.connect_uri({self.uri(self.beta)!r})
+try:
+    h.{call}
+except nbd.Error as error:
+    print(errno.errorcode[error.errnum])
+"""
+                client = self.start(["nbdsh", "-c", code], name="client", env=DEBIAN_FIRST)
+                status = self.wait_status(self.beta, lambda status, _, shown=shown: status[shown]["count"] > 0,
+                                          f"it among the {shown}")
+                self.assertRegex(status[shown]["reason"], "which holds the baton, cannot be reached")
+                self.assertEqual(client.wait(20), 0, client.log_tail())
+                self.assertEqual(client.log().strip(), error)
+        self.network.heal()
+        self.synced()
 
 if __name__ == "__main__":
     baton_test.main()

@@ -106,6 +106,7 @@ bool waits(const Step& step) {
       return !step.background || step.has_word("force");
     case Do::burst:
     case Do::write:
+    case Do::read:
     case Do::flush:
       return !step.background;
     default:
@@ -167,6 +168,7 @@ void Director::carry_out(const Step& step) {
     case Do::burst:
       return start_burst(step);
     case Do::write:
+    case Do::read:
     case Do::flush:
       return submit_one(step);
     case Do::stop_clients:
@@ -309,9 +311,9 @@ void Director::submit_one(const Step& step) {
     if (primary >= 0) last_written_ = primary;
     placed.node = last_written_;
   }
-  const bool flush = step.what == Do::flush;
   Burst burst{.requests = 1, .reads = 0, .discards = 0, .zeroes = 0, .fua = 0};
-  burst.flushes = flush ? 100 : 0;
+  burst.reads = step.what == Do::read ? 100 : 0;
+  burst.flushes = step.what == Do::flush ? 100 : 0;
   burst.max_bytes = step.number("bytes", 4096);
   burst.at = step.number("at", 0);
   burst.stream = step.id;
@@ -431,7 +433,8 @@ void Director::state(const Step& step) {
   }
   if (!status.suspended.empty()) shown.emplace_back("suspended");
   if (status.window_open) shown.emplace_back("window");
-  if (status.held_writes > 0) shown.emplace_back("held");
+  if (status.held_writes.count > 0) shown.emplace_back("held");
+  if (status.held_reads.count > 0) shown.emplace_back("held-reads");
   if (cluster_.errors() > 0) shown.emplace_back("errors");  // of any client, so far
   for (const std::string& word : step.words) {
     const bool negated = word.starts_with("not-");

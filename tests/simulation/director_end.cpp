@@ -163,7 +163,9 @@ std::string Director::why_not_well() {
       if (connection.split_brain) text += " split brain";
     }
     if (!status.suspended.empty()) text += " suspended";
-    if (status.held_writes > 0) text += fmt::format(" {} held writes", status.held_writes);
+    if (status.held_writes.count > 0) {
+      text += fmt::format(" {} held writes", status.held_writes.count);
+    }
     text += ";";
   }
   return text;

@@ -183,6 +183,7 @@ const std::vector<Mark> all = {
     {"served-primary-demoted", "a Primary without its disk loses its role"},
     {"role-given", "the role moves and the baton stays"},
     {"role-shared", "both are Primary"},
+    {"promoted-while-the-other-was", "both were promoted at once, and the second one joins"},
     {"role-shared-again", "a restarted Primary is one beside the holder again"},
     {"forwarded-write-done-before", "the holder has done it, and its answer was lost"},
     {"forwarded-write-in-doubt", "the holder that may have done it is another process now"},

@@ -11,7 +11,7 @@
 namespace baton::sim {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, Do>, 62> words = {{
+constexpr std::array<std::pair<std::string_view, Do>, 63> words = {{
     {"promote", Do::promote},
     {"demote", Do::demote},
     {"handover", Do::handover},
@@ -37,6 +37,7 @@ constexpr std::array<std::pair<std::string_view, Do>, 62> words = {{
     {"start", Do::start},
     {"burst", Do::burst},
     {"write", Do::write},
+    {"read", Do::read},
     {"flush", Do::flush},
     {"stop-clients", Do::stop_clients},
     {"drop-clients", Do::drop_clients},

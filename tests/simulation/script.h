@@ -57,6 +57,7 @@ enum class Do : std::uint8_t {
   // clients
   burst,  // requests= depth= reads= flushes= discards= zeroes= fua= hot= max= think= volume=
   write,  // one; at= bytes=. Without NODE: where a Primary is, or where the last one went
+  read,   // one; as above
   flush,  // one; NODE as above
   stop_clients,
   drop_clients,  // their NBD connections break at some byte, and they connect anew

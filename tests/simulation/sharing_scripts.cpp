@@ -10,6 +10,13 @@ Scenario shared(std::string_view name, std::string_view script) {
   return scenario;
 }
 
+Scenario shared_and_fenced(std::string_view name, std::string_view script) {
+  Scenario scenario = shared(name, script);
+  scenario.on_peer_lost = replication::OnPeerLost::suspend;
+  scenario.fencing = Fencing::works;
+  return scenario;
+}
+
 }  // namespace
 
 const std::vector<Scenario>& sharing_scripts() {
@@ -57,14 +64,36 @@ promote B
 burst B requests=20
 cut silence
 write B background
+read B background
 +8s burst A requests=20
 is A Primary not-errors
-is B Primary held
+is B Primary held held-reads
 heal
 wait-idle
 wait-sync
 is A Primary not-errors
 is B Primary not-errors
+)"),
+      // The holder's host dies: the other one makes sure, and takes over what they shared.
+      shared_and_fenced("the-holder-is-fenced-and-taken-over", R"(
+primary A force
+wait-sync
+promote B expect=done
+burst A requests=60 depth=8 reads=30 hot=4 background
+burst B requests=60 depth=8 reads=30 hot=4 background
++5ms power A lose
++8s promote B expect=done
+wait-idle
+burst B requests=40 depth=4 reads=40 hot=4
+is B Primary not-held
+start A
+wait-sync
+promote A expect=done
+burst A requests=40 depth=4 reads=40 hot=4 background
+burst B requests=40 depth=4 reads=40 hot=4
+wait-idle
+is A Primary not-split-brain
+is B Primary not-split-brain
 )"),
       // It does not wait for ever.
       shared("without-the-baton-it-gives-up", R"(
@@ -231,7 +260,7 @@ wait-sync
 burst A requests=20
 flush A
 demote A
-promote A background
++10ms promote A background
 promote B expect=done
 +1s is A Primary
 is B Primary
@@ -240,6 +269,108 @@ burst B requests=50 hot=4
 wait-idle
 is A Primary not-errors
 is B Primary not-errors
+)"),
+      // Requests of many pieces, some of which are done when the link, or the holder, is lost.
+      shared("large-writes-and-the-link-is-lost", R"(
+primary A force
+wait-sync
+promote B
+burst B requests=60 depth=8 reads=10 hot=2 max=8388608 background
+burst A requests=200 depth=8 reads=50 hot=2 max=8388608 background
++15ms cut reset
++1ms heal
++250ms cut reset
++1ms heal
++250ms cut reset
++1ms heal
+wait-connected
+wait-idle
+wait-sync
+is A Primary not-errors
+is B Primary not-errors
+)"),
+      shared("large-writes-and-the-holder-is-restarted", R"(
+primary A force
+wait-sync
+promote B
+burst B requests=60 depth=8 reads=10 hot=2 max=8388608 background
++20ms kill A
+start A
+wait-connected
+burst A requests=200 depth=8 reads=50 hot=2 max=8388608 background
+wait-idle
+wait-sync
++1s is A Primary
+is B Primary
+)"),
+      // The baton comes to the node whose writes are under way: it goes on where the holder was.
+      shared("large-writes-and-the-baton-comes", R"(
+primary A force
+wait-sync
+promote B
+burst B requests=40 depth=4 reads=10 hot=2 max=8388608 background
+burst A requests=40 depth=4 reads=50 hot=2 max=8388608
+wait-idle
+write B at=0 bytes=8388608 background
++5ms read A at=0 bytes=4096
+write A at=0 bytes=4096
+read A at=0 bytes=4096
+flush A
+demote A expect=done
+wait-idle
+is A Secondary not-errors
+is B Primary not-errors
+)"),
+      // The operator has the last word, also behind a restart.
+      shared("told-to-be-secondary-after-a-restart", R"(
+primary A force
+wait-sync
+promote B
+burst B requests=20
+cut silence
+kill B
++8s start B
++1s promote B force expect=done
++1s demote B force expect=done
+heal
+wait-connected
++3s is B Secondary
+)"),
+      shared("handed-over-after-a-restart", R"(
+primary A force
+wait-sync
+promote B
+kill B
++8s start B
+wait-connected
+wait-sync
++1s is A Primary
+is B Primary
+demote A
++1s is B Primary
+handover B expect=done
+is A Primary
++3s is B Secondary
+)"),
+      // The other one's disk fails: it goes on by the holder's hand.
+      shared("the-other-ones-disk-fails", R"(
+primary A force
+wait-sync
+promote B
+burst A requests=200 depth=8 reads=30 background
+burst B requests=200 depth=8 reads=30 background
++5ms fail B write count=1
+wait-idle
++1s is A Primary UpToDate not-errors
+is B Primary Failed not-errors
+mend B
+attach B
+wait-sync
+burst A requests=50 hot=4 background
+burst B requests=50 hot=4
+wait-idle
+is A Primary not-errors
+is B Primary UpToDate not-errors
 )"),
       // There is nothing to hand over.
       shared("no-handover-between-two-primaries", R"(

@@ -63,10 +63,9 @@ StatusEntry in_trouble() {
                               .own_bytes = 49152,
                               .peer_bytes = 28672};
   status.window_open = true;
-  status.held_writes = 2;
-  status.held_oldest_ms = 1500;
+  status.held_writes = {.count = 2, .reason = "waiting for beta", .oldest_ms = 1500};
   status.held_longest_ms = 2500.5;
-  status.held_reason = "waiting for beta";
+  status.held_reads = {.count = 1, .reason = "beta cannot be reached", .oldest_ms = 20};
   status.clients.clear();
   return entry;
 }
@@ -87,6 +86,7 @@ TEST(Status, json_has_the_keys_of_drbdsetup_and_ours) {
     "baton": {"holder": "alpha", "epoch": 3, "window": false},
     "suspended": false, "suspended-reason": "",
     "held-writes": {"count": 0, "reason": "", "oldest-ms": 0, "longest-ms": 0.0},
+    "held-reads": {"count": 0, "reason": "", "oldest-ms": 0},
     "clients": ["unix client, pid 4711", "10.0.0.9:55555"],
     "bytes-replicated": 12345, "up": true})"));
 }
@@ -225,6 +225,7 @@ TEST(Status, text_says_what_is_wrong_and_what_to_do) {
     choose whose data stays: batonctl resolve vm1 --keep NODE
   handover window open: the first write here takes the baton
   2 writes held, the oldest for 1.5 s: waiting for beta
+  1 read held, the oldest for 20 ms: beta cannot be reached
 )");
 }
 
@@ -247,7 +248,7 @@ TEST(StatusChanges, who_knows_nothing_is_told_everything_that_exists) {
   const auto all = changes(nullptr, syncing());
   EXPECT_THAT(texts(all),
               ElementsAre("vm1: up yes, role Primary, baton alpha, epoch 3, handover window no, "
-                          "suspended no, writes held no",
+                          "suspended no, writes held no, reads held no",
                           "vm1 volume 0: disk UpToDate, size 8 GiB",
                           "vm1 volume 1: disk UpToDate, size 1.5 GiB",
                           "vm1 beta: connection Connected, peer role Secondary",
@@ -255,7 +256,7 @@ TEST(StatusChanges, who_knows_nothing_is_told_everything_that_exists) {
                           "vm1 beta volume 1: replication Established, peer disk UpToDate"));
   EXPECT_EQ(json::value(all[0].data), json::parse(R"({"event": "exists", "object": "resource",
     "name": "vm1", "up": true, "role": "Primary", "baton-holder": "alpha", "baton-epoch": 3,
-    "window": false, "suspended": false, "held-writes": false, "error": ""})"));
+    "window": false, "suspended": false, "held-writes": false, "held-reads": false, "error": ""})"));
 }
 
 TEST(StatusChanges, only_what_changed_is_told_and_whole_objects_in_json) {
