@@ -190,6 +190,11 @@ StatusEntry entry_from(const json::object& object) {
                       .log_hits = number<std::uint64_t>(log, "hits"),
                       .log_misses = number<std::uint64_t>(log, "misses"),
                       .log_stalls = number<std::uint64_t>(log, "stalls")};
+    if (const json::value* regions = device.if_contains("regions")) {
+      read.regions_lent = number<std::uint64_t>(regions->as_object(), "lent");
+      read.regions_borrowed = number<std::uint64_t>(regions->as_object(), "borrowed");
+      read.region_moves = number<std::uint64_t>(regions->as_object(), "moves");
+    }
     if (const json::value* unanswered = device.if_contains("unanswered")) {
       read.unanswered = number<std::uint64_t>(unanswered->as_object(), "count");
       read.unanswered_ms = number<std::uint64_t>(unanswered->as_object(), "oldest-ms");
@@ -252,6 +257,11 @@ json::object to_json(const StatusEntry& entry) {
                            {{"hits", device.log_hits},
                             {"misses", device.log_misses},
                             {"stalls", device.log_stalls}}}};
+    if (device.region_moves > 0) {
+      shown["regions"] = {{"lent", device.regions_lent},
+                          {"borrowed", device.regions_borrowed},
+                          {"moves", device.region_moves}};
+    }
     if (device.unanswered > 0) {
       shown["unanswered"] = {{"count", device.unanswered}, {"oldest-ms", device.unanswered_ms}};
     }

@@ -1,6 +1,7 @@
 // The peer's side: what the holder sends is applied in the holder's order, and answered.
 #include <algorithm>
 
+#include "base/mark.h"
 #include "base/mutant.h"
 #include "replication/engine/engine.h"
 #include "replication/engine/range_guard.h"
@@ -48,18 +49,32 @@ Task<> Volume::apply_one(Incoming message, Session& session) {
                     header.length + before + (in_part ? blockdev::block_bytes : 0));
   }
   guard.release();
+  const bool for_holder = !session.peer_holding;  // in a region that was lent
   if (header.follows != 0 && own.error == IoError::none) {
-    engine_.own_writes().arrived(header.follows);
+    if (!for_holder) {
+      engine_.own_writes().arrived(header.follows);
+    } else if (!mutant("borrowed-write-not-remembered")) {
+      engine_.done_writes().note(header.follows, IoError::none);
+    }
+  }
+  if (for_holder && own.error == IoError::no_space) {
+    // The session ends, the next one copies the range from here, and the write is asked for again
+    // as one that waits for room.
+    reached("holder-full-in-a-lent-region");
+    bits().set(header.offset, header.length);
+    session.drop("this node's disk has no room for a write of the other node");
   }
   // A Primary that is served while its copy is filled goes on without the copy.
-  const bool full =
-      own.error == IoError::no_space && !engine_.served() && !mutant("full-peer-disk-fails");
+  const bool full = !for_holder && own.error == IoError::no_space && !engine_.served() &&
+                    !mutant("full-peer-disk-fails");
   if (full) engine_.no_room_for_peer(*this, header.offset, header.length, session);
   applied.unlink();
   applied_.notify_all();
+  if (for_holder && own.error == IoError::no_space) co_return;
   if (full) co_return;  // it is not written: nobody hears that it is done
   if (own.error != IoError::none && !mutant("peer-eio-ignored")) {
-    reply.flags = wire::flag_error;
+    // The holder is about to be served by who wrote this.
+    reply.flags = for_holder ? wire::flag_again : wire::flag_error;
     engine_.disk_failed(*this, "a write from the peer");
   }
   session.tell(reply, wire::Type::done);

@@ -69,6 +69,9 @@ Task<Result<>> Volume::attach() {
       this);
   export_limits_ = store_.data->limits();
   export_limits_.size = found.size;
+  const std::uint64_t regions = (found.size + lent_region_bytes - 1) / lent_region_bytes;
+  lent_ = LentRegions(regions);
+  borrowed_ = BorrowedRegions(regions);
   // The same on every node and in every role: what a discard does is decided here, not by the disk
   // (design §6 "TRIM is replicated as one definite result").
   export_limits_.discard = true;

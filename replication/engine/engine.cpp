@@ -173,6 +173,7 @@ ResourceStatus Engine::status() const {
   for (const auto& volume : volumes_) {
     VolumeStatus device{
         .volume = volume->index(), .disk_state = disk_state(*volume), .size = volume->size()};
+    volume->tell_regions(device);
     if (volume->attached()) {
       const auto& counters = volume->metadata().activity_counters();
       device.log_hits = counters.hits;

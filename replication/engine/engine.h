@@ -135,7 +135,13 @@ class Engine final : public Resource {
   // How often the peer has taken over from a disk that failed here; waits for the one that is on.
   std::uint64_t takeovers() const { return takeovers_; }
   Task<std::uint64_t> takeovers_settled();
+  // regions.cpp
+  bool may_lend(const Session& session) const;
+  // Primary beside the holder, with a copy that is kept equal to the holder's.
+  bool shares_whole_copy(const Volume& volume) const;
   std::uint64_t batons_granted() const { return batons_granted_; }
+  // In which session the last one was.
+  std::uint64_t baton_granted_in() const { return baton_granted_in_; }
   // How often the role has left this node.
   std::uint64_t times_role_left() const { return role_.times_left(); }
   // The session that takes part in writes, or null.
@@ -224,6 +230,8 @@ class Engine final : public Resource {
   };
   void hold(HeldRequests& held, const char* why);
   void go_on(HeldRequests& held);
+  // False: the other node did not give them back within the timeout.
+  Task<bool> take_regions_back();
   friend class Session;
   struct HeldWrite;
 
@@ -412,7 +420,8 @@ class Engine final : public Resource {
   bool served_ = false;        // Primary without the baton: writes go through the holder
   bool granted_disk_ = false;  // what was granted away leaves the role here
   std::uint64_t batons_granted_ = 0;  // to this node, by the other one
-  std::uint64_t takeovers_ = 0;       // how often the peer has taken over from a disk here
+  std::uint64_t baton_granted_in_ = 0;
+  std::uint64_t takeovers_ = 0;  // how often the peer has taken over from a disk here
   bool leaving_disk_ = false;    // the disk here is given up, and the baton goes to the other node
   bool changing_disks_ = false;  // they are closed or opened: no session meanwhile
   // The peer that was lost may not have on stable storage what clients here were told of.

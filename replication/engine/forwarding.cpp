@@ -44,10 +44,18 @@ Task<> Volume::write_through_holder(Request& request, Outcome& outcome, Forwarde
     std::byte* data = request.op == Op::write ? request.data + at : nullptr;
     Session* const holder = engine_.holder_session();
     const std::uint64_t instance = holder != nullptr ? holder->peer_instance() : 0;
+    const std::uint64_t session = holder != nullptr ? holder->id() : 0;
     const Piece piece{&request, request.offset + at, length, data,
                       forwarded.first_id + forwarded.done};
-    outcome.error = co_await forward_when_there_is_room(piece, outcome);
-    if (outcome.lost && engine_.config().two_primaries) forwarded.asked = instance;
+    if (lender(piece.offset, piece.length) != nullptr) {
+      outcome.error = co_await write_borrowed(piece, outcome);
+    } else {
+      outcome.error = co_await forward_when_there_is_room(piece, outcome);
+    }
+    if (outcome.lost && engine_.config().two_primaries) {
+      forwarded.asked = instance;
+      forwarded.asked_in = session;
+    }
     if (outcome.elsewhere) continue;
     forwarded.asked = 0;
     ++forwarded.done;
@@ -108,13 +116,24 @@ Task<IoError> Volume::flush_through_holder(TimePoint deadline) {
       if (mutant("flush-fails-as-the-baton-comes")) co_return IoError::io;
       break;
     }
+    const std::uint64_t region_interval = attached() ? metadata_->begin_interval() : 0;
+    const std::uint64_t peer_interval = unflushed_.begin_interval();
     Latch answered;
     PeerRequest asked;
     asked.answered = &answered;
     wire::Header flush;
     flush.volume = static_cast<std::uint16_t>(index_);
+    // What was noted here, too, is flushed there.
+    flush.follows = session->last_number();
     session->ask(asked, flush, wire::Type::flush);
     co_await answered;
+    if (!asked.lost && asked.error == IoError::none && engine_.replicating() == session) {
+      // Both copies: what was written here in borrowed regions, too.
+      unflushed_.flushed(peer_interval, [](const UnflushedLog::Entry&) {});
+      session->window_moved().notify_all();
+      if (attached()) metadata_->mark_clean(region_interval);
+      ++regions_cleaned_;
+    }
     // The holder's disk has failed, and this copy is about to take over.
     Clock& clock = engine_.env().clock;
     const bool again = asked.error != IoError::none && engine_.config().two_primaries &&
@@ -178,6 +197,9 @@ Task<> Volume::write_for_peer(Incoming message, Session& session) {
     if (once && begun) done.note(id, outcome.error);
     if (!session.dropped()) answer_forwarded(reply, outcome, session);
     guard.release();
+    if (once && outcome.error == IoError::none && !outcome.elsewhere && !session.dropped()) {
+      consider_lending(header.offset, header.length, session);
+    }
     co_await writing.join();
     if (--writes_in_flight_ == 0) drained_.notify_all();
     co_return;

@@ -44,6 +44,13 @@ Task<Result<>> Engine::quiesce(bool announce) {
                     "changed",
                     config_.name));
   }
+  const bool back = co_await take_regions_back();
+  if (!back) {
+    co_return failure(
+        fmt::format("{} did not give back the regions of {} that it writes to within the timeout; "
+                    "nothing was changed",
+                    peer_name_, config_.name));
+  }
   if (announce && together()) session_->tell({}, Type::offer);
   const TimePoint deadline = env_.clock.now() + config_.timeout;
   for (auto& volume : volumes_) {
@@ -266,6 +273,7 @@ Task<> Engine::take_granted(wire::Header header, Session& session) {
   // From here on this node holds, whatever becomes of the session.
   holding_ = true;
   ++batons_granted_;
+  baton_granted_in_ = session.id();
   peer_offers_ = false;
   peer_has_tip_ = true;
   served_ = false;

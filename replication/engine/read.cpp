@@ -46,6 +46,9 @@ Task<IoError> Volume::read_own(std::uint64_t offset, std::uint64_t length, std::
     co_await guard.acquired();
     guard.release();
   }
+  if (lent_.lent_in(regions_of(offset, length)) && !mutant("reads-what-is-lent")) {
+    co_await until_borrower_has_it(offset, length);
+  }
   // Nor what failed for its client and is open: neither the peer's return has made it count, nor a
   // word that this node goes on alone (suspended.cpp).
   if (!open_.empty()) {
@@ -56,6 +59,24 @@ Task<IoError> Volume::read_own(std::uint64_t offset, std::uint64_t length, std::
   if (late) disk_error(own.error, "a read");
   if (own.error == IoError::none && engine_.cannot_go_alone()) co_return IoError::io;
   co_return own.error;
+}
+
+// The same of what the other node writes itself: it may be on this copy only. Where the link is
+// lost this node goes on with it.
+Task<> Volume::until_borrower_has_it(std::uint64_t offset, std::uint64_t length) {
+  Session* const session = engine_.replicating();
+  if (session == nullptr) co_return;
+  reached("read-in-a-lent-region");
+  Latch answered;
+  PeerRequest asked;
+  asked.answered = &answered;
+  wire::Header leave;
+  leave.volume = static_cast<std::uint16_t>(index_);
+  leave.offset = offset;
+  leave.length = length;
+  leave.flags = wire::flag_leave;
+  session->ask(asked, leave, wire::Type::read);
+  co_await answered;
 }
 
 Task<> Volume::serve_client_read(Request& request) {
@@ -129,27 +150,32 @@ Task<IoError> Volume::read_from_holder(std::uint64_t offset, std::uint64_t lengt
 }
 
 bool Volume::filled(std::uint64_t offset, std::uint64_t length) const {
+  if (!engine_.served() || !attached() || failed_) return false;
   // Under A the holder's answer to a write may come before the write itself.
   const bool told = missing_ != nullptr && engine_.config().protocol != Protocol::a;
-  return told && engine_.served() && attached() && !failed_ && !missing_->any_in(offset, length);
+  return told ? !missing_->any_in(offset, length) : engine_.shares_whole_copy(*this);
 }
 
 // Whoever holds the baton has sent every write that it has answered (C: and it is on this disk; B:
 // it was received), so this copy is as good as the holder's, as long as that one still holds and
 // has not gone on without this node. It is asked, with a read of no bytes, while the disk is read.
+//
+// With two primaries what the holder's own clients are writing may be on this copy and not yet on
+// the holder's: who reads there next would be shown something older. So the holder is asked when
+// the disk has been read, and answers when what it writes in the range is done.
 Task<bool> Volume::read_filled(std::uint64_t offset, std::uint64_t length, std::byte* data) {
   Session* const session = engine_.holder_session();
-  // What the holder's own clients are writing may be on this copy and not yet on the holder's: who
-  // reads there next would be shown something older.
+  if (session == nullptr || !filled(offset, length)) co_return false;
   const bool others_write = engine_.config().two_primaries && !mutant("dirty-shared-read");
-  if (session == nullptr || others_write || !filled(offset, length)) co_return false;
   Latch answered;
   PeerRequest asked;
   asked.answered = &answered;
   wire::Header leave;
   leave.volume = static_cast<std::uint16_t>(index_);
   leave.offset = offset;
-  if (!mutant("filled-read-without-leave")) session->ask(asked, leave, wire::Type::read);
+  if (!others_write && !mutant("filled-read-without-leave")) {
+    session->ask(asked, leave, wire::Type::read);
+  }
   // What this node's own clients are writing may be on this copy and not yet on the holder's.
   RangeGuard order(forwarding_, offset, length, false);
   if (!mutant("dirty-filled-read")) co_await order.acquired();
@@ -169,6 +195,13 @@ Task<bool> Volume::read_filled(std::uint64_t offset, std::uint64_t length, std::
   }
   guard.release();
   if (order.entered()) order.release();
+  if (others_write && own.error == IoError::none && !mutant("shared-read-without-leave")) {
+    // The session may be over, and another one begun.
+    if (engine_.holder_session() != session) co_return false;
+    leave.length = length;
+    leave.flags = wire::flag_leave;
+    session->ask(asked, leave, wire::Type::read);
+  }
   co_await answered;
   const bool good = own.error == IoError::none && !asked.lost && asked.error == IoError::none;
   if (good) reached("filled-blocks-read-here");
@@ -228,7 +261,23 @@ Task<> Volume::read_for_peer(wire::Header read, Session& session) {
   reply.header.offset = read.offset;
   Buffer data;
   IoError error = IoError::io;
-  if (read.length == 0 && engine_.reads_own_copy() && !failed_) {
+  const bool leave = (read.flags & wire::flag_leave) != 0;
+  if (leave && !session.peer_holding) {
+    if (ranges_.written_in(read.offset, read.length)) {
+      RangeGuard guard(ranges_, read.offset, read.length, false);
+      co_await guard.acquired();
+      guard.release();
+    }
+    if (engine_.reads_own_copy() && !failed_) error = IoError::none;
+    read.length = 0;
+  } else if (leave) {
+    // The holder has read in a region that it has lent.
+    RangeGuard guard(ranges_, read.offset, read.length, false);
+    co_await guard.acquired();
+    guard.release();
+    if (!failed_) error = IoError::none;
+    read.length = 0;
+  } else if (read.length == 0 && engine_.reads_own_copy() && !failed_) {
     error = IoError::none;
   } else if (engine_.reads_own_copy() && !failed_) {
     if (syncing && engine_.serves_peer()) note_hot(read.offset, read.length);

@@ -81,6 +81,11 @@ struct VolumeStatus {
   std::uint64_t log_hits = 0;
   std::uint64_t log_misses = 0;
   std::uint64_t log_stalls = 0;
+  // Of two primaries: regions of 4 MiB that the other node writes to without asking this one, or
+  // this one without asking the other, and how often one was lent or came back since the start.
+  std::uint64_t regions_lent = 0;
+  std::uint64_t regions_borrowed = 0;
+  std::uint64_t region_moves = 0;
   // Requests that the disk did not answer within `disk-timeout` and has not answered yet: until it
   // has, it cannot be attached.
   std::uint64_t unanswered = 0;

@@ -308,6 +308,10 @@ bool Volume::session_lost() {
     if (!mutant("unflushed-forgotten")) bits().set(entry.offset, entry.length);
     lacks = lacks || !entry.resync;
   });
+  // They were lent by this session.
+  lent_.forget();
+  if (!mutant("borrowed-for-ever")) borrowed_.forget();
+  regions_moved_.notify_all();
   return lacks;
 }
 

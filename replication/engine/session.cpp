@@ -78,8 +78,9 @@ void Session::ask(PeerRequest& request, wire::Header header, Type type) {
 }
 
 // An older epoch than ours is a node that has not heard that its baton is gone (design §4).
-bool Session::epoch_is_current(const wire::Header& header) {
-  if (header.epoch == engine_.epoch().number && peer_holding) return true;
+bool Session::epoch_is_current(const wire::Header& header, const Volume& volume) {
+  const bool may = peer_holding || volume.lent_to_peer(header);
+  if (header.epoch == engine_.epoch().number && may) return true;
   reached("write-of-an-old-epoch");
   drop(fmt::format("the peer writes in epoch {} without holding the baton (epoch {} here)",
                    static_cast<std::uint64_t>(header.epoch), engine_.epoch().number));
@@ -100,14 +101,16 @@ void Session::dispatch(Incoming& message) {
   const bool ranged = type == Type::write || type == Type::zero || type == Type::read ||
                       type == Type::client_write || type == Type::client_zero ||
                       type == Type::sums_ask;
-  if (ranged && header.offset + header.length > volume.size()) {
+  const bool inside =
+      header.length <= volume.size() && header.offset <= volume.size() - header.length;
+  if (ranged && !inside) {
     return drop("the peer named a range past the end of the volume");
   }
 
   switch (message.type()) {
     case Type::write:
     case Type::zero:
-      if (!epoch_is_current(header)) return;
+      if (!epoch_is_current(header, volume)) return;
       if (header.number != received_number_ + 1) return drop("the peer skipped a write");
       received_number_ = header.number;
       volume.apply(std::move(message), *this);
@@ -190,6 +193,18 @@ void Session::dispatch(Incoming& message) {
       engine_.peer_leaves();
       return drop(std::string(reinterpret_cast<const char*>(text.data()), text.size()));
     }
+    case Type::lend:
+      if (!peer_holding || !volume.region_lent(header)) drop("the peer lends what it has not");
+      return;
+    case Type::recall:
+      if (!peer_holding || !volume.region_recalled(header, *this)) {
+        drop("the peer asks for regions that it has not lent");
+      }
+      return;
+    case Type::returned:
+      if (!volume.region_returned(header))
+        drop("the peer returns regions that it was not asked for");
+      return;
     case Type::hello:
     case Type::proof:
     case Type::state:
@@ -207,6 +222,7 @@ void Session::write_acknowledged(const wire::Header& header, bool done) {
   if (write == nullptr || write->number != number) {
     return drop("the peer acknowledged a write that is not in flight");
   }
+  write->again = (header.flags & wire::flag_again) != 0;
   if (done && (header.flags & wire::flag_error) != 0) {
     // The peer's disk has failed: it does not take part any more. Its share of every write becomes
     // bits when the session has ended.

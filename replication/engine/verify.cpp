@@ -217,7 +217,10 @@ Task<> Engine::verify_copies(Session& session) {
   Pace pace(config_.verify_rate);
   TimePoint tell_at = env_.clock.now();
   std::string cut;
-  while (verify_.volume < volumes_.size()) {
+  // Else a write of the other node would be found on one copy.
+  const bool back = co_await take_regions_back();
+  if (!back) cut = fmt::format("{} did not give its regions back", peer_name_);
+  while (cut.empty() && verify_.volume < volumes_.size()) {
     // A handover waits for nobody's background work.
     while (quiescing_ && !offering_ && cut.empty()) {
       co_await gate_changed_.wait();

@@ -60,6 +60,7 @@ Volume::Volume(Engine& engine, std::uint32_t index, VolumeConfig config)
     : engine_(engine),
       index_(index),
       config_(config),
+      regions_moved_(engine.env().loop),
       unflushed_(unflushed_notes),
       drained_(engine.env().loop),
       applied_(engine.env().loop) {}
@@ -151,6 +152,14 @@ Task<> Volume::serve_write(Request& request, ClientDevice& client) {
       co_await order.acquired();
       continue;  // much may have changed
     }
+    std::optional<RegionRun> own_regions;
+    if (engine_.config().two_primaries && engine_.admits()) {
+      own_regions = regions_of(request.offset, request.length);
+      if (!lent_.own_begins(*own_regions)) {
+        co_await take_back(*own_regions);
+        continue;
+      }
+    }
     client.unflushed_writes = true;
     const std::uint64_t from = pieces_done(forwarded) * wire::piece_bytes_max;
     Outcome outcome{.hold_until = deadline, .order = &order};
@@ -165,6 +174,7 @@ Task<> Volume::serve_write(Request& request, ClientDevice& client) {
     } else {
       co_await write_large(request, from, outcome);
     }
+    if (own_regions) lent_.own_ends(*own_regions);
     if (--writes_in_flight_ == 0) drained_.notify_all();
     if (!outcome.elsewhere && !outcome.with_peer) break;
     const std::uint64_t now = co_await engine_.takeovers_settled();
@@ -196,7 +206,8 @@ std::optional<IoError> Volume::fate_of(const Forwarded& forwarded) const {
     Session* const holder = engine_.holder_session();
     known = holder == nullptr || forwarded.asked == 0 || holder->peer_instance() == forwarded.asked;
   } else if (engine_.batons_granted() != forwarded.batons) {
-    known = forwarded.asked == 0;
+    // Who grants has answered what it has done, before.
+    known = forwarded.asked == 0 || engine_.baton_granted_in() == forwarded.asked_in;
   } else {
     // This node has taken over. What the holder had done counts where it has written it here: else
     // nobody was ever shown it, but for what was copied here behind another session.

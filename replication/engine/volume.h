@@ -17,6 +17,7 @@
 #include "blockdev/undo/format.h"
 #include "replication/core/estimate.h"
 #include "replication/core/range_lock.h"
+#include "replication/core/regions.h"
 #include "replication/core/sums.h"
 #include "replication/core/unflushed.h"
 #include "replication/engine/latch.h"
@@ -73,6 +74,7 @@ struct SentWrite : OutMessage {
   Latch* acknowledged = nullptr;  // arrives when the protocol lets the client's write complete
   Latch* finished = nullptr;      // arrives when the peer has written it, or is lost
   bool peer_lost = false;         // out: the session ended first; its range is in the bitmap
+  bool again = false;             // out: not written there, for a disk that has failed
   Session* session = nullptr;
 
   // Protocol A: handed to the transport.
@@ -162,6 +164,16 @@ class Volume final : blockdev::TimedDeviceOwner {
   void serve_forwarded(Incoming&& message, Session& session);  // forwarding.cpp
   void serve_read(const wire::Header& read, Session& session);
   void serve_sums(const wire::Header& asked, Session& session);
+  // --- regions of two primaries; see regions.cpp ---
+  // Regions of this volume are lent to this node, or asked for. False: there are none such.
+  bool region_lent(const wire::Header& header);
+  bool region_recalled(const wire::Header& header, Session& session);
+  bool region_returned(const wire::Header& header);
+  // Whether the other node may do this write itself.
+  bool lent_to_peer(const wire::Header& write) const;
+  void tell_regions(VolumeStatus& status) const;
+  // Nothing of the volume is lent when it is done, unless the session has ended or it is too late.
+  Task<bool> take_regions_back(TimePoint deadline);
   bool applying() const { return !applying_.empty(); }
   Task<> applied_all();
 
@@ -233,9 +245,10 @@ class Volume final : blockdev::TimedDeviceOwner {
   struct Forwarded {
     std::uint64_t first_id = 0;  // of its pieces; 0: it has not
     std::uint64_t pieces = 0;
-    std::uint64_t done = 0;    // pieces that the holder has answered, first to last
-    std::uint64_t asked = 0;   // the process that may have done the next one, unheard; 0: none
-    std::uint64_t batons = 0;  // how many had been granted to this node when the holder was asked
+    std::uint64_t done = 0;      // pieces that the holder has answered, first to last
+    std::uint64_t asked = 0;     // the process that may have done the next one, unheard; 0: none
+    std::uint64_t asked_in = 0;  // in which session
+    std::uint64_t batons = 0;    // how many had been granted to this node when the holder was asked
   };
   // This disk's part of a request that goes to both copies. A failure is known at once, and not
   // when the peer has answered too: what follows from losing the peer depends on it.
@@ -262,6 +275,12 @@ class Volume final : blockdev::TimedDeviceOwner {
   Task<> write_through_holder(blockdev::Request& request, Outcome& outcome, Forwarded& forwarded);
   Task<IoError> forward_piece(Piece piece, Outcome& outcome);
   Task<> write_for_peer(Incoming message, Session& session);
+  // regions.cpp
+  Task<> take_back(RegionRun run);
+  void consider_lending(std::uint64_t offset, std::uint64_t length, Session& session);
+  Session* lender(std::uint64_t offset, std::uint64_t length);
+  Task<IoError> write_borrowed(Piece piece, Outcome& outcome);
+  Task<> return_regions(RegionRun run, Session& session);
   static void answer_forwarded(wire::Header reply, const Outcome& outcome, Session& session);
   void fill_header(SentWrite& sent, const blockdev::Request& request, const Piece& piece) const;
   Task<IoError> read_from_holder(std::uint64_t offset, std::uint64_t length, std::byte* data,
@@ -272,6 +291,7 @@ class Volume final : blockdev::TimedDeviceOwner {
   // Read here, by leave of the holder, though the copy is still being filled. False: ask for it.
   Task<bool> read_filled(std::uint64_t offset, std::uint64_t length, std::byte* data);
   bool filled(std::uint64_t offset, std::uint64_t length) const;
+  Task<> until_borrower_has_it(std::uint64_t offset, std::uint64_t length);
   // A served guest has asked for blocks that its copy lacks: they are copied before others.
   void note_hot(std::uint64_t offset, std::uint64_t length);
   std::optional<blockdev::BlockRange> next_hot(std::uint64_t blocks_max);
@@ -348,6 +368,9 @@ class Volume final : blockdev::TimedDeviceOwner {
     std::uint64_t length;
   };
   std::vector<OpenWrite> open_;
+  LentRegions lent_;
+  BorrowedRegions borrowed_;
+  Signal regions_moved_;
   UnflushedLog unflushed_;
   std::unique_ptr<blockdev::Bitmap> missing_;  // as the target: what has not come yet
   std::deque<blockdev::BlockRange> hot_;       // as the source

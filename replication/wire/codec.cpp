@@ -136,7 +136,8 @@ const char* header_fault(const Header& header) {
     if (!failed) return "the range and the payload differ in length";
   }
   const bool about_holes = kind->type == Type::sums_ask && (header.flags & flag_zeroes) != 0;
-  if (header.length > piece_bytes_max && kind->type != Type::zero && !about_holes) {
+  const bool leave = kind->type == Type::read && (header.flags & flag_leave) != 0;
+  if (header.length > piece_bytes_max && kind->type != Type::zero && !about_holes && !leave) {
     return "the range is too long";
   }
   if (header.offset + header.length < header.offset) return "the range wraps around";

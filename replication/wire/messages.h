@@ -65,8 +65,11 @@ enum class Type : std::uint16_t {
   verify_on,
   invalidate_ask,
   invalidate_refused,
+  lend,
+  recall,
+  returned,
 };
-inline constexpr std::uint16_t type_max = static_cast<std::uint16_t>(Type::invalidate_refused);
+inline constexpr std::uint16_t type_max = static_cast<std::uint16_t>(Type::returned);
 
 // Where in a session a message may come.
 enum class Phase : std::uint8_t { greeting, settling, session };
@@ -126,6 +129,9 @@ inline constexpr std::array<Kind, type_max> kinds = {{
     {Type::verify_on, "verify-on", Phase::session, Lane::urgent, 24},
     {Type::invalidate_ask, "invalidate-ask", Phase::session, Lane::urgent, 0},
     {Type::invalidate_refused, "invalidate-refused", Phase::session, Lane::urgent, 1024},
+    {Type::lend, "lend", Phase::session, Lane::urgent, 0},
+    {Type::recall, "recall", Phase::session, Lane::urgent, 0},
+    {Type::returned, "returned", Phase::session, Lane::urgent, 0},
 }};
 
 // Null for a number that is no message.
@@ -140,7 +146,10 @@ inline constexpr std::uint32_t flag_ack_received = 1U << 3U;  // write, zero: an
 inline constexpr std::uint32_t flag_error = 1U
                                             << 4U;    // done, flushed, data, client_done: it failed
 inline constexpr std::uint32_t flag_full = 1U << 6U;  // client_done: it failed for want of space
-inline constexpr std::uint32_t flag_again = 1U << 7U;  // client_done: it was not begun; ask again
+inline constexpr std::uint32_t flag_again = 1U
+                                            << 7U;  // client_done, done: it was not done; ask again
+// read: of no bytes; answered when what is written in the range by then is done.
+inline constexpr std::uint32_t flag_leave = 1U << 9U;
 // sums-ask: the asker's range is a hole, and only that is asked, whatever its length; sums: this
 // side's range is one, too.
 inline constexpr std::uint32_t flag_zeroes = 1U << 5U;
@@ -163,10 +172,12 @@ struct Header {
   le16 volume{};
   le32 flags{};
   le32 payload_bytes{};
-  le64 number{};  // of the write, flush, read, ping …; answers carry the number of what they answer
+  // Of the write, flush, read, ping …; answers carry the number of what they answer. lend, recall,
+  // returned: how many regions, beginning with the one at `offset`.
+  le64 number{};
   // The last write (its number) that must be applied before this is acted on. client_write,
-  // client_zero: the oldest one that may still be asked for once more. write, zero: which one of
-  // the receiver's clients it is, or 0.
+  // client_zero: the oldest one that may still be asked for once more. write, zero: which one it is
+  // of those of the clients of the node that does not hold the baton, or 0.
   le64 follows{};
   le64 epoch{};   // of the sender's baton, for write, zero, grant, taken, status
   le64 offset{};  // bytes

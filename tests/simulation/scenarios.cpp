@@ -535,6 +535,7 @@ const std::vector<Scenario>& scenarios() {
     every.insert(every.end(), peer_loss_scripts().begin(), peer_loss_scripts().end());
     every.insert(every.end(), first_write_scripts().begin(), first_write_scripts().end());
     every.insert(every.end(), sharing_scripts().begin(), sharing_scripts().end());
+    every.insert(every.end(), region_scripts().begin(), region_scripts().end());
     every.insert(every.end(), fencing_scripts().begin(), fencing_scripts().end());
     every.insert(every.end(), short_scripts().begin(), short_scripts().end());
     return every;

@@ -38,6 +38,8 @@ const std::vector<Scenario>& diskless_scripts();
 const std::vector<Scenario>& filling_scripts();
 // Two primaries (sharing_scripts.cpp).
 const std::vector<Scenario>& sharing_scripts();
+// Regions that one of them lends to the other (region_scripts.cpp).
+const std::vector<Scenario>& region_scripts();
 // Two nodes meet, after failures and operators' words (meeting_scripts.cpp).
 const std::vector<Scenario>& meeting_scripts();
 // Those without which a rare path would be reached by nothing (rare_path_scripts.cpp).

@@ -64,7 +64,7 @@ promote B
 burst B requests=20
 cut silence
 write B background
-read B background
+read B at=8388608 background
 +8s burst A requests=20
 is A Primary not-errors
 is B Primary held held-reads

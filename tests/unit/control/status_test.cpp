@@ -53,6 +53,8 @@ StatusEntry in_trouble() {
   status.devices.resize(1);
   status.devices[0].unanswered = 3;
   status.devices[0].unanswered_ms = 41'000;
+  status.devices[0].regions_lent = 4;
+  status.devices[0].region_moves = 9;
   status.connections[0].peer_devices = {{.volume = 0, .sync_held_here = true}};
   status.connections[0].peer_role = Role::unknown;
   status.connections[0].connection_state = ConnectionState::connecting;
@@ -157,6 +159,8 @@ TEST(Status, json_says_what_is_wrong) {
   EXPECT_TRUE(object.at("baton").at("window").as_bool());
   const json::value& unanswered = object.at("devices").at(0).at("unanswered");
   EXPECT_EQ(unanswered, json::parse(R"({"count": 3, "oldest-ms": 41000})"));
+  EXPECT_EQ(object.at("devices").at(0).at("regions"),
+            json::parse(R"({"lent": 4, "borrowed": 0, "moves": 9})"));
   StatusEntry nobody = syncing();
   nobody.status.baton_holder.clear();
   EXPECT_TRUE(to_json(nobody).at("baton").at("holder").is_null());
