@@ -33,9 +33,20 @@ std::uint64_t OwnWriteIds::arrived_of(std::uint64_t first) const {
 }
 
 void DoneWrites::belong_to(std::uint64_t instance) {
-  if (std::exchange(instance_, instance) == instance) return;
+  const std::vector<std::uint64_t> applied = std::exchange(applied_, {});
+  if (std::exchange(instance_, instance) == instance) {
+    for (const std::uint64_t id : applied) {
+      if (id != 0) note(id, IoError::none);
+    }
+    return;
+  }
   done_.clear();
   forgotten_ = 0;
+}
+
+void DoneWrites::note_applied(std::uint64_t number, std::uint64_t id) {
+  if (applied_.empty()) applied_.resize(under_way_most);
+  applied_[number % under_way_most] = id;
 }
 
 std::optional<IoError> DoneWrites::find(std::uint64_t id) const {

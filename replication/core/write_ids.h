@@ -7,6 +7,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <vector>
 
 #include "base/result.h"
 
@@ -37,14 +38,19 @@ class OwnWriteIds {
 // At the node that does them.
 class DoneWrites {
  public:
-  // Of which process the numbers are; those of another one are forgotten.
+  // A session begins: of which process the numbers are; those of another one are forgotten.
   void belong_to(std::uint64_t instance);
-  // With what error it ended; nothing if it was not begun here. `no_space` for one that is too old
-  // to be remembered: whether it was done is not known any more.
+  // Of one that may have been asked for before: with what error it ended; nothing if it was not
+  // begun here. `no_space` for one that is too old to be remembered: whether it was done is not
+  // known any more.
   std::optional<IoError> find(std::uint64_t id) const;
   // So many are remembered at most, whatever the asker says of what it may still ask for.
   static constexpr std::size_t most = 1U << 16U;
   void note(std::uint64_t id, IoError error);
+  // The asker has done it itself, as the session's write `number`, and it is done here. So many of
+  // those are under way at most, so of the ones before them it has heard.
+  static constexpr std::size_t under_way_most = 4096;
+  void note_applied(std::uint64_t number, std::uint64_t id);
   // Nobody asks for these any more.
   void forget_before(std::uint64_t id);
   std::size_t size() const { return done_.size(); }
@@ -53,6 +59,7 @@ class DoneWrites {
   std::uint64_t instance_ = 0;
   std::uint64_t forgotten_ = 0;  // up to here they may be unknown and done all the same
   std::map<std::uint64_t, IoError> done_;
+  std::vector<std::uint64_t> applied_;  // by number modulo under_way_most; 0: none
 };
 
 }  // namespace baton::replication

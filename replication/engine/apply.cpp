@@ -54,7 +54,7 @@ Task<> Volume::apply_one(Incoming message, Session& session) {
     if (!for_holder) {
       engine_.own_writes().arrived(header.follows);
     } else if (!mutant("borrowed-write-not-remembered")) {
-      engine_.done_writes().note(header.follows, IoError::none);
+      engine_.done_writes().note_applied(header.number, header.follows);
     }
   }
   if (for_holder && own.error == IoError::no_space) {

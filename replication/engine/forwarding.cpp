@@ -45,9 +45,14 @@ Task<> Volume::write_through_holder(Request& request, Outcome& outcome, Forwarde
     Session* const holder = engine_.holder_session();
     const std::uint64_t instance = holder != nullptr ? holder->peer_instance() : 0;
     const std::uint64_t session = holder != nullptr ? holder->id() : 0;
-    const Piece piece{&request, request.offset + at, length, data,
-                      forwarded.first_id + forwarded.done};
-    if (lender(piece.offset, piece.length) != nullptr) {
+    const Piece piece{&request,
+                      request.offset + at,
+                      length,
+                      data,
+                      forwarded.first_id + forwarded.done,
+                      forwarded.asked != 0};
+    // What the holder may have done it is asked for: it knows.
+    if (!piece.asked_before && lender(piece.offset, piece.length) != nullptr) {
       outcome.error = co_await write_borrowed(piece, outcome);
     } else {
       outcome.error = co_await forward_when_there_is_room(piece, outcome);
@@ -80,6 +85,7 @@ Task<IoError> Volume::forward_piece(Piece piece, Outcome& outcome) {
   std::uint32_t flags = 0;
   if (request.flags.fua) flags |= wire::flag_fua;
   if (request.flags.no_hole) flags |= wire::flag_no_hole;
+  if (piece.asked_before) flags |= wire::flag_again;
   message.header.flags = flags;
   const bool data = request.op == Op::write;
   if (data) message.payload = {piece.data, piece.length};
@@ -169,7 +175,8 @@ Task<> Volume::write_for_peer(Incoming message, Session& session) {
   DoneWrites& done = engine_.done_writes();
   if (once) {
     done.forget_before(header.follows);
-    if (const auto known = done.find(id)) {
+    const bool again = (header.flags & wire::flag_again) != 0;
+    if (const auto known = again ? done.find(id) : std::nullopt) {
       reached("forwarded-write-done-before");
       outcome.error = *known;
       answer_forwarded(reply, outcome, session);

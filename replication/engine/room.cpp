@@ -78,6 +78,7 @@ Task<IoError> Volume::forward_when_there_is_room(Piece piece, Outcome& outcome) 
   engine_.write_is_held(holder_waits);
   while (error == IoError::no_space && !outcome.elsewhere &&
          co_await engine_.may_try_for_room(outcome.hold_until)) {
+    piece.asked_before = true;
     error = co_await forward_piece(piece, outcome);
   }
   engine_.held_write_goes_on();

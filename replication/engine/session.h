@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "replication/core/write_ids.h"
 #include "replication/engine/auth.h"
 #include "replication/engine/environment.h"
 #include "replication/engine/receiver.h"
@@ -127,7 +128,7 @@ class Session {
   bool established_ = false;
   bool dropped_ = false;
 
-  static constexpr std::uint64_t window_writes = 4096;
+  static constexpr std::uint64_t window_writes = DoneWrites::under_way_most;
   static constexpr std::uint64_t window_bytes = 64U << 20U;
   std::vector<SentWrite*> sent_;  // by number modulo window_writes; null: answered
   std::uint64_t next_number_ = 1;

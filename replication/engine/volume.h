@@ -220,7 +220,8 @@ class Volume final : blockdev::TimedDeviceOwner {
     std::uint64_t offset;
     std::uint64_t length;
     std::byte* data;
-    std::uint64_t id = 0;  // of the peer's client's write that it is, or 0
+    std::uint64_t id = 0;       // of the peer's client's write that it is, or 0
+    bool asked_before = false;  // of the holder, who may have done it
   };
   // What has become of a write, whole or in pieces.
   struct Outcome {

@@ -146,8 +146,9 @@ inline constexpr std::uint32_t flag_ack_received = 1U << 3U;  // write, zero: an
 inline constexpr std::uint32_t flag_error = 1U
                                             << 4U;    // done, flushed, data, client_done: it failed
 inline constexpr std::uint32_t flag_full = 1U << 6U;  // client_done: it failed for want of space
-inline constexpr std::uint32_t flag_again = 1U
-                                            << 7U;  // client_done, done: it was not done; ask again
+// client_done, done: it was not done; ask again. client_write, client_zero: it may have been asked
+// for before.
+inline constexpr std::uint32_t flag_again = 1U << 7U;
 // read: of no bytes; answered when what is written in the range by then is done.
 inline constexpr std::uint32_t flag_leave = 1U << 9U;
 // sums-ask: the asker's range is a hole, and only that is asked, whatever its length; sums: this

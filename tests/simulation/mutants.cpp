@@ -69,7 +69,7 @@ const std::vector<Mutant> all = {
     {"reads-what-is-lent", "the holder shows what the other node is still writing in a lent region",
      "the-holder-reads-what-is-lent"},
     {"borrowed-for-ever", "regions that were lent outlive their session",
-     "regions-and-the-link-is-lost"},
+     "loans-end-with-their-session"},
     {"borrowed-write-not-remembered", "what the other one wrote itself is done again by the holder",
      "a-write-in-a-region-is-done-once"},
     {"both-hold", "who is Primary beside the holder writes on its own word", "both-write"},

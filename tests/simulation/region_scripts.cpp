@@ -87,6 +87,17 @@ burst A requests=40 depth=4 reads=60 hot=2
 is A Primary not-errors
 is B Primary UpToDate not-errors
 )"),
+      // They were that session's: in the next one B asks first.
+      region("loans-end-with-their-session", R"(
+cut reset
++1ms heal
+wait-connected
+wait-sync
+write B at=1048576 bytes=4096 background
++20ms is A Connected Established
+wait-idle
+is B Primary not-errors
+)"),
       // With the holder's answer: its clients have read the write and written over it by the time
       // it is asked for again.
       region("a-write-in-a-region-is-done-once", R"(

@@ -116,7 +116,9 @@ NodeSet Rules::others_with(int node, std::uint64_t write) {
   NodeSet others = 0;
   for (const auto& other : nodes_) {
     const int number = other->number();
-    if (number != node && oracle_.present(write, number, read)) others |= bit(number);
+    // The answer may have been on its way while the other node's clients wrote over it.
+    const bool present = oracle_.present(write, number, read, true, two_primaries_);
+    if (number != node && present) others |= bit(number);
   }
   // Under B it may be on its way. And the answer may have been, when the power took the write.
   const bool lost = oracle_.lost_with_a_cache(write);

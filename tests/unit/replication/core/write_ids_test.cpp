@@ -72,6 +72,24 @@ TEST(DoneWrites, is_bounded_and_says_what_it_does_not_know_any_more) {
   EXPECT_FALSE(done.find(2));
 }
 
+TEST(DoneWrites, what_the_asker_did_itself_counts_when_it_may_ask_again) {
+  DoneWrites done;
+  done.belong_to(7);
+  // However many there were: of the older ones it has heard.
+  for (std::uint64_t number = 1; number <= 3 * DoneWrites::most; ++number) {
+    done.note_applied(number, number + 10);
+  }
+  EXPECT_EQ(done.size(), 0U);
+  done.belong_to(7);
+  EXPECT_EQ(done.size(), DoneWrites::under_way_most);
+  EXPECT_EQ(done.find(3 * DoneWrites::most + 10), IoError::none);
+  EXPECT_EQ(done.find(3 * DoneWrites::most + 11 - DoneWrites::under_way_most), IoError::none);
+  EXPECT_FALSE(done.find(3 * DoneWrites::most + 10 - DoneWrites::under_way_most));
+  done.note_applied(1, 5);
+  done.belong_to(8);
+  EXPECT_FALSE(done.find(5));
+}
+
 TEST(DoneWrites, forgets_those_of_a_process_that_is_no_more) {
   DoneWrites done;
   done.belong_to(77);
