@@ -165,7 +165,7 @@ class Suite:
         return True
 
     def sanitizers(self):
-        with Stage(self, "AddressSanitizer, UndefinedBehaviorSanitizer", 420) as stage:
+        with Stage(self, "AddressSanitizer, UndefinedBehaviorSanitizer", 560) as stage:
             if self.build("asan", stage):
                 self.ctest("asan", stage, "-L", "^sanitized$", suffix=" [asan]")
                 self.same_hashes("release", "asan", stage)
@@ -217,7 +217,7 @@ class Suite:
             lines = done.output.splitlines()
             print(lines[-1] if lines else "it printed nothing")
             self.verdict("mutants of the crash explorer", None if done.ok else done.output)
-        with Stage(self, "coverage marks of the simulator", 60) as stage:
+        with Stage(self, "coverage marks of the simulator", 80) as stage:
             done = run([program, "--marks", "-j", str(CORES)], stage.left(), ROOT)
             print("\n".join(done.output.splitlines()[-2:]) or "it printed nothing")
             self.verdict("coverage marks", None if done.ok else done.output)

@@ -172,7 +172,7 @@ class Chaos(PairCase):
                 self.client.read_all(self.uri(reader), f"read on {reader.name}")
                 self.assertIsNone(self.client.wrong)
                 self.client.go_to(self.uri(self.primary))
-            if self.client.wrong or self._failed():
+            if self.client.wrong or self.failed_so_far():
                 break
         self.assertTrue(self.client.pause(), "the client's requests end")
         self.stop_and_compare()
@@ -184,10 +184,6 @@ class Chaos(PairCase):
         self.assertIsNone(self.client.wrong)
         print(f"{self.client.answered} requests, {self.client.open_fates} writes of open fate; "
               + ", ".join(f"{count} {name}" for name, count in sorted(happened.items())), flush=True)
-
-    def _failed(self):
-        return any(error for _, error in self._outcome.errors) if hasattr(self._outcome, "errors") \
-            else not self._outcome.success
 
 
 try:

@@ -38,6 +38,8 @@ class ByFirstWrite(MoveCase):
         self.to_the_switch(source, destination)
         self.go_on(source)
         source.wait_event("MIGRATION", status="completed")
+        # QEMU says so before it takes a cont.
+        self.wait_for(lambda: source.status() == "postmigrate", "the source's end of the migration", 10)
         source.qmp.execute("cont")  # what libvirt does when its reply is lost
         running = []
 

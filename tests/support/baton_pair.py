@@ -166,6 +166,11 @@ class PairCase(baton_test.TestCase):
         node.daemon.kill()
         node.daemon.wait()
 
+    def failed_so_far(self):
+        """Whether a subtest has failed."""
+        return any(error for _, error in self._outcome.errors) if hasattr(self._outcome, "errors") \
+            else not self._outcome.success
+
     # --- what a node shows ---
 
     def connection(self, node):

@@ -31,8 +31,10 @@ class Place:
 class StampingClient(threading.Thread):
     """Writes where `go_to()` says, through one connection at a time, until it is told otherwise."""
 
-    def __init__(self, places, seed):
+    def __init__(self, places, seed, shift=0):
+        """`shift`: so many blocks further in each stretch of DISTANCE, for a second client."""
         super().__init__(name="client", daemon=True)
+        self.shift = shift
         self.places = [Place() for _ in range(places)]
         self.random = random.Random(seed)
         self.number = 0
@@ -46,9 +48,8 @@ class StampingClient(threading.Thread):
         self._ended = False
         self._in_flight = 0
 
-    @staticmethod
-    def offset(place):
-        return place * DISTANCE + place % 16 * BLOCK
+    def offset(self, place):
+        return place * DISTANCE + (place + self.shift) % (DISTANCE // BLOCK) * BLOCK
 
     # --- the test's thread ---
 

@@ -134,12 +134,22 @@ TEST(Codec, the_bytes_of_a_header_are_these) {
   EXPECT_EQ(std::memcmp(&header, start, sizeof start), 0);
 }
 
+TEST(Codec, leave_to_show_a_range_is_asked_for_all_of_it_at_once) {
+  Header read;
+  read.length = 32U << 20U;
+  seal(read, Type::read, {});
+  EXPECT_STREQ(header_fault(read), "the range is too long");
+  read.flags = flag_leave;
+  seal(read, Type::read, {});
+  EXPECT_EQ(header_fault(read), nullptr);
+}
+
 RC_GTEST_PROP(CodecProperty, no_bytes_make_the_decoders_misbehave,
               (const std::vector<std::uint8_t>& bytes)) {
   const auto raw = std::as_bytes(std::span(bytes));
   if (const auto state = decode_state(raw)) RC_ASSERT(encode(*state).size() == raw.size());
   if (const auto lineage = decode_lineage(raw)) RC_ASSERT(!lineage->empty());
-  static_cast<void>(decode_hello(raw));
+  if (const auto hello = decode_hello(raw)) RC_ASSERT(encode(*hello).size() <= raw.size());
 }
 
 RC_GTEST_PROP(CodecProperty, a_lineage_comes_back_as_it_was, ()) {
