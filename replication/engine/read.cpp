@@ -167,6 +167,7 @@ Task<bool> Volume::read_filled(std::uint64_t offset, std::uint64_t length, std::
   Session* const session = engine_.holder_session();
   if (session == nullptr || !filled(offset, length)) co_return false;
   const bool others_write = engine_.config().two_primaries && !mutant("dirty-shared-read");
+  const std::uint64_t session_id = session->id();
   Latch answered;
   PeerRequest asked;
   asked.answered = &answered;
@@ -196,11 +197,13 @@ Task<bool> Volume::read_filled(std::uint64_t offset, std::uint64_t length, std::
   guard.release();
   if (order.entered()) order.release();
   if (others_write && own.error == IoError::none && !mutant("shared-read-without-leave")) {
-    // The session may be over, and another one begun.
-    if (engine_.holder_session() != session) co_return false;
+    // The session may be over, and another one begun, of which what was read knows nothing.
+    Session* const now = engine_.holder_session();
+    if (now == nullptr) co_return false;
+    if (now->id() != session_id && !mutant("leave-of-another-session")) co_return false;
     leave.length = length;
     leave.flags = wire::flag_leave;
-    session->ask(asked, leave, wire::Type::read);
+    now->ask(asked, leave, wire::Type::read);
   }
   co_await answered;
   const bool good = own.error == IoError::none && !asked.lost && asked.error == IoError::none;

@@ -112,6 +112,7 @@ Task<bool> Volume::take_regions_back(TimePoint deadline) {
 }
 
 Task<bool> Engine::take_regions_back() {
+  if (mutant("regions-stay-lent")) co_return true;
   const TimePoint deadline = env_.clock.now() + config_.timeout;
   for (auto& volume : volumes_) {
     const bool back = co_await volume->take_regions_back(deadline);
@@ -163,7 +164,8 @@ Task<IoError> Volume::write_borrowed(Piece piece, Outcome& outcome) {
   const Request& request = *piece.request;
   RangeGuard guard(ranges_, piece.offset, piece.length, true);
   co_await guard.acquired();
-  bool logged = metadata_->acquire_if_active(piece.offset, piece.length);
+  bool logged = metadata_->acquire_if_active(piece.offset, piece.length) ||
+                mutant("borrowed-write-not-logged");
   if (!logged) {
     const IoError error = co_await metadata_->acquire(piece.offset, piece.length);
     logged = error == IoError::none;
@@ -193,7 +195,7 @@ Task<IoError> Volume::write_borrowed(Piece piece, Outcome& outcome) {
   sent.session = session;
   sent.finished = &both;
   both.add();
-  unflushed_.note(piece.offset, piece.length, false);
+  if (!mutant("borrowed-write-not-noted")) unflushed_.note(piece.offset, piece.length, false);
   session->send(sent, request.op == Op::write ? wire::Type::write : wire::Type::zero);
   if (unflushed_.pressing()) flush_peer_soon();
   own.op = request.op == Op::write ? Op::write : Op::write_zeroes;

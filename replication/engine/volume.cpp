@@ -155,7 +155,7 @@ Task<> Volume::serve_write(Request& request, ClientDevice& client) {
     std::optional<RegionRun> own_regions;
     if (engine_.config().two_primaries && engine_.admits()) {
       own_regions = regions_of(request.offset, request.length);
-      if (!lent_.own_begins(*own_regions)) {
+      if (!mutant("writes-what-is-lent") && !lent_.own_begins(*own_regions)) {
         co_await take_back(*own_regions);
         continue;
       }
@@ -174,7 +174,7 @@ Task<> Volume::serve_write(Request& request, ClientDevice& client) {
     } else {
       co_await write_large(request, from, outcome);
     }
-    if (own_regions) lent_.own_ends(*own_regions);
+    if (own_regions && !mutant("writes-what-is-lent")) lent_.own_ends(*own_regions);
     if (--writes_in_flight_ == 0) drained_.notify_all();
     if (!outcome.elsewhere && !outcome.with_peer) break;
     const std::uint64_t now = co_await engine_.takeovers_settled();

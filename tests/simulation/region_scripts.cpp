@@ -87,6 +87,61 @@ burst A requests=40 depth=4 reads=60 hot=2
 is A Primary not-errors
 is B Primary UpToDate not-errors
 )"),
+      // Nobody writes to a lent region without asking, at both nodes at once: each would wait for
+      // the other's answer.
+      region("both-write-one-block-of-a-region", R"(
+write B at=1048576 bytes=4096 background
+write A at=1048576 bytes=4096
+is A Connected Established not-errors
+wait-idle
+)"),
+      // It waits for the disk of the node that writes there, and says so.
+      region("the-holder-waits-for-a-region", R"(
+slow-disk B ms=2000 permille=1000
+write B at=1048576 bytes=4096 background
+write A at=1048576 bytes=4096 background
++150ms is A Primary held
+wait-idle
+is A Primary not-held not-errors
+)"),
+      // Of what is lost with the link and the holder's process nobody knows; the copies are equal.
+      region("a-loan-and-another-holder", R"(
+slow-link B ms=20
+write B at=12582912 bytes=4096 background
++5ms kill A
+start A
+wait-connected
+wait-idle
+wait-sync
+read A at=12582912 bytes=4096
+read B at=12582912 bytes=4096
+)"),
+      // A flush that has overtaken what it covers would say that the holder has it.
+      region("a-flush-in-a-loan-and-another-holder", R"(
+slow-link B ms=1 bytes=100000000
+write B at=12582912 bytes=1048576 background
+write B at=13631488 bytes=1048576 background
+write B at=14680064 bytes=1048576 background
+flush B background
++15ms kill A
+heal
+start A
+wait-connected
+wait-idle
+wait-sync
+)"),
+      // The disk answers when the nodes have parted and met again.
+      region("a-read-outlives-its-session", R"(
+write A at=1048576 bytes=4096
+slow-disk B ms=5000 permille=1000
+pause B
++8s write A at=1048576 bytes=4096
+read A at=1048576 bytes=4096
+read B at=1048576 bytes=4096 background
+resume B
+wait-idle
+wait-sync
+)"),
       // They were that session's: in the next one B asks first.
       region("loans-end-with-their-session", R"(
 cut reset
