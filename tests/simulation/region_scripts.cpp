@@ -123,7 +123,7 @@ write B at=12582912 bytes=1048576 background
 write B at=13631488 bytes=1048576 background
 write B at=14680064 bytes=1048576 background
 flush B background
-+15ms kill A
++25ms kill A
 heal
 start A
 wait-connected
