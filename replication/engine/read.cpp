@@ -67,6 +67,11 @@ Task<> Volume::until_borrower_has_it(std::uint64_t offset, std::uint64_t length)
   Session* const session = engine_.replicating();
   if (session == nullptr) co_return;
   reached("read-in-a-lent-region");
+  co_await leave_to_show(offset, length, *session);
+}
+
+// Whether the other node says that what it was writing in the range is done.
+Task<bool> Volume::leave_to_show(std::uint64_t offset, std::uint64_t length, Session& session) {
   Latch answered;
   PeerRequest asked;
   asked.answered = &answered;
@@ -75,8 +80,9 @@ Task<> Volume::until_borrower_has_it(std::uint64_t offset, std::uint64_t length)
   leave.offset = offset;
   leave.length = length;
   leave.flags = wire::flag_leave;
-  session->ask(asked, leave, wire::Type::read);
+  session.ask(asked, leave, wire::Type::read);
   co_await answered;
+  co_return !asked.lost && asked.error == IoError::none;
 }
 
 Task<> Volume::serve_client_read(Request& request) {
@@ -196,17 +202,15 @@ Task<bool> Volume::read_filled(std::uint64_t offset, std::uint64_t length, std::
   }
   guard.release();
   if (order.entered()) order.release();
-  if (others_write && own.error == IoError::none && !mutant("shared-read-without-leave")) {
+  co_await answered;
+  bool good = own.error == IoError::none && !asked.lost && asked.error == IoError::none;
+  if (good && others_write && !mutant("shared-read-without-leave")) {
     // The session may be over, and another one begun, of which what was read knows nothing.
     Session* const now = engine_.holder_session();
-    if (now == nullptr) co_return false;
-    if (now->id() != session_id && !mutant("leave-of-another-session")) co_return false;
-    leave.length = length;
-    leave.flags = wire::flag_leave;
-    now->ask(asked, leave, wire::Type::read);
+    const bool same = now != nullptr && now->id() == session_id;
+    good = (same || (now != nullptr && mutant("leave-of-another-session"))) &&
+           co_await leave_to_show(offset, length, *now);
   }
-  co_await answered;
-  const bool good = own.error == IoError::none && !asked.lost && asked.error == IoError::none;
   if (good) reached("filled-blocks-read-here");
   co_return good;
 }

@@ -167,11 +167,8 @@ Task<IoError> Volume::write_borrowed(Piece piece, Outcome& outcome) {
   bool logged = metadata_->acquire_if_active(piece.offset, piece.length) ||
                 mutant("borrowed-write-not-logged");
   if (!logged) {
-    const IoError error = co_await metadata_->acquire(piece.offset, piece.length);
+    const IoError error = co_await log_region(piece.offset, piece.length);
     logged = error == IoError::none;
-    if (!logged && error != IoError::invalid) {
-      engine_.disk_failed(*this, "writing the activity log");
-    }
   }
   Session* session = nullptr;
   while (logged) {

@@ -77,8 +77,9 @@ void Session::ask(PeerRequest& request, wire::Header header, Type type) {
   sender_.urgent(header, type);
 }
 
-// An older epoch than ours is a node that has not heard that its baton is gone (design §4).
-bool Session::epoch_is_current(const wire::Header& header, const Volume& volume) {
+// Who holds the baton may, and in a region that was lent to it the other node. An older epoch than
+// ours is a node that has not heard that its baton is gone (design §4).
+bool Session::may_write_here(const wire::Header& header, const Volume& volume) {
   const bool may = peer_holding || volume.lent_to_peer(header);
   if (header.epoch == engine_.epoch().number && may) return true;
   reached("write-of-an-old-epoch");
@@ -110,7 +111,7 @@ void Session::dispatch(Incoming& message) {
   switch (message.type()) {
     case Type::write:
     case Type::zero:
-      if (!epoch_is_current(header, volume)) return;
+      if (!may_write_here(header, volume)) return;
       if (header.number != received_number_ + 1) return drop("the peer skipped a write");
       received_number_ = header.number;
       volume.apply(std::move(message), *this);

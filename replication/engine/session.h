@@ -109,7 +109,7 @@ class Session {
   void request_answered(Incoming& message);
   Task<> watch();
   void lose_everything();
-  bool epoch_is_current(const wire::Header& header, const Volume& volume);
+  bool may_write_here(const wire::Header& header, const Volume& volume);
 
   Engine& engine_;
   Link link_;

@@ -153,9 +153,9 @@ Task<> Volume::serve_write(Request& request, ClientDevice& client) {
       continue;  // much may have changed
     }
     std::optional<RegionRun> own_regions;
-    if (engine_.config().two_primaries && engine_.admits()) {
+    if (engine_.config().two_primaries && engine_.admits() && !mutant("writes-what-is-lent")) {
       own_regions = regions_of(request.offset, request.length);
-      if (!mutant("writes-what-is-lent") && !lent_.own_begins(*own_regions)) {
+      if (!lent_.own_begins(*own_regions)) {
         co_await take_back(*own_regions);
         continue;
       }
@@ -174,7 +174,7 @@ Task<> Volume::serve_write(Request& request, ClientDevice& client) {
     } else {
       co_await write_large(request, from, outcome);
     }
-    if (own_regions && !mutant("writes-what-is-lent")) lent_.own_ends(*own_regions);
+    if (own_regions) lent_.own_ends(*own_regions);
     if (--writes_in_flight_ == 0) drained_.notify_all();
     if (!outcome.elsewhere && !outcome.with_peer) break;
     const std::uint64_t now = co_await engine_.takeovers_settled();
@@ -289,6 +289,15 @@ void Volume::OwnShare::done(Operation& operation) {
   share.latch.arrive();
 }
 
+Task<IoError> Volume::log_region(std::uint64_t offset, std::uint64_t length) {
+  const IoError error = co_await metadata_->acquire(offset, length);
+  if (error == IoError::none || error == IoError::invalid) co_return error;
+  // Whatever the reason, the metadata takes nothing any more: a full disk, too.
+  reached("activity-log-failed");
+  engine_.disk_failed(*this, "writing the activity log");
+  co_return IoError::io;
+}
+
 // The life of one write at the holder; docs/replication.md follows these steps.
 Task<> Volume::write_piece(Piece piece, Outcome& outcome) {
   Request& request = *piece.request;
@@ -301,15 +310,7 @@ Task<> Volume::write_piece(Piece piece, Outcome& outcome) {
   // 2. The region is durable in the activity log before the write is submitted anywhere (rule 5).
   IoError error = IoError::none;
   const bool logged = metadata_->acquire_if_active(piece.offset, piece.length);
-  if (!logged) {
-    error = co_await metadata_->acquire(piece.offset, piece.length);
-    // Whatever the reason, the metadata takes nothing any more: a full disk, too.
-    if (error != IoError::none && error != IoError::invalid) {
-      reached("activity-log-failed");
-      engine_.disk_failed(*this, "writing the activity log");
-      error = IoError::io;
-    }
-  }
+  if (!logged) error = co_await log_region(piece.offset, piece.length);
   const bool acquired = error == IoError::none;
 
   // 3. The copies it goes to must be the copies that the metadata speaks of (rules 4, 8).

@@ -293,6 +293,9 @@ class Volume final : blockdev::TimedDeviceOwner {
   Task<bool> read_filled(std::uint64_t offset, std::uint64_t length, std::byte* data);
   bool filled(std::uint64_t offset, std::uint64_t length) const;
   Task<> until_borrower_has_it(std::uint64_t offset, std::uint64_t length);
+  Task<bool> leave_to_show(std::uint64_t offset, std::uint64_t length, Session& session);
+  // Into the activity log. Error: it was not; `io`: the log takes nothing any more.
+  Task<IoError> log_region(std::uint64_t offset, std::uint64_t length);
   // A served guest has asked for blocks that its copy lacks: they are copied before others.
   void note_hot(std::uint64_t offset, std::uint64_t length);
   std::optional<blockdev::BlockRange> next_hot(std::uint64_t blocks_max);
