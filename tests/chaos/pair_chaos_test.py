@@ -12,7 +12,8 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import baton_test  # noqa: E402
-from baton_pair import DEBIAN_FIRST, MIB, PairCase  # noqa: E402
+from baton_pair import MIB, PairCase  # noqa: E402
+from stamping_client import StampingClient  # noqa: E402
 
 ROUNDS = int(os.environ.get("BATON_CHAOS_ROUNDS", "50"))
 SEED = int(os.environ.get("BATON_CHAOS_SEED", random.SystemRandom().randrange(1 << 32)))
@@ -84,26 +85,23 @@ class Chaos(PairCase):
         self.network.reset()
         self.client_goes_on()
 
-    def silence(self):
-        self.network.silence("alpha", "beta")
+    def lose_link(self, fault, *names):
+        fault(*names)
         self.wait_disconnected(self.primary)
         self.client_goes_on()
+
+    def silence(self):
+        self.lose_link(self.network.silence, "alpha", "beta")
 
     def one_way(self):
-        self.network.silence(self.random.choice(self.nodes).name)
-        self.wait_disconnected(self.primary)
-        self.client_goes_on()
+        self.lose_link(self.network.silence, self.random.choice(self.nodes).name)
 
     def half_open(self):
-        self.network.half_open(self.random.choice(self.nodes).name)
-        self.wait_disconnected(self.primary)
-        self.client_goes_on()
+        self.lose_link(self.network.half_open, self.random.choice(self.nodes).name)
 
     def stall(self):
         """Late, not lost: whoever times out first, what arrives then is of a session that is over."""
-        self.network.stall(self.random.choice(self.nodes).name)
-        self.wait_disconnected(self.primary)
-        self.client_goes_on()
+        self.lose_link(self.network.stall, self.random.choice(self.nodes).name)
 
     def fail_over_across_a_cut(self):
         """The old Primary is dead, and the link with it; it comes back before the link does. What it
@@ -185,14 +183,6 @@ class Chaos(PairCase):
         print(f"{self.client.answered} requests, {self.client.open_fates} writes of open fate; "
               + ", ".join(f"{count} {name}" for name, count in sorted(happened.items())), flush=True)
 
-
-try:
-    from stamping_client import StampingClient  # noqa: E402
-except ImportError:
-    # Debian's python3 has the libnbd module, one before it in PATH may not.
-    if sys.executable == "/usr/bin/python3":
-        raise
-    os.execve("/usr/bin/python3", ["/usr/bin/python3", "-B", *sys.argv], DEBIAN_FIRST)
 
 if __name__ == "__main__":
     baton_test.main()

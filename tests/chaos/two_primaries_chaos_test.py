@@ -12,7 +12,8 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import baton_test  # noqa: E402
-from baton_pair import DEBIAN_FIRST, MIB, PairCase  # noqa: E402
+from baton_pair import MIB, PairCase  # noqa: E402
+from stamping_client import StampingClient  # noqa: E402
 
 ROUNDS = int(os.environ.get("BATON_CHAOS_ROUNDS", "15"))
 SEED = int(os.environ.get("BATON_CHAOS_SEED", random.SystemRandom().randrange(1 << 32)))
@@ -88,29 +89,23 @@ class Chaos(PairCase):
     def reset_link(self):
         self.network.reset()
 
-    def silence(self):
+    def lose_link(self, fault, *names):
         holder = self.holder()
-        self.network.silence("alpha", "beta")
+        fault(*names)
         self.wait_disconnected(holder)
         self.go_on(holder)
+
+    def silence(self):
+        self.lose_link(self.network.silence, "alpha", "beta")
 
     def one_way(self):
-        holder = self.holder()
-        self.network.silence(self.any_node().name)
-        self.wait_disconnected(holder)
-        self.go_on(holder)
+        self.lose_link(self.network.silence, self.any_node().name)
 
     def half_open(self):
-        holder = self.holder()
-        self.network.half_open(self.any_node().name)
-        self.wait_disconnected(holder)
-        self.go_on(holder)
+        self.lose_link(self.network.half_open, self.any_node().name)
 
     def stall(self):
-        holder = self.holder()
-        self.network.stall(self.any_node().name)
-        self.wait_disconnected(holder)
-        self.go_on(holder)
+        self.lose_link(self.network.stall, self.any_node().name)
 
     def one_gives_up(self):
         """Told to be Secondary and Primary again: the baton may go to the other one meanwhile."""
@@ -147,12 +142,7 @@ class Chaos(PairCase):
         self.go_on(*self.nodes)
 
     def end_round(self):
-        self.network.heal()
-        for node in self.nodes:
-            if not node.daemon.is_running():
-                node.start()
-        self.connect_both()
-        self.synced()
+        self.make_whole()
         for node in self.nodes:
             self.wait_primary(node)
         # The round's clients again, if they were not all the time.
@@ -197,14 +187,6 @@ class Chaos(PairCase):
                         for name, client in self.clients.items())
               + "; " + ", ".join(f"{count} {name}" for name, count in sorted(happened.items())), flush=True)
 
-
-try:
-    from stamping_client import StampingClient  # noqa: E402
-except ImportError:
-    # Debian's python3 has the libnbd module, one before it in PATH may not.
-    if sys.executable == "/usr/bin/python3":
-        raise
-    os.execve("/usr/bin/python3", ["/usr/bin/python3", "-B", *sys.argv], DEBIAN_FIRST)
 
 if __name__ == "__main__":
     baton_test.main()

@@ -9,8 +9,6 @@
 namespace baton::sim {
 namespace {
 
-using replication::OnPeerLost;
-
 constexpr const char* borrowed = R"(
 primary A force
 wait-sync
@@ -24,12 +22,6 @@ Scenario region(std::string_view name, std::string_view script) {
   texts.push_back(std::make_unique<std::string>(std::string(borrowed) + std::string(script)));
   Scenario scenario{.name = name, .script = *texts.back()};
   scenario.two_primaries = true;
-  return scenario;
-}
-
-Scenario fenced(Scenario scenario) {
-  scenario.on_peer_lost = OnPeerLost::suspend;
-  scenario.fencing = Fencing::works;
   return scenario;
 }
 

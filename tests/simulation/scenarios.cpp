@@ -543,6 +543,12 @@ const std::vector<Scenario>& scenarios() {
   return all;
 }
 
+Scenario fenced(Scenario scenario) {
+  scenario.on_peer_lost = replication::OnPeerLost::suspend;
+  scenario.fencing = Fencing::works;
+  return scenario;
+}
+
 const Scenario* find_scenario(std::string_view name) {
   const auto found = std::ranges::find(scenarios(), name, &Scenario::name);
   return found == scenarios().end() ? nullptr : &*found;

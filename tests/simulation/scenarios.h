@@ -64,6 +64,8 @@ const std::vector<Scenario>& fencing_scripts();
 const std::vector<Scenario>& short_scripts();
 // The schedules, what else was written or found, and the short ones.
 const std::vector<Scenario>& scenarios();
+// The same, whose nodes suspend when they lose their peer, and have its host fenced.
+Scenario fenced(Scenario scenario);
 const Scenario* find_scenario(std::string_view name);
 Plan plan_of(const Scenario& scenario);
 

@@ -10,13 +10,6 @@ Scenario shared(std::string_view name, std::string_view script) {
   return scenario;
 }
 
-Scenario shared_and_fenced(std::string_view name, std::string_view script) {
-  Scenario scenario = shared(name, script);
-  scenario.on_peer_lost = replication::OnPeerLost::suspend;
-  scenario.fencing = Fencing::works;
-  return scenario;
-}
-
 }  // namespace
 
 const std::vector<Scenario>& sharing_scripts() {
@@ -75,7 +68,7 @@ is A Primary not-errors
 is B Primary not-errors
 )"),
       // The holder's host dies: the other one makes sure, and takes over what they shared.
-      shared_and_fenced("the-holder-is-fenced-and-taken-over", R"(
+      fenced(shared("the-holder-is-fenced-and-taken-over", R"(
 primary A force
 wait-sync
 promote B expect=done
@@ -94,7 +87,7 @@ burst B requests=40 depth=4 reads=40 hot=4
 wait-idle
 is A Primary not-split-brain
 is B Primary not-split-brain
-)"),
+)")),
       // It does not wait for ever.
       shared("without-the-baton-it-gives-up", R"(
 primary A force

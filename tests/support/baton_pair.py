@@ -151,14 +151,18 @@ class PairCase(baton_test.TestCase):
         baton_test.wait_for(lambda: node.status()["role"] == "Primary",
                             f"{node.name} to be Primary again", 20, watch=[node.daemon])
 
-    def all_well(self, primary):
-        """The network is whole, both daemons run, every copy is UpToDate, one node is Primary."""
+    def make_whole(self):
+        """The network is whole, both daemons run, every copy is UpToDate."""
         self.network.heal()
         for node in self.nodes:
             if not node.daemon.is_running():
                 node.start()
         self.connect_both()
         self.synced()
+
+    def all_well(self, primary):
+        """As make_whole(), and this node is Primary, the other one Secondary."""
+        self.make_whole()
         self.assertEqual(primary.status()["role"], "Primary")
         self.assertEqual(self.other(primary).status()["role"], "Secondary")
 
