@@ -17,6 +17,7 @@ import signal
 import socket
 import subprocess
 import sys
+import zlib
 
 import disks as disk_arguments
 from acceleration import accelerator
@@ -42,7 +43,8 @@ class Machine:
 
     @classmethod
     def start(cls, run_dir, name, disks, guest, *, incoming=False, memory_mib=160, rate=0,
-              writers=True, accel=None, outlive=False, shared_memory=False):
+              writers=True, accel=None, outlive=False, shared_memory=False,
+              append="", network=None):
         """Starts QEMU and returns when QMP answers; the guest is then booting (see wait_ready).
 
         `disks`: see disks.py. `guest`: the directory build-guest filled. `incoming`: wait for a
@@ -51,12 +53,13 @@ class Machine:
         machines of the run directory have one memory, and a migration copies none of it: QEMU 7.2
         under TCG loses stores while it copies (README.md, "Memory"). Without `outlive`
         QEMU is killed when the calling *thread* ends in whatever way (so call this from a thread
-        that lives as long).
+        that lives as long). `append`: more of the kernel's command line. `network`: a connected
+        stream socket, the other end of which another machine has.
         """
         machine = cls(run_dir, name)
         try:
             machine._launch(disks, pathlib.Path(guest), incoming, memory_mib, rate, writers, accel,
-                            outlive, shared_memory)
+                            outlive, shared_memory, append, network)
             machine._connect()
             if shared_memory:
                 machine.qmp.execute("migrate-set-capabilities", {
@@ -182,7 +185,7 @@ class Machine:
             self.close()
 
     def _launch(self, disks, guest, incoming, memory_mib, rate, writers, accel, outlive,
-                shared_memory):
+                shared_memory, append, network):
         for needed in (guest / "vmlinuz", guest / "initrd.gz"):
             if not needed.exists():
                 raise GuestError(f"{needed} is missing; run tests/migration/guest/build-guest {guest}")
@@ -195,12 +198,19 @@ class Machine:
             "-no-reboot", "-pidfile", str(self.path("pid")),
             "-kernel", str(guest / "vmlinuz"), "-initrd", str(guest / "initrd.gz"),
             "-append", "console=ttyS0 quiet panic=-1 mitigations=off tsc=reliable "
-                       f"baton.rate={rate} baton.start={int(writers)}",
+                       f"baton.rate={rate} baton.start={int(writers)} {append}",
             *_characters(listeners, self.path("console.log")), *disk_arguments.arguments(disks),
         ]
         if shared_memory:
             arguments += ["-machine", "memory-backend=ram", "-object", "memory-backend-file,id=ram,"
                           f"size={memory_mib}M,share=on,mem-path={self.run_dir / 'ram'}"]
+        sockets = list(listeners.values())
+        if network:
+            # Addresses must differ: QEMU gives every machine the same one.
+            own = zlib.crc32(self.name.encode()).to_bytes(4, "big")[1:].hex(":")
+            arguments += ["-netdev", f"socket,id=net,fd={network.fileno()}",
+                          "-device", f"virtio-net-pci,netdev=net,romfile=,mac=52:54:00:{own}"]
+            sockets.append(network)
         if incoming:
             arguments += ["-incoming", "defer"]
         if not outlive:
@@ -209,10 +219,10 @@ class Machine:
             # A session of its own: Ctrl-C is for us, and we then end QEMU in order.
             process = subprocess.Popen(
                 arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-                pass_fds=[listener.fileno() for listener in listeners.values()])
+                pass_fds=[each.fileno() for each in sockets])
         self._process = process
-        for listener in listeners.values():
-            listener.close()  # QEMU has it; if QEMU dies, connecting must fail and not hang
+        for each in sockets:
+            each.close()  # QEMU has it; if QEMU dies, connecting must fail and not hang
 
     def _print_evidence(self):
         """Where a guest that is silent has got stuck: its processor, its disk, or its serial lines."""
