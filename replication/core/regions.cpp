@@ -49,7 +49,7 @@ void LentRegions::own_ends(RegionRun run) {
 void LentRegions::lend(std::uint64_t number, TimePoint now) {
   Region& each = region(number);
   each.state = State::lent;
-  each.lent_at = now;
+  each.lent_at = each.written_at = now;
   ++lent_;
   ++moves_;
 }
@@ -79,12 +79,20 @@ std::optional<RegionRun> LentRegions::theirs(RegionRun run, TimePoint now) {
   return lent;
 }
 
-std::vector<RegionRun> LentRegions::recall(RegionRun run) {
+void LentRegions::written(RegionRun run, TimePoint now) {
+  if (lent_ == 0) return;
+  for (std::uint64_t number = run.first; number < run.first + run.count; ++number) {
+    region(number).written_at = now;
+  }
+}
+
+template <class Wanted>
+std::vector<RegionRun> LentRegions::recall_where(RegionRun run, const Wanted& wanted) {
   std::vector<RegionRun> runs;
   if (lent_ == 0) return runs;
   for (std::uint64_t number = run.first; number < run.first + run.count; ++number) {
     Region& each = region(number);
-    if (each.state != State::lent) continue;
+    if (each.state != State::lent || !wanted(each)) continue;
     each.state = State::asked_for;
     if (!runs.empty() && runs.back().first + runs.back().count == number) {
       ++runs.back().count;
@@ -93,6 +101,14 @@ std::vector<RegionRun> LentRegions::recall(RegionRun run) {
     }
   }
   return runs;
+}
+
+std::vector<RegionRun> LentRegions::recall(RegionRun run) {
+  return recall_where(run, [](const Region&) { return true; });
+}
+
+std::vector<RegionRun> LentRegions::recall_idle(RegionRun run, TimePoint now) {
+  return recall_where(run, [now](const Region& each) { return now - each.written_at > idle; });
 }
 
 bool LentRegions::returned(RegionRun run, TimePoint now) {

@@ -38,8 +38,13 @@ class LentRegions {
   // here on: a region that it keeps writing to, and behind one that was lent before, some that
   // nobody here has written to.
   std::optional<RegionRun> theirs(RegionRun run, TimePoint now);
+  // A write that the other node did itself has arrived.
+  void written(RegionRun run, TimePoint now);
   // Of the run, what is lent and was not asked for yet.
   std::vector<RegionRun> recall(RegionRun run);
+  // The same, but for what the other node has written to lately: for a read of an own client, which
+  // would cost a trip for as long as the region is lent.
+  std::vector<RegionRun> recall_idle(RegionRun run, TimePoint now);
   std::vector<RegionRun> recall_all() { return recall({0, regions_}); }
   // False: it was not asked for.
   bool returned(RegionRun run, TimePoint now);
@@ -55,6 +60,7 @@ class LentRegions {
   static constexpr std::uint8_t contention_max = 6;
   static constexpr Duration soon = std::chrono::seconds(1);
   static constexpr std::uint64_t run_max = 16;
+  static constexpr Duration idle = std::chrono::seconds(1);
 
  private:
   enum class State : std::uint8_t { here, lent, asked_for };
@@ -65,9 +71,12 @@ class LentRegions {
     bool ours = false;  // own clients have written to it since the other node has
     std::uint8_t contention = 0;
     TimePoint lent_at;
+    TimePoint written_at;  // not before lent_at
   };
   Region& region(std::uint64_t number);
   void lend(std::uint64_t number, TimePoint now);
+  template <class Wanted>
+  std::vector<RegionRun> recall_where(RegionRun run, const Wanted& wanted);
   std::span<const Region> regions(RegionRun run) const {
     return std::span(all_).subspan(run.first, run.count);
   }

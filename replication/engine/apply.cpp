@@ -12,6 +12,10 @@ using blockdev::Op;
 using blockdev::Request;
 
 void Volume::apply(Incoming&& message, Session& session) {
+  const wire::Header& header = message.header;
+  if (lent_.lent() > 0 && header.length > 0) {
+    lent_.written(regions_of(header.offset, header.length), engine_.env().clock.now());
+  }
   session.scope().spawn(apply_one(std::move(message), session));
 }
 

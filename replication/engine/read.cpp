@@ -67,6 +67,7 @@ Task<> Volume::until_borrower_has_it(std::uint64_t offset, std::uint64_t length)
   Session* const session = engine_.replicating();
   if (session == nullptr) co_return;
   reached("read-in-a-lent-region");
+  take_back_idle(regions_of(offset, length), *session);
   co_await leave_to_show(offset, length, *session);
 }
 

@@ -96,6 +96,15 @@ Task<> Volume::take_back(RegionRun run) {
   if (shown) engine_.held_write_goes_on();
 }
 
+// For a read of a client here, which does not wait for it: the next one will cost no trip.
+void Volume::take_back_idle(RegionRun run, Session& session) {
+  if (mutant("idle-regions-stay-lent")) return;
+  for (const RegionRun each : lent_.recall_idle(run, engine_.env().clock.now())) {
+    reached("idle-region-recalled");
+    session.tell(header_of(each, index_), wire::Type::recall);
+  }
+}
+
 Task<bool> Volume::take_regions_back(TimePoint deadline) {
   Session* const session = engine_.replicating();
   if (session != nullptr && lent_.lent() > 0) {

@@ -292,6 +292,7 @@ class Volume final : blockdev::TimedDeviceOwner {
   // Read here, by leave of the holder, though the copy is still being filled. False: ask for it.
   Task<bool> read_filled(std::uint64_t offset, std::uint64_t length, std::byte* data);
   bool filled(std::uint64_t offset, std::uint64_t length) const;
+  void take_back_idle(RegionRun run, Session& session);
   Task<> until_borrower_has_it(std::uint64_t offset, std::uint64_t length);
   Task<bool> leave_to_show(std::uint64_t offset, std::uint64_t length, Session& session);
   // Into the activity log. Error: it was not; `io`: the log takes nothing any more.

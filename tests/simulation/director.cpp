@@ -420,7 +420,7 @@ void Director::state(const Step& step) {
   Node& node = cluster_.node(step.node);
   World& world = cluster_.world();
   if (!node.running()) return world.violated("script", to_text(step) + ": it is not running");
-  const auto& status = node.status();
+  const auto& status = node.fresh_status();
   std::vector<std::string> shown = {std::string(name_of(status.role))};
   for (const auto& device : status.devices) shown.emplace_back(name_of(device.disk_state));
   if (cluster_.rules().damage().cells_hurt() > 0) shown.emplace_back("damaged");
@@ -432,6 +432,9 @@ void Director::state(const Step& step) {
     if (connection.split_brain) shown.emplace_back("split-brain");
   }
   if (!status.suspended.empty()) shown.emplace_back("suspended");
+  for (const auto& device : status.devices) {
+    if (device.regions_lent > 0) shown.emplace_back("lends");
+  }
   if (status.window_open) shown.emplace_back("window");
   if (status.held_writes.count > 0) shown.emplace_back("held");
   if (status.held_reads.count > 0) shown.emplace_back("held-reads");

@@ -188,6 +188,7 @@ const std::vector<Mark> all = {
     {"read-in-a-lent-region", "the holder reads what the other one may be writing"},
     {"borrowed-write-refused", "the holder's disk has failed under what the other one writes"},
     {"region-recalled", "a client of the holder writes to a lent region"},
+    {"idle-region-recalled", "the holder reads where the other one has not written for a while"},
     {"all-regions-recalled", "the baton moves, or a verify begins"},
     {"region-gone-before-the-write", "it was asked for while a write waited there"},
     {"write-in-a-borrowed-region", "the other one writes both copies itself"},

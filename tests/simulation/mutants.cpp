@@ -79,6 +79,8 @@ const std::vector<Mutant> all = {
      "regions-before-a-long-pause"},
     {"reads-what-is-lent", "the holder shows what the other node is still writing in a lent region",
      "the-holder-reads-what-is-lent"},
+    {"idle-regions-stay-lent", "a region that the holder reads comes back when it writes there",
+     "the-holder-reads-what-nobody-writes"},
     {"borrowed-for-ever", "regions that were lent outlive their session",
      "loans-end-with-their-session"},
     {"borrowed-write-not-remembered", "what the other one wrote itself is done again by the holder",

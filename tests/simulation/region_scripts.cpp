@@ -62,6 +62,23 @@ burst A requests=2500 depth=4 reads=100 hot=2 max=16384
 wait-idle
 is A Primary Established not-errors
 )"),
+      // Each read would cost a trip: a region comes back that is not written to any more, and one
+      // that is stays.
+      region("the-holder-reads-what-nobody-writes", R"(
+write B at=8388608 bytes=4096
+write B at=8388608 bytes=4096
+is A lends
++500ms read A at=8388608 bytes=4096
++20ms is A lends
++1200ms read A at=0 bytes=16777216
++20ms is A not-lends Established
+write B at=8388608 bytes=4096
+write B at=8388608 bytes=4096
+is A lends
++700ms write B at=8388608 bytes=4096
++700ms read A at=0 bytes=16777216
++20ms is A lends not-errors
+)"),
       // The link is lost with writes under way in them.
       region("regions-and-the-link-is-lost", R"(
 burst B requests=300 depth=8 reads=20 hot=2 max=16384 flushes=3 background

@@ -130,6 +130,23 @@ TEST(LentRegions, who_goes_on_behind_a_lent_one_gets_several_that_nobody_here_us
   EXPECT_EQ(regions.theirs({96, 1}, at(0)), (RegionRun{96, 4})) << "there are no more";
 }
 
+TEST(LentRegions, what_is_not_written_to_comes_back_for_a_read) {
+  LentRegions regions(100);
+  writes_until_lent(regions, 3, at(0));
+  EXPECT_FALSE(regions.theirs({4, 1}, at(0)));
+  ASSERT_TRUE(regions.theirs({4, 1}, at(0)));
+  EXPECT_THAT(regions.recall_idle({0, 100}, at(1)), IsEmpty()) << "it may just have begun";
+  regions.written({4, 1}, at(0.5));
+  regions.written({7, 2}, at(1.4));
+  EXPECT_THAT(regions.recall_idle({3, 4}, at(1.1)), ElementsAre(RegionRun{3, 1}, RegionRun{5, 2}));
+  EXPECT_THAT(regions.recall_idle({3, 4}, at(1.1)), IsEmpty()) << "they are asked for";
+  EXPECT_THAT(regions.recall_idle({0, 100}, at(2)), ElementsAre(RegionRun{4, 1}, RegionRun{9, 11}));
+  ASSERT_TRUE(regions.returned({3, 1}, at(2)));
+  EXPECT_THAT(regions.recall_idle({3, 1}, at(9)), IsEmpty()) << "it is here";
+  EXPECT_EQ(writes_until_lent(regions, 3, at(9)), LentRegions::lent_after)
+      << "nobody fought for it";
+}
+
 TEST(LentRegions, they_end_with_the_session) {
   LentRegions regions(8);
   writes_until_lent(regions, 3, at(0));
