@@ -16,6 +16,8 @@ const char* name_of(Op op) noexcept {
       return "write zeroes";
     case Op::block_status:
       return "block status";
+    case Op::sync_status:
+      return "sync status";
     case Op::prefetch:
       return "prefetch";
   }

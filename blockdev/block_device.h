@@ -22,6 +22,7 @@ enum class Op : std::uint8_t {
   discard,       // the range may be forgotten; Limits::discard_zeroes says what it reads as
   write_zeroes,  // the range reads as zeroes
   block_status,  // which parts are holes or known zeroes
+  sync_status,   // which parts may differ between the copies; see Limits::sync_status
   prefetch,      // a hint (NBD_CMD_CACHE)
 };
 
@@ -33,17 +34,19 @@ struct Flags {
   bool fua : 1 = false;        // write, write_zeroes, discard: complete when on stable storage
   bool no_hole : 1 = false;    // write_zeroes: leave the range allocated
   bool fast_zero : 1 = false;  // write_zeroes: fail with `unsupported` rather than write data
-  bool req_one : 1 = false;    // block_status: one extent is enough
+  bool req_one : 1 = false;    // block_status, sync_status: one extent is enough
 };
 
-// One extent of a block_status answer.
+// One extent of an answer.
 struct Extent {
   std::uint64_t length = 0;
-  bool hole = false;  // not allocated
-  bool zero = false;  // reads as zeroes
+  bool hole = false;         // block_status: not allocated
+  bool zero = false;         // block_status: reads as zeroes
+  bool out_of_sync = false;  // sync_status: not known to be the same on every copy
+  friend bool operator==(const Extent&, const Extent&) = default;
 };
 
-// A device stops its answer to block_status after so many extents: a fragmented terabyte must not
+// A device stops its answer after so many extents: a fragmented terabyte must not
 // become a gigabyte of them. Whoever asks goes on behind the last one.
 inline constexpr std::size_t extent_limit = 8192;
 
@@ -65,7 +68,7 @@ struct Request : Operation {
   // read: filled. write: source. At least `length` bytes; page-aligned (base/buffer_pool.h) is
   // faster, never required.
   std::byte* data = nullptr;
-  // block_status: cleared, then filled with extents that start at `offset` and cover at least one
+  // block_status, sync_status: cleared, then filled with extents that start at `offset` and cover at least one
   // byte and at most `length` bytes, at most extent_limit of them; capacity is kept between uses.
   std::vector<Extent>* extents = nullptr;
   // out
@@ -86,6 +89,7 @@ struct Limits {
   bool discard = false;         // discard does something useful
   bool discard_zeroes = false;  // after a discard the whole range reads as zeroes
   bool fast_zero = false;       // write_zeroes honours Flags::fast_zero
+  bool sync_status = false;     // there are several copies; else sync_status is `unsupported`
 };
 
 class BlockDevice {
@@ -102,7 +106,8 @@ class BlockDevice {
   //   flush         every write completed before the flush was submitted, through whatever
   //                 connection, is on stable storage. After an error nothing is known about any of
   //                 them: treat the device as failed, never retry.
-  //   block_status  `extents` is filled.
+  //   block_status, sync_status
+  //                 `extents` is filled.
   virtual void submit(Request& request) = 0;
 
   // How a person knows it: the path, "memory", the export's name.

@@ -76,6 +76,7 @@ void FileDevice::submit(Request& request) {
       return finish_later(request, IoError::none);
     case Op::prefetch:  // a hint; direct I/O has nowhere to put what it would fetch
       return finish_later(request, IoError::none);
+    case Op::sync_status:
     case Op::flush:
       break;
   }

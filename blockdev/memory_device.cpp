@@ -67,6 +67,7 @@ class MemoryDevice final : public BlockDevice {
       return IoError::invalid;
     }
     if (request.op == Op::block_status) return describe(request);
+    if (request.op == Op::sync_status) return IoError::unsupported;
     const std::uint64_t end = request.offset + request.length;
     for (std::uint64_t at = request.offset; at < end;) {
       const Piece piece = piece_at(at, end);

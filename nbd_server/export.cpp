@@ -30,11 +30,14 @@ ExportFacts facts_of(const Export& offered) {
   if (limits.rotational) flags |= transmission_rotational;
   if (limits.discard) flags |= transmission_trim;
   if (limits.fast_zero) flags |= transmission_fast_zero;
+  Contexts contexts = context_allocation;
+  if (limits.sync_status) contexts |= context_out_of_sync;
   return {.name = offered.name(),
           .description = offered.description(),
           .size = limits.size,
           .transmission_flags = flags,
-          .preferred_block = limits.preferred_block};
+          .preferred_block = limits.preferred_block,
+          .contexts = contexts};
 }
 
 void ExportTable::add(Export& offered, Default as_default) {

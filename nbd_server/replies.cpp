@@ -18,66 +18,117 @@ IoError error_for(const ClientRequest& request, IoError error) {
   return error;
 }
 
+ReplyTo reply_to(const Slot& slot, const Terms& terms) {
+  return {.style = terms.style, .cookie = slot.client.cookie, .offset = slot.client.offset};
+}
+
 // With a message where the client understands structured replies (and a READ must not be answered
 // otherwise then).
 void prepare_error(Slot& slot, const Terms& terms) {
   slot.buffer = Buffer();
   const IoError error = error_for(slot.client, slot.outcome.error);
-  if (!terms.structured_replies) return slot.head.simple(slot.client.cookie, error);
+  if (terms.style == Style::simple) return slot.head.simple(slot.client.cookie, error);
   const std::string_view message =
       slot.outcome.message == nullptr ? std::string_view() : slot.outcome.message;
-  slot.head.error(slot.client.cookie, error, message);
+  slot.head.error(reply_to(slot, terms), error, message);
   slot.reply_payload = std::as_bytes(std::span(message));
 }
 
 void prepare_read(Slot& slot, const Terms& terms) {
-  const std::uint32_t length = slot.client.length;
   slot.reply_payload = slot.buffer.span();
-  if (!terms.structured_replies) return slot.head.simple(slot.client.cookie, IoError::none);
+  if (terms.style == Style::simple) return slot.head.simple(slot.client.cookie, IoError::none);
   // Reads of nothing: a data chunk must hold data.
-  if (length == 0) return slot.head.none(slot.client.cookie);
-  slot.head.offset_data(slot.client.cookie, slot.client.offset, length);
+  if (slot.client.length == 0) return slot.head.none(reply_to(slot, terms));
+  slot.head.offset_data(reply_to(slot, terms), static_cast<std::uint32_t>(slot.client.length));
 }
 
-std::uint32_t status_of(const blockdev::Extent& extent) {
+std::uint32_t status_of(const blockdev::Extent& extent, Contexts context) {
+  if (context == context_out_of_sync) return extent.out_of_sync ? status_out_of_sync : 0U;
   return (extent.hole ? status_hole : 0U) | (extent.zero ? status_zero : 0U);
 }
 
-// Joins equal neighbours, keeps inside what was asked for, and stops where one is enough.
-std::uint32_t put_descriptors(const Slot& slot, BlockStatusDescriptor* into) {
-  std::uint64_t left = slot.client.length;
-  std::uint32_t count = 0;
-  for (const blockdev::Extent& extent : slot.extents) {
-    const std::uint64_t length = std::min(extent.length, left);
-    if (length == 0) continue;
-    left -= length;
-    if (count > 0 && into[count - 1].status == status_of(extent)) {
-      into[count - 1].length += static_cast<std::uint32_t>(length);
-      continue;
-    }
-    if (count > 0 && (slot.client.flags & command_req_one) != 0) break;
-    into[count].length = static_cast<std::uint32_t>(length);
-    into[count].status = status_of(extent);
-    ++count;
-  }
-  return count;
-}
+// The chunks of a block status, one a context, as they lie behind each other in a reply: the first
+// one's head is the slot's, the rest is in its buffer.
+template <class Descriptor>
+class StatusChunks {
+ public:
+  StatusChunks(Slot& slot, const Terms& terms) : slot_(slot), to_(reply_to(slot, terms)) {}
 
+  static std::size_t bytes_at_most(const Slot& slot) {
+    return (slot.extents.size() + slot.sync_extents.size()) * sizeof(Descriptor) +
+           sizeof(ReplyHead);
+  }
+
+  // False: the device broke its promise to say something.
+  bool put(const Context& context, bool last) {
+    const bool first = at_ == 0;
+    const std::size_t head_at = at_;
+    ReplyHead head;
+    // How long a head is does not depend on what it says.
+    head.block_status(to_, context.id, 1, last);
+    if (!first) at_ += head.size();
+    const std::uint32_t count = put_descriptors(context.bit);
+    if (count == 0) return false;
+    head.block_status(to_, context.id, count, last);
+    if (first) {
+      slot_.head = head;
+    } else {
+      std::memcpy(slot_.buffer.data() + head_at, head.data(), head.size());
+    }
+    return true;
+  }
+
+  std::size_t size() const { return at_; }
+
+ private:
+  // Joins equal neighbours, keeps inside what was asked for, and stops where one is enough.
+  std::uint32_t put_descriptors(Contexts context) {
+    const bool one = (slot_.client.flags & command_req_one) != 0;
+    std::uint64_t left = slot_.client.length;
+    std::uint32_t count = 0;
+    Descriptor last{};
+    for (const blockdev::Extent& extent :
+         context == context_out_of_sync ? slot_.sync_extents : slot_.extents) {
+      const std::uint64_t length = std::min(extent.length, left);
+      if (length == 0) continue;
+      left -= length;
+      const bool joins = count > 0 && last.status == status_of(extent, context);
+      if (!joins && count > 0 && one) break;
+      if (joins) at_ -= sizeof last;
+      using Length = decltype(last.length.value());
+      last.length = static_cast<Length>((joins ? last.length.value() : 0) + length);
+      last.status = status_of(extent, context);
+      std::memcpy(slot_.buffer.data() + at_, &last, sizeof last);
+      at_ += sizeof last;
+      count += joins ? 0 : 1;
+    }
+    return count;
+  }
+
+  Slot& slot_;
+  ReplyTo to_;
+  std::size_t at_ = 0;
+};
+
+template <class Descriptor>
 void prepare_block_status(Slot& slot, const Terms& terms, BufferPool& buffers) {
-  slot.buffer = buffers.take(slot.extents.size() * sizeof(BlockStatusDescriptor));
+  if ((slot.contexts & context_allocation) == 0) slot.extents.clear();
+  if ((slot.contexts & context_out_of_sync) == 0) slot.sync_extents.clear();
+  slot.buffer = buffers.take(StatusChunks<Descriptor>::bytes_at_most(slot));
   if (!slot.buffer) {
     slot.outcome = {IoError::no_memory, "the server is short of buffers"};
     return prepare_error(slot, terms);
   }
-  auto* const into = reinterpret_cast<BlockStatusDescriptor*>(slot.buffer.data());
-  const std::uint32_t count = put_descriptors(slot, into);
-  if (count == 0) {
-    // The device broke its promise; to answer nothing would send the client round in a circle.
+  StatusChunks<Descriptor> chunks(slot, terms);
+  for (const Context& context : all_contexts) {
+    if ((slot.contexts & context.bit) == 0) continue;
+    const bool last = slot.contexts < 2U * context.bit;
+    if (chunks.put(context, last)) continue;
+    // To answer nothing would send the client round in a circle.
     slot.outcome = {IoError::io, "the device does not know the status of the range"};
     return prepare_error(slot, terms);
   }
-  slot.head.block_status(slot.client.cookie, base_allocation_id, count);
-  slot.reply_payload = slot.buffer.span().first(count * sizeof(BlockStatusDescriptor));
+  slot.reply_payload = slot.buffer.span().first(chunks.size());
 }
 
 }  // namespace
@@ -90,10 +141,13 @@ void prepare_reply(Slot& slot, const Terms& terms, BufferPool& buffers) {
     case Command::read:
       return prepare_read(slot, terms);
     case Command::block_status:
-      return prepare_block_status(slot, terms, buffers);
+      if (terms.style == Style::extended)
+        return prepare_block_status<ExtendedStatusDescriptor>(slot, terms, buffers);
+      return prepare_block_status<BlockStatusDescriptor>(slot, terms, buffers);
     default:
-      // The specification allows simple replies to everything else, and they are shorter.
       slot.buffer = Buffer();
+      if (terms.style == Style::extended) return slot.head.none(reply_to(slot, terms));
+      // With structured replies the specification allows simple ones here, and they are shorter.
       slot.head.simple(slot.client.cookie, IoError::none);
   }
 }

@@ -25,7 +25,9 @@ struct Slot : boost::intrusive::list_base_hook<> {
   std::size_t payload_missing = 0;  // bytes of a write that have not arrived yet
   blockdev::Request request;
   Buffer buffer;                          // the payload: of a write, a read, or a block status
+  Contexts contexts = 0;                  // that a block status is asked for
   std::vector<blockdev::Extent> extents;  // of a block status
+  std::vector<blockdev::Extent> sync_extents;
   ReplyHead head;
   std::span<const std::byte> reply_payload;  // in `buffer`, or a static message
   std::size_t charged_bytes = 0;
@@ -65,7 +67,9 @@ class Slots {
     slot.reply_payload = {};
     // A fragmented disk's answer is large, and rare.
     constexpr std::size_t kept_extents = 256;
-    if (slot.extents.capacity() > kept_extents) std::vector<blockdev::Extent>().swap(slot.extents);
+    for (auto* extents : {&slot.extents, &slot.sync_extents}) {
+      if (extents->capacity() > kept_extents) std::vector<blockdev::Extent>().swap(*extents);
+    }
     bytes_ -= slot.charged_bytes;
     --in_use_;
     free_.push_front(slot);  // the one whose memory is still in the cache

@@ -12,9 +12,16 @@
 namespace baton::nbd {
 namespace {
 
-// The payload of a refused write is skipped up to this length, so that the connection stays in step
-// and the client gets its error; who sends more means no length (nbdkit: twice the maximum, too).
-constexpr std::size_t skip_limit_bytes = 2UL * payload_limit_bytes;
+// The payload of a refused request is skipped up to this length, so that the connection stays in
+// step and the client gets its error; who sends more means no length (nbdkit: twice the maximum,
+// too). With extended headers a client "SHOULD" be disconnected beyond the maximum.
+std::size_t skip_limit_bytes(Style style) {
+  return style == Style::extended ? payload_limit_bytes : 2UL * payload_limit_bytes;
+}
+
+// A request without a payload can mean 2^64 bytes with extended headers. A device gets them one
+// after the other in parts of this size: what it does at a time stays bounded.
+constexpr std::uint64_t part_bytes = 1UL << 30U;
 
 // How long a client may take to receive its last replies.
 constexpr Duration farewell_limit = std::chrono::seconds(10);
@@ -27,7 +34,8 @@ bool carries_data(const ClientRequest& request) {
 std::size_t charge_of(const ClientRequest& request) {
   if (carries_data(request)) return request.length;
   if (request.command == Command::block_status)
-    return blockdev::extent_limit * (sizeof(blockdev::Extent) + sizeof(BlockStatusDescriptor));
+    return all_contexts.size() * blockdev::extent_limit *
+           (sizeof(blockdev::Extent) + sizeof(ExtendedStatusDescriptor));
   return 0;
 }
 
@@ -83,7 +91,7 @@ Task<> Transmission::run() {
 Task<> Transmission::receive_requests() {
   ReadOperation read;
   for (;;) {
-    if (input_.size() < sizeof(RequestHeader)) {
+    if (input_.size() < request_header_bytes(terms_.style)) {
       read.buffer = input_.space();
       co_await read_some(world_.stream, read);
       if (!arrived(read)) co_return;
@@ -111,8 +119,8 @@ Task<> Transmission::receive_requests() {
 
 // Nothing when the client asked for the end, or cannot be followed any more.
 std::optional<ClientRequest> Transmission::next_request() {
-  const auto request = decode_request(input_.unread().first<sizeof(RequestHeader)>());
-  input_.consume(sizeof(RequestHeader));
+  const auto request = decode_request(terms_.style, input_.unread());
+  input_.consume(request_header_bytes(terms_.style));
   if (!request) {
     reason_ = "a request without its magic number";
     return std::nullopt;
@@ -121,8 +129,8 @@ std::optional<ClientRequest> Transmission::next_request() {
     reason_ = "the client disconnected";
     return std::nullopt;
   }
-  if (request->command == Command::write && request->length > skip_limit_bytes) {
-    reason_ = fmt::format("a write of {} bytes", request->length);
+  if (request->has_payload && request->length > skip_limit_bytes(terms_.style)) {
+    reason_ = fmt::format("a request with {} bytes behind it", request->length);
     return std::nullopt;
   }
   return request;
@@ -139,7 +147,7 @@ Slot* Transmission::admit(const ClientRequest& request) {
   if (!slots_.has_room(charge)) return nullptr;
 
   Buffer buffer;
-  if (!refused && carries_data(request)) {
+  if (!refused && (carries_data(request) || request.has_payload)) {
     buffer = world_.buffers.take(request.length);
     if (!buffer && !slots_.idle()) return nullptr;
     if (!buffer) outcome = {IoError::no_memory, "the server is short of buffers"};
@@ -147,12 +155,13 @@ Slot* Transmission::admit(const ClientRequest& request) {
   Slot& slot = slots_.take(charge);
   slot.client = request;
   slot.outcome = outcome;
-  slot.payload_missing = request.command == Command::write ? request.length : 0;
+  slot.payload_missing = request.has_payload ? request.length : 0;
+  slot.contexts = terms_.contexts;
   slot.buffer = std::move(buffer);
   return &slot;
 }
 
-// From the receive buffer. A refused write has no buffer and its payload goes nowhere.
+// From the receive buffer. A refused request has no buffer and its payload goes nowhere.
 void Transmission::take_payload(Slot& slot) {
   const std::size_t count = std::min(slot.payload_missing, input_.size());
   if (count == 0) return;
@@ -204,31 +213,67 @@ bool Transmission::arrived(const ReadOperation& read) {
 }
 
 void Transmission::start(Slot& slot) {
+  const bool names_contexts =
+      slot.client.command == Command::block_status && slot.client.has_payload;
+  if (names_contexts && slot.outcome.error == IoError::none) look_at_payload(slot);
   if (slot.outcome.error != IoError::none) return answer(slot);
   if (slot.client.command == Command::flush && mutant("nbd-flush-not-passed-on")) {
     return answer(slot);
   }
   if (slot.client.command == Command::trim && mutant("nbd-trim-not-passed-on")) return answer(slot);
   blockdev::Request& request = slot.request;
-  request.op = op_of(slot.client.command);
   request.flags = flags_of(slot.client);
-  request.offset = slot.client.offset;
-  request.length = slot.client.length;
-  if (request.op == blockdev::Op::flush) request.offset = request.length = 0;
   request.data = slot.buffer.data();
-  request.extents = &slot.extents;
+  request.on_complete(&Transmission::on_complete, this);
+  const bool allocation = (slot.contexts & context_allocation) != 0;
+  const bool only_sync = slot.client.command == Command::block_status && !allocation;
+  submit(slot, only_sync ? blockdev::Op::sync_status : op_of(slot.client.command),
+         slot.client.offset);
+}
+
+void Transmission::look_at_payload(Slot& slot) {
+  slot.outcome = validate_status_payload(slot.buffer.span().first(slot.client.length), terms_,
+                                         slot.client, slot.contexts);
+  slot.buffer = Buffer();
+}
+
+// The part of the request that begins at `offset`.
+void Transmission::submit(Slot& slot, blockdev::Op op, std::uint64_t offset) {
+  blockdev::Request& request = slot.request;
+  request.op = op;
+  request.offset = offset;
+  request.length = slot.client.offset + slot.client.length - offset;
+  if (op == blockdev::Op::flush) request.offset = request.length = 0;
+  const bool in_parts = op == blockdev::Op::discard || op == blockdev::Op::write_zeroes;
+  if (in_parts) request.length = std::min(request.length, part_bytes);
+  request.extents = op == blockdev::Op::sync_status ? &slot.sync_extents : &slot.extents;
   request.error = IoError::none;
   request.reason = nullptr;
-  request.on_complete(&Transmission::on_complete, this);
   ++with_device_;
   world_.device.submit(request);
+}
+
+// The next part, or the next context.
+bool Transmission::goes_on(Slot& slot) {
+  const blockdev::Request& done = slot.request;
+  if (done.error != IoError::none) return false;
+  if (done.op == blockdev::Op::block_status && (slot.contexts & context_out_of_sync) != 0) {
+    submit(slot, blockdev::Op::sync_status, slot.client.offset);
+    return true;
+  }
+  const std::uint64_t end = slot.client.offset + slot.client.length;
+  const bool in_parts = done.op == blockdev::Op::discard || done.op == blockdev::Op::write_zeroes;
+  if (!in_parts || done.offset + done.length == end) return false;
+  submit(slot, done.op, done.offset + done.length);
+  return true;
 }
 
 void Transmission::on_complete(Operation& operation) {
   auto& self = *static_cast<Transmission*>(operation.context());
   Slot& slot = Slot::of(static_cast<blockdev::Request&>(operation));
-  slot.outcome = {slot.request.error, slot.request.reason};
   --self.with_device_;
+  if (self.goes_on(slot)) return;
+  slot.outcome = {slot.request.error, slot.request.reason};
   self.answer(slot);
   if (!self.receiving_) self.progress_.notify_all();
 }

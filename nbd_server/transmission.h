@@ -61,6 +61,9 @@ class Transmission {
   Slot* admit(const ClientRequest& request);
   void take_payload(Slot& slot);
   void start(Slot& slot);
+  void look_at_payload(Slot& slot);
+  void submit(Slot& slot, blockdev::Op op, std::uint64_t offset);
+  bool goes_on(Slot& slot);
   static void on_complete(Operation& operation);
   void answer(Slot& slot);
   bool arrived(const ReadOperation& read);

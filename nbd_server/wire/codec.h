@@ -20,28 +20,44 @@ struct ClientRequest {
   Command command = Command::read;
   std::uint64_t cookie = 0;  // returned to the client as it is
   std::uint64_t offset = 0;
-  std::uint32_t length = 0;
+  std::uint64_t length = 0;
+  bool has_payload = false;  // `length` bytes follow the header
   friend bool operator==(const ClientRequest&, const ClientRequest&) = default;
 };
 
-// Nothing when the magic number is wrong: the stream is out of step and cannot be followed.
-std::optional<ClientRequest> decode_request(std::span<const std::byte, sizeof(RequestHeader)> from);
+inline std::size_t request_header_bytes(Style style) {
+  return style == Style::extended ? sizeof(ExtendedRequestHeader) : sizeof(RequestHeader);
+}
+
+// `from`: request_header_bytes(style) of them. Nothing when the magic number is wrong: the stream
+// is out of step and cannot be followed.
+std::optional<ClientRequest> decode_request(Style style, std::span<const std::byte> from);
 // For tests and tools that play the client.
 void encode_request(const ClientRequest& request, std::span<std::byte, sizeof(RequestHeader)> into);
 
-// The fixed part of a reply: what precedes the data, the descriptors or the message.
+// What a reply answers.
+struct ReplyTo {
+  Style style = Style::simple;
+  std::uint64_t cookie = 0;
+  std::uint64_t offset = 0;
+};
+
+// The fixed part of a reply: what precedes the data, the descriptors or the message. All but
+// simple() need structured replies or extended headers.
 class ReplyHead {
  public:
   // Payload: the data of a successful read without structured replies, else nothing.
   void simple(std::uint64_t cookie, IoError error);
-  // Payload: `length` bytes of data, at least 1.
-  void offset_data(std::uint64_t cookie, std::uint64_t offset, std::uint32_t length);
+  // Payload: `length` bytes of data from the request's offset on, at least 1.
+  void offset_data(const ReplyTo& to, std::uint32_t length);
   // No payload.
-  void none(std::uint64_t cookie);
+  void none(const ReplyTo& to);
   // Payload: `message`, whose length must fit string_limit_bytes.
-  void error(std::uint64_t cookie, IoError error, std::string_view message);
-  // Payload: `descriptors` BlockStatusDescriptors.
-  void block_status(std::uint64_t cookie, std::uint32_t context_id, std::uint32_t descriptors);
+  void error(const ReplyTo& to, IoError error, std::string_view message);
+  // Payload: `descriptors` BlockStatusDescriptors, or ExtendedStatusDescriptors. `last`: no chunk
+  // of another context follows.
+  void block_status(const ReplyTo& to, std::uint32_t context_id, std::uint32_t descriptors,
+                    bool last);
 
   const std::byte* data() const { return bytes_.data(); }
   std::size_t size() const { return size_; }
@@ -50,8 +66,11 @@ class ReplyHead {
  private:
   template <class... Part>
   void set(const Part&... parts);
+  template <class... Part>
+  void chunk(const ReplyTo& to, std::uint16_t flags, ChunkType type, std::size_t payload,
+             const Part&... parts);
 
-  std::array<std::byte, sizeof(ChunkHeader) + sizeof(OffsetDataPrefix)> bytes_;
+  std::array<std::byte, sizeof(ExtendedReplyHeader) + sizeof(ExtendedStatusPrefix)> bytes_;
   std::uint8_t size_ = 0;
 };
 

@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "nbd_server/wire/protocol.h"
+
 namespace baton::nbd {
 
 // What is announced about one export.
@@ -16,6 +18,7 @@ struct ExportFacts {
   std::uint64_t size = 0;
   std::uint16_t transmission_flags = 0;  // without DF, which depends on the session
   std::uint32_t preferred_block = 4096;
+  Contexts contexts = context_allocation;  // that can be selected
   friend bool operator==(const ExportFacts&, const ExportFacts&) = default;
 };
 

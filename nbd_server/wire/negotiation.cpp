@@ -95,6 +95,7 @@ void Negotiation::answer_skipped() {
     case Option::structured_reply:
     case Option::list_meta_context:
     case Option::set_meta_context:
+    case Option::extended_headers:
       reply(OptionReply::error_too_big, "the option's data exceeds 64 KiB");
       break;
     default:
@@ -122,6 +123,8 @@ void Negotiation::answer(std::span<const std::byte> data) {
     case Option::list_meta_context:
     case Option::set_meta_context:
       return answer_meta_context(data);
+    case Option::extended_headers:
+      return answer_extended_headers(data);
   }
   reply(OptionReply::error_unsupported, "this server does not know the option");
 }

@@ -80,9 +80,11 @@ class Negotiation {
   void answer_start_tls(std::span<const std::byte> data);
   void answer_info_or_go(std::span<const std::byte> data);
   void answer_structured_reply(std::span<const std::byte> data);
+  void answer_extended_headers(std::span<const std::byte> data);
   void answer_meta_context(std::span<const std::byte> data);
 
   void send_infos(const ExportFacts& facts, Wanted wanted);
+  Contexts contexts_of(const ExportFacts& facts) const;
   std::uint16_t flags_for_client(const ExportFacts& facts) const;
   void begin_transmission(const ExportFacts& facts);
 
@@ -105,9 +107,9 @@ class Negotiation {
   std::uint32_t options_seen_ = 0;
 
   bool no_zeroes_ = false;
-  bool structured_replies_ = false;
+  Style style_ = Style::simple;
   std::string contexts_export_;  // whose contexts were selected; counts only if GO names the same
-  bool base_allocation_ = false;
+  Contexts contexts_ = 0;
   std::optional<ExportFacts> announced_;  // by INFO: an immediate GO must say the same
 
   std::vector<std::byte> replies_;

@@ -17,6 +17,9 @@ void Negotiation::reply_struct(OptionReply type, const Struct& part, std::string
 
 // The one option without an error reply: all that can be done is to close.
 void Negotiation::answer_export_name(std::span<const std::byte> data) {
+  // "A client that has used EXTENDED_HEADERS MUST NOT use this option."
+  if (style_ == Style::extended)
+    return end(State::broken, "EXPORT_NAME does not go with extended headers");
   const std::string_view name = OptionData(data).bytes(data.size());
   if (!legal_string(name)) return end(State::broken, "an illegal export name");
   const auto facts = exports_.open(name);
@@ -108,27 +111,53 @@ void Negotiation::send_infos(const ExportFacts& facts, Wanted wanted) {
 
 void Negotiation::answer_structured_reply(std::span<const std::byte> data) {
   if (!data.empty()) return reply(OptionReply::error_invalid, "STRUCTURED_REPLY has no data");
-  if (structured_replies_)
+  if (style_ == Style::extended)
+    return reply(OptionReply::error_extended_headers, "extended headers are negotiated already");
+  if (style_ == Style::structured)
     return reply(OptionReply::error_invalid, "structured replies are negotiated already");
-  structured_replies_ = true;
+  style_ = Style::structured;
   reply(OptionReply::ack);
 }
+
+void Negotiation::answer_extended_headers(std::span<const std::byte> data) {
+  if (!data.empty()) return reply(OptionReply::error_invalid, "EXTENDED_HEADERS has no data");
+  if (style_ == Style::extended)
+    return reply(OptionReply::error_invalid, "extended headers are negotiated already");
+  style_ = Style::extended;
+  reply(OptionReply::ack);
+}
+
+namespace {
+
+constexpr Contexts every_context = 0xff;
+
+// "base:" lists the namespace and selects nothing.
+Contexts contexts_named(std::string_view query, bool set) {
+  Contexts named = 0;
+  for (const Context& context : all_contexts) {
+    const bool is_namespace = !set && query.ends_with(':') && context.name.starts_with(query);
+    if (query == context.name || is_namespace) named |= context.bit;
+  }
+  return named;
+}
+
+}  // namespace
 
 void Negotiation::answer_meta_context(std::span<const std::byte> data) {
   const bool set = static_cast<Option>(option_) == Option::set_meta_context;
   // A new SET replaces the earlier one, also when it fails.
-  if (set) base_allocation_ = false;
-  if (!structured_replies_)
-    return reply(OptionReply::error_invalid, "negotiate structured replies first");
+  if (set) contexts_ = 0;
+  if (style_ == Style::simple)
+    return reply(OptionReply::error_invalid,
+                 "negotiate structured replies or extended headers first");
 
   OptionData from(data);
   const std::string_view name = from.string();
   const std::uint32_t query_count = from.u32();
-  // "base:" lists the namespace and selects nothing; no query at all lists everything.
-  bool match = !set && query_count == 0;
+  // No query at all lists everything.
+  Contexts named = !set && query_count == 0 ? every_context : Contexts{0};
   for (std::uint32_t i = 0; i < query_count && from.ok(); ++i) {
-    const std::string_view query = from.string();
-    match = match || query == base_allocation || (!set && query == "base:");
+    named |= contexts_named(from.string(), set);
   }
   if (!from.complete())
     return reply(OptionReply::error_invalid, "the lengths inside the option do not add up");
@@ -137,27 +166,37 @@ void Negotiation::answer_meta_context(std::span<const std::byte> data) {
   const auto facts = exports_.describe(name);
   if (!facts) return refuse(facts.error());
 
-  if (match) {
+  named &= facts->contexts;
+  for (const Context& context : all_contexts) {
+    if ((named & context.bit) == 0) continue;
     be32 id{};
-    id = set ? base_allocation_id : 0U;  // "reserved" when listing
-    reply_struct(OptionReply::meta_context, id, base_allocation);
+    id = set ? context.id : 0U;  // "reserved" when listing
+    reply_struct(OptionReply::meta_context, id, context.name);
   }
   if (set) {
     contexts_export_ = facts->name;
-    base_allocation_ = match;
+    contexts_ = named;
   }
   reply(OptionReply::ack);
 }
 
+Contexts Negotiation::contexts_of(const ExportFacts& facts) const {
+  return contexts_export_ == facts.name ? contexts_ : Contexts{0};
+}
+
 std::uint16_t Negotiation::flags_for_client(const ExportFacts& facts) const {
-  return facts.transmission_flags | (structured_replies_ ? transmission_df : 0U);
+  std::uint16_t flags = facts.transmission_flags;
+  if (style_ != Style::simple) flags |= transmission_df;
+  if (style_ == Style::extended && contexts_of(facts) != 0)
+    flags |= transmission_block_status_payload;
+  return flags;
 }
 
 void Negotiation::begin_transmission(const ExportFacts& facts) {
   terms_.size = facts.size;
   terms_.transmission_flags = flags_for_client(facts);
-  terms_.structured_replies = structured_replies_;
-  terms_.base_allocation = base_allocation_ && contexts_export_ == facts.name;
+  terms_.style = style_;
+  terms_.contexts = contexts_of(facts);
   export_name_ = facts.name;
   end(State::transmission, {});
 }

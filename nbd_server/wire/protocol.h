@@ -1,11 +1,14 @@
 // The NBD protocol as bytes: constants and structs of the specification's "Values" section
-// (NetworkBlockDevice/nbd, doc/proto.md). Everything is big-endian.
+// (NetworkBlockDevice/nbd, doc/proto.md), and of its branch extension-ext-header, which QEMU 8.2
+// and libnbd 1.18 speak. Everything is big-endian.
 //
-// What is not here: extended headers, resize and other experimental extensions, which no client
-// needs (an option we do not know is answered NBD_REP_ERR_UNSUP and clients go on without it).
+// What is not here: resize, which no client knows (an option we do not know is answered
+// NBD_REP_ERR_UNSUP and clients go on without it).
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <string_view>
 #include <type_traits>
 
 #include "base/endian.h"
@@ -32,6 +35,7 @@ enum class Option : std::uint32_t {
   structured_reply = 8,
   list_meta_context = 9,
   set_meta_context = 10,
+  extended_headers = 11,
 };
 
 enum class OptionReply : std::uint32_t {
@@ -45,6 +49,7 @@ enum class OptionReply : std::uint32_t {
   error_unknown = 0x80000006,
   error_shutdown = 0x80000007,
   error_too_big = 0x80000009,
+  error_extended_headers = 0x8000000a,  // NBD_REP_ERR_EXT_HEADER_REQD
 };
 
 enum class InfoType : std::uint16_t { export_ = 0, name = 1, description = 2, block_size = 3 };
@@ -59,6 +64,7 @@ inline constexpr std::uint16_t transmission_df = 1U << 7U;
 inline constexpr std::uint16_t transmission_multi_conn = 1U << 8U;
 inline constexpr std::uint16_t transmission_cache = 1U << 10U;
 inline constexpr std::uint16_t transmission_fast_zero = 1U << 11U;
+inline constexpr std::uint16_t transmission_block_status_payload = 1U << 12U;
 
 // "Strings": a server need not accept longer ones.
 inline constexpr std::uint32_t string_limit_bytes = 4096;
@@ -116,6 +122,15 @@ static_assert(sizeof(InfoBlockSize) == 14);
 inline constexpr std::uint32_t request_magic = 0x25609513;
 inline constexpr std::uint32_t simple_reply_magic = 0x67446698;
 inline constexpr std::uint32_t chunk_magic = 0x668e33ef;
+inline constexpr std::uint32_t extended_request_magic = 0x21e41c71;
+inline constexpr std::uint32_t extended_reply_magic = 0x6e8a278c;
+
+// How requests and replies look; negotiated.
+enum class Style : std::uint8_t {
+  simple,
+  structured,  // simple, but for replies that carry something
+  extended,
+};
 
 enum class Command : std::uint16_t {
   read = 0,
@@ -133,11 +148,13 @@ inline constexpr std::uint16_t command_no_hole = 1U << 1U;
 inline constexpr std::uint16_t command_df = 1U << 2U;
 inline constexpr std::uint16_t command_req_one = 1U << 3U;
 inline constexpr std::uint16_t command_fast_zero = 1U << 4U;
+inline constexpr std::uint16_t command_payload_len = 1U << 5U;  // extended headers only
 
 enum class ChunkType : std::uint16_t {
   none = 0,
   offset_data = 1,
   block_status = 5,
+  block_status_ext = 6,
   error = 0x8001,
 };
 inline constexpr std::uint16_t chunk_done = 1U << 0U;
@@ -151,6 +168,16 @@ struct RequestHeader {
   be32 length;
 };
 static_assert(sizeof(RequestHeader) == 28);
+
+struct ExtendedRequestHeader {
+  be32 magic;
+  be16 flags;
+  be16 command;
+  be64 cookie;
+  be64 offset;
+  be64 length;  // of the payload with PAYLOAD_LEN, else of the effect
+};
+static_assert(sizeof(ExtendedRequestHeader) == 32);
 
 struct SimpleReplyHeader {
   be32 magic;
@@ -167,6 +194,16 @@ struct ChunkHeader {
   be32 length;  // of the payload that follows
 };
 static_assert(sizeof(ChunkHeader) == 20);
+
+struct ExtendedReplyHeader {
+  be32 magic;
+  be16 flags;
+  be16 type;
+  be64 cookie;
+  be64 offset;  // the request's
+  be64 length;  // of the payload that follows
+};
+static_assert(sizeof(ExtendedReplyHeader) == 32);
 
 // Payload of ChunkType::offset_data, before the data.
 struct OffsetDataPrefix {
@@ -193,11 +230,41 @@ struct BlockStatusDescriptor {
 };
 static_assert(sizeof(BlockStatusDescriptor) == 8);
 
-// The one metadata context we know.
-inline constexpr char base_allocation[] = "base:allocation";
-inline constexpr std::uint32_t base_allocation_id = 1;
-inline constexpr std::uint32_t status_hole = 1U << 0U;
-inline constexpr std::uint32_t status_zero = 1U << 1U;
+// Payload of ChunkType::block_status_ext, before the descriptors.
+struct ExtendedStatusPrefix {
+  be32 context_id;
+  be32 descriptors;
+};
+static_assert(sizeof(ExtendedStatusPrefix) == 8);
+
+struct ExtendedStatusDescriptor {
+  be64 length;
+  be64 status;
+};
+static_assert(sizeof(ExtendedStatusDescriptor) == 16);
+
+// Payload of a block status with PAYLOAD_LEN, before the ids of the contexts that are asked for.
+struct StatusPayloadPrefix {
+  be64 length;  // of the effect
+};
+static_assert(sizeof(StatusPayloadPrefix) == 8);
+
+// A set of metadata contexts. docs/nbd.md describes ours.
+using Contexts = std::uint8_t;
+inline constexpr Contexts context_allocation = 1U << 0U;
+inline constexpr Contexts context_out_of_sync = 1U << 1U;
+struct Context {
+  Contexts bit;
+  std::uint32_t id;
+  std::string_view name;
+};
+inline constexpr std::array all_contexts = {
+    Context{context_allocation, 1, "base:allocation"},
+    Context{context_out_of_sync, 2, "x-baton:out-of-sync"},
+};
+inline constexpr std::uint32_t status_hole = 1U << 0U;         // base:allocation
+inline constexpr std::uint32_t status_zero = 1U << 1U;         // base:allocation
+inline constexpr std::uint32_t status_out_of_sync = 1U << 0U;  // x-baton:out-of-sync
 
 // Padding would leak what lay in memory before.
 static_assert(std::has_unique_object_representations_v<Greeting> &&
@@ -207,6 +274,8 @@ static_assert(std::has_unique_object_representations_v<Greeting> &&
               std::has_unique_object_representations_v<RequestHeader> &&
               std::has_unique_object_representations_v<SimpleReplyHeader> &&
               std::has_unique_object_representations_v<ChunkHeader> &&
+              std::has_unique_object_representations_v<ExtendedReplyHeader> &&
+              std::has_unique_object_representations_v<ExtendedStatusPrefix> &&
               std::has_unique_object_representations_v<ErrorPrefix>);
 
 }  // namespace baton::nbd

@@ -12,8 +12,8 @@ namespace baton::nbd {
 struct Terms {
   std::uint64_t size = 0;
   std::uint16_t transmission_flags = 0;
-  bool structured_replies = false;
-  bool base_allocation = false;  // the client selected this metadata context
+  Style style = Style::simple;
+  Contexts contexts = 0;  // that the client selected
 };
 
 // How a request ended, or why it was refused.
@@ -22,7 +22,13 @@ struct RequestOutcome {
   const char* message = nullptr;  // static, one sentence; may be null
 };
 
-// `error` is none when the request may go to the device. Not for Command::disconnect.
+// `error` is none when the request may go to the device, or its payload be looked at. Not for
+// Command::disconnect.
 RequestOutcome validate_request(const ClientRequest& request, const Terms& terms);
+
+// The payload of a block status that names the contexts it asks for. Sets the length of the effect
+// in `request`, and `asked`.
+RequestOutcome validate_status_payload(std::span<const std::byte> payload, const Terms& terms,
+                                       ClientRequest& request, Contexts& asked);
 
 }  // namespace baton::nbd

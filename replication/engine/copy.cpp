@@ -77,6 +77,7 @@ Task<Result<>> Volume::attach() {
   export_limits_.discard = true;
   export_limits_.discard_zeroes = true;
   export_limits_.fast_zero = true;
+  export_limits_.sync_status = true;
   export_limits_.preferred_block = 4096;
   export_limits_.rotational = false;
   failed_ = flush_failed_ = false;

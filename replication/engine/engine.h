@@ -139,6 +139,7 @@ class Engine final : public Resource {
   bool may_lend(const Session& session) const;
   // Primary beside the holder, with a copy that is kept equal to the holder's.
   bool shares_whole_copy(const Volume& volume) const;
+  bool knows_what_differs(const Volume& volume) const;
   std::uint64_t batons_granted() const { return batons_granted_; }
   // In which session the last one was.
   std::uint64_t baton_granted_in() const { return baton_granted_in_; }

@@ -28,6 +28,10 @@ std::uint64_t piece_max(const Request& request) {
   return request.op == Op::write ? wire::piece_bytes_max : zero_piece_bytes;
 }
 
+bool asks_for_status(Op op) {
+  return op == Op::block_status || op == Op::sync_status;
+}
+
 // Completes a request from the loop: never inside submit() (base/operation.h).
 Task<> complete_later(Loop& loop, Request& request, IoError error, const char* reason) {
   co_await Yield(loop);
@@ -75,7 +79,7 @@ void Volume::start(Request& request, ClientDevice& client) {
   if (syncing) engine_.client_asks();
   ++client.requests;
   const bool reads =
-      request.op == Op::read || request.op == Op::block_status || request.op == Op::prefetch;
+      request.op == Op::read || request.op == Op::prefetch || asks_for_status(request.op);
   client.only_reads &= reads;
   if (request.op != Op::flush && !client.only_reads) {
     client.silent_since = TimePoint::never();
@@ -110,6 +114,8 @@ Task<> Volume::serve(Request& request, ClientDevice& client) {
       return serve_client_flush(request, client);
     case Op::block_status:
       return serve_status(request);
+    case Op::sync_status:
+      return serve_sync_status(request);
     case Op::prefetch:
       break;
   }
@@ -440,29 +446,6 @@ void Volume::fill_header(SentWrite& sent, const Request& request, const Piece& p
   if (request.op == Op::write) sent.payload = {piece.data, piece.length};
   sent.header.follows = piece.id;
   sent.on_sent = &SentWrite::handed_over;
-}
-
-Task<> Volume::serve_status(Request& request) {
-  const bool own = engine_.reads_own_copy() && request.length > 0;
-  if (own) {
-    Request inner;
-    inner.op = Op::block_status;
-    inner.flags = request.flags;
-    inner.offset = request.offset;
-    inner.length = request.length;
-    inner.extents = request.extents;
-    ++disk_users_;
-    co_await perform(disk(), inner);
-    leave_disk_alone();
-    request.error = inner.error;
-  } else {
-    // "Allocated data" is always true enough (NBD specification, base:allocation).
-    co_await Yield(engine_.env().loop);
-    request.extents->clear();
-    request.extents->push_back({request.length, false, false});
-    request.error = IoError::none;
-  }
-  request.complete();
 }
 
 }  // namespace baton::replication

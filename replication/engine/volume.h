@@ -265,6 +265,7 @@ class Volume final : blockdev::TimedDeviceOwner {
   Task<> serve_client_read(blockdev::Request& request);
   Task<IoError> flush_for_client();
   Task<> serve_client_flush(blockdev::Request& request, ClientDevice& client);
+  Task<> serve_sync_status(blockdev::Request& request);
   Task<> serve_status(blockdev::Request& request);
   // These answer the request, unless it is to be done elsewhere.
   Task<> write_large(blockdev::Request& request, std::uint64_t from, Outcome& outcome);

@@ -27,6 +27,7 @@ nbd::Command command_of(Op op) {
     case Op::write_zeroes:
       return nbd::Command::write_zeroes;
     case Op::block_status:
+    case Op::sync_status:
       return nbd::Command::block_status;
     case Op::prefetch:
       return nbd::Command::cache;

@@ -206,6 +206,7 @@ void SimDisk::carry_out(InFlight& io) {
     case Op::block_status:
       fill_extents(request);
       break;
+    case Op::sync_status:  // there is one copy on a disk
     case Op::prefetch:
       break;
   }

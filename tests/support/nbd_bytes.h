@@ -90,6 +90,17 @@ inline Bytes request(nbd::Command command, std::uint64_t cookie, std::uint64_t o
       .u64(offset)
       .u32(length);
 }
+// With extended headers; `flags` decide whether a payload follows.
+inline Bytes extended_request(nbd::Command command, std::uint64_t cookie, std::uint64_t offset,
+                              std::uint64_t length, std::uint16_t flags = 0) {
+  return Bytes()
+      .u32(nbd::extended_request_magic)
+      .u16(flags)
+      .u16(static_cast<std::uint16_t>(command))
+      .u64(cookie)
+      .u64(offset)
+      .u64(length);
+}
 inline Bytes write_request(std::uint64_t cookie, std::uint64_t offset, std::uint32_t length,
                            std::uint8_t value, std::uint16_t flags = 0) {
   return request(nbd::Command::write, cookie, offset, length, flags).fill(length, value);
@@ -102,16 +113,20 @@ struct OptionAnswer {
   friend bool operator==(const OptionAnswer&, const OptionAnswer&) = default;
 };
 
+using Extents = std::vector<std::pair<std::uint64_t, std::uint64_t>>;  // length and status
+
 struct Reply {
-  bool structured = false;
-  std::uint16_t flags = 0;
-  std::uint16_t type = 0;
+  nbd::Style style = nbd::Style::simple;
+  std::uint16_t flags = 0;  // of its last chunk
+  std::uint16_t type = 0;   // the same
   std::uint64_t cookie = 0;
+  std::uint64_t request_offset = 0;  // in an extended header
   IoError error = IoError::none;
-  std::string message;                                           // of an error chunk
-  std::uint64_t offset = 0;                                      // of a data chunk
-  std::vector<std::byte> data;                                   // of a read
-  std::vector<std::pair<std::uint32_t, std::uint32_t>> extents;  // length and status
+  std::string message;          // of an error chunk
+  std::uint64_t offset = 0;     // of a data chunk
+  std::vector<std::byte> data;  // of a read
+  Extents extents;              // of base:allocation
+  Extents out_of_sync;          // of x-baton:out-of-sync
 };
 
 // Takes messages off the front of what a client has received.
@@ -162,17 +177,30 @@ class Heard {
       if (reply.error == IoError::none) reply.data = bytes(read_length);
       return reply;
     }
-    const auto header = take<nbd::ChunkHeader>();
-    if (header.magic != nbd::chunk_magic) short_ = true;
-    reply.structured = true;
-    reply.flags = header.flags;
-    reply.type = header.type;
-    reply.cookie = header.cookie;
-    take_payload(reply, header.length);
+    reply.style =
+        magic == nbd::extended_reply_magic ? nbd::Style::extended : nbd::Style::structured;
+    do {
+      if (reply.style == nbd::Style::extended) {
+        const auto header = take<nbd::ExtendedReplyHeader>();
+        reply.request_offset = header.offset;
+        take_chunk(reply, header, nbd::extended_reply_magic);
+      } else {
+        take_chunk(reply, take<nbd::ChunkHeader>(), nbd::chunk_magic);
+      }
+    } while (!short_ && (reply.flags & nbd::chunk_done) == 0);
     return reply;
   }
 
  private:
+  template <class Header>
+  void take_chunk(Reply& reply, const Header& header, std::uint32_t magic) {
+    if (header.magic != magic) short_ = true;
+    reply.flags = header.flags;
+    reply.type = header.type;
+    reply.cookie = header.cookie;
+    take_payload(reply, header.length);
+  }
+
   void take_payload(Reply& reply, std::size_t length) {
     switch (static_cast<nbd::ChunkType>(reply.type)) {
       case nbd::ChunkType::offset_data:
@@ -187,17 +215,35 @@ class Heard {
         return;
       }
       case nbd::ChunkType::block_status: {
-        if (take<nbd::BlockStatusPrefix>().context_id != nbd::base_allocation_id) short_ = true;
-        for (std::size_t at = 4; at < length; at += sizeof(nbd::BlockStatusDescriptor)) {
-          const auto extent = take<nbd::BlockStatusDescriptor>();
-          reply.extents.emplace_back(extent.length, extent.status);
+        if (reply.style != nbd::Style::structured) short_ = true;
+        const auto prefix = take<nbd::BlockStatusPrefix>();
+        return take_extents<nbd::BlockStatusDescriptor>(reply, prefix.context_id,
+                                                        length - sizeof prefix);
+      }
+      case nbd::ChunkType::block_status_ext: {
+        if (reply.style != nbd::Style::extended) short_ = true;
+        const auto prefix = take<nbd::ExtendedStatusPrefix>();
+        if (length != sizeof prefix + prefix.descriptors * sizeof(nbd::ExtendedStatusDescriptor)) {
+          short_ = true;
         }
-        return;
+        return take_extents<nbd::ExtendedStatusDescriptor>(reply, prefix.context_id,
+                                                           length - sizeof prefix);
       }
       case nbd::ChunkType::none:
         return;
     }
     short_ = true;
+  }
+
+  template <class Descriptor>
+  void take_extents(Reply& reply, std::uint32_t context, std::size_t length) {
+    if (context < 1 || context > 2 || length % sizeof(Descriptor) != 0) short_ = true;
+    Extents& extents = context == 1 ? reply.extents : reply.out_of_sync;
+    if (!extents.empty()) short_ = true;  // one chunk a context
+    for (std::size_t at = 0; at < length && !short_; at += sizeof(Descriptor)) {
+      const auto extent = take<Descriptor>();
+      extents.emplace_back(extent.length, extent.status);
+    }
   }
 
   std::span<const std::byte> left_;

@@ -87,6 +87,7 @@ class ScriptedClient {
 struct SessionWorldOptions {
   std::uint64_t size = 1U << 20U;
   std::size_t pool_bytes = 256U << 20U;
+  bool has_copies = false;  // the device answers sync_status
   MemoryStreamOptions stream;
   nbd::SessionLimits limits;
 };
@@ -95,6 +96,7 @@ class SessionWorld {
  public:
   explicit SessionWorld(const SessionWorldOptions& options = {})
       : buffers(options.pool_bytes), device(loop, options.size), offered("disk", device) {
+    if (options.has_copies) device.change_limits().sync_status = true;
     exports.add(offered);
     auto [client_end, server_end] = MemoryStream::make_pair(loop, options.stream);
     server_stream = server_end.get();
@@ -127,6 +129,15 @@ class SessionWorld {
           .add(option(nbd::Option::set_meta_context, context_request("", {"base:allocation"})));
     }
     send(hello.add(option(nbd::Option::go, info_request(""))));
+    client->forget();
+  }
+  // The same with extended headers and every context.
+  void shake_extended_hands() {
+    send(client_flags()
+             .add(option(nbd::Option::extended_headers))
+             .add(option(nbd::Option::set_meta_context,
+                         context_request("", {"base:allocation", "x-baton:out-of-sync"})))
+             .add(option(nbd::Option::go, info_request(""))));
     client->forget();
   }
   // The one reply to `sent`.

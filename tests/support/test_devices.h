@@ -47,6 +47,16 @@ class LoopDevice : public blockdev::BlockDevice {
     next_reason_ = reason;
   }
   const std::vector<blockdev::Request*>& submitted() const { return submitted_; }
+  // Those held are answered and leave no trace; what comes next is held.
+  void answer_without_doing() {
+    completing_.swap(submitted_);
+    for (blockdev::Request* request : completing_) {
+      request->error = std::exchange(next_error_, IoError::none);
+      request->reason = std::exchange(next_reason_, nullptr);
+      request->complete();
+    }
+    completing_.clear();
+  }
 
  protected:
   // Sets nothing of the request's outcome; called when it completes.
@@ -102,6 +112,9 @@ class NullDevice final : public LoopDevice {
 class MemoryDevice final : public LoopDevice {
  public:
   MemoryDevice(Loop& loop, std::uint64_t size) : LoopDevice(loop, size), content_(size) {}
+
+  // What sync_status says may differ.
+  std::vector<std::pair<std::uint64_t, std::uint64_t>> differing;  // offset and length, in order
   std::string name() const override { return "memory"; }
   std::vector<std::byte>& content() { return content_; }
 
@@ -121,6 +134,9 @@ class MemoryDevice final : public LoopDevice {
         break;
       case blockdev::Op::block_status:
         find_extents(request);
+        break;
+      case blockdev::Op::sync_status:
+        find_differences(request);
         break;
       case blockdev::Op::flush:
       case blockdev::Op::prefetch:
@@ -144,6 +160,23 @@ class MemoryDevice final : public LoopDevice {
       request.extents->push_back({.length = next - at, .hole = zero, .zero = zero});
       at = next;
     }
+  }
+
+  void find_differences(blockdev::Request& request) const {
+    request.extents->clear();
+    const std::uint64_t end = request.offset + request.length;
+    std::uint64_t at = request.offset;
+    const auto put = [&](std::uint64_t until, bool out_of_sync) {
+      until = std::min(until, end);
+      if (until <= at) return;
+      request.extents->push_back({.length = until - at, .out_of_sync = out_of_sync});
+      at = until;
+    };
+    for (const auto& [offset, length] : differing) {
+      put(offset, false);
+      put(offset + length, true);
+    }
+    put(end, false);
   }
 
   std::vector<std::byte> content_;

@@ -41,7 +41,7 @@ TEST_P(Session, what_was_written_is_read_back) {
   world.shake_hands(false);
   EXPECT_EQ(world.ask(write_request(1, 511, 10'000, 0x5a)).error, IoError::none);
   const Reply reply = world.ask(request(read, 2, 511, 10'000), 10'000);
-  EXPECT_FALSE(reply.structured);
+  EXPECT_EQ(reply.style, Style::simple);
   EXPECT_EQ(reply.cookie, 2U);
   EXPECT_EQ(reply.data.size(), 10'000U);
   EXPECT_TRUE(all(reply.data, 0x5a));
@@ -54,7 +54,7 @@ TEST_P(Session, structured_reads_carry_their_offset) {
   world.shake_hands();
   world.ask(write_request(1, 4096, 4096, 7, command_fua));
   const Reply reply = world.ask(request(read, 2, 4096, 4096, command_df));
-  EXPECT_TRUE(reply.structured);
+  EXPECT_EQ(reply.style, Style::structured);
   EXPECT_EQ(reply.flags, chunk_done);
   EXPECT_EQ(reply.offset, 4096U);
   EXPECT_EQ(reply.data.size(), 4096U);
@@ -115,14 +115,160 @@ TEST(SessionCommands, each_does_what_it_says) {
   EXPECT_EQ(world.ask(request(flush, 5, 4711, 1)).error, IoError::none);
   const Reply status = world.ask(request(block_status, 6, 0, 20'000));
   const std::uint32_t hole = status_hole | status_zero;
-  EXPECT_EQ(status.extents, (std::vector<std::pair<std::uint32_t, std::uint32_t>>{
-                                {4096, hole}, {4096, 0}, {4096, hole}, {7712, 0}}));
+  EXPECT_EQ(status.extents, (test::Extents{{4096, hole}, {4096, 0}, {4096, hole}, {7712, 0}}));
   const Reply one = world.ask(request(block_status, 7, 4096, 20'000, command_req_one));
   EXPECT_EQ(one.extents.size(), 1U);
   EXPECT_EQ(world.ask(request(read, 8, 0, 0)).type, static_cast<int>(ChunkType::none));
   EXPECT_EQ(world.ask(write_request(9, 0, 0, 0)).error, IoError::none);
   EXPECT_EQ(world.ask(request(trim, 10, 0, 0)).error, IoError::none);
   EXPECT_EQ(world.ask(request(static_cast<Command>(99), 11, 0, 0)).error, IoError::invalid);
+}
+
+TEST(SessionContexts, each_selected_one_is_a_chunk_of_the_reply) {
+  SessionWorld world({.has_copies = true});
+  world.device.differing = {{8192, 4096}, {16'384, 8192}};
+  world.send(test::client_flags()
+                 .add(option(Option::structured_reply))
+                 .add(option(Option::set_meta_context,
+                             test::context_request("", {"base:allocation", "x-baton:out-of-sync"})))
+                 .add(option(Option::go, test::info_request(""))));
+  world.ask(write_request(1, 4096, 4096, 1));
+  const Reply status = world.ask(request(block_status, 2, 0, 20'480));
+  const std::uint32_t hole = status_hole | status_zero;
+  EXPECT_EQ(status.style, Style::structured);
+  EXPECT_EQ(status.extents, (test::Extents{{4096, hole}, {4096, 0}, {12'288, hole}}));
+  EXPECT_EQ(status.out_of_sync, (test::Extents{{8192, 0}, {4096, 1}, {4096, 0}, {4096, 1}}));
+  const Reply one = world.ask(request(block_status, 3, 8192, 20'480, command_req_one));
+  EXPECT_EQ(one.extents, (test::Extents{{20'480, hole}}));
+  EXPECT_EQ(one.out_of_sync, (test::Extents{{4096, 1}}));
+  world.device.fail_next(IoError::io);
+  EXPECT_EQ(world.ask(request(block_status, 4, 0, 512)).error, IoError::io);
+}
+
+TEST(SessionContexts, ours_alone_asks_nothing_else_of_the_device) {
+  SessionWorld world({.has_copies = true});
+  world.send(
+      test::client_flags()
+          .add(option(Option::structured_reply))
+          .add(option(Option::set_meta_context, test::context_request("", {"x-baton:out-of-sync"})))
+          .add(option(Option::go, test::info_request(""))));
+  world.device.hold();
+  world.send(request(block_status, 1, 0, 4096));
+  ASSERT_EQ(world.device.submitted().size(), 1U);
+  EXPECT_EQ(world.device.submitted().front()->op, blockdev::Op::sync_status);
+  world.client->forget();
+  world.device.let_go();
+  world.settle();
+  const Reply reply = Heard(world.client->heard()).reply();
+  EXPECT_TRUE(reply.extents.empty());
+  EXPECT_EQ(reply.out_of_sync, (test::Extents{{4096, 0}}));
+}
+
+using test::extended_request;
+
+TEST_P(Session, extended_headers_are_answered_with_extended_headers) {
+  SessionWorld world(pieces());
+  world.shake_extended_hands();
+  const auto expect_answer = [&](const Reply& reply, std::uint64_t offset, IoError error) {
+    EXPECT_EQ(reply.style, Style::extended);
+    EXPECT_EQ(reply.request_offset, offset);
+    EXPECT_EQ(reply.error, error) << reply.message;
+  };
+  const Bytes written =
+      extended_request(write, 1, 511, 10'000, command_payload_len).fill(10'000, 0x5a);
+  expect_answer(world.ask(written), 511, IoError::none);
+  const Reply data = world.ask(extended_request(read, 2, 600, 5000));
+  expect_answer(data, 600, IoError::none);
+  EXPECT_EQ(data.offset, 600U);
+  EXPECT_EQ(data.data.size(), 5000U);
+  EXPECT_TRUE(all(data.data, 0x5a));
+  expect_answer(world.ask(extended_request(flush, 3, 0, 0)), 0, IoError::none);
+  expect_answer(world.ask(extended_request(read, 4, 0, 0)), 0, IoError::none);
+  expect_answer(world.ask(extended_request(trim, 5, 4096, 4096)), 4096, IoError::none);
+  EXPECT_EQ(world.device.content()[4096], std::byte{0});
+  const Reply status = world.ask(extended_request(block_status, 6, 0, 16'384));
+  expect_answer(status, 0, IoError::none);
+  EXPECT_EQ(status.extents, (test::Extents{{4096, 0}, {4096, 3}, {4096, 0}, {4096, 3}}));
+  expect_answer(world.ask(extended_request(write, 7, 0, 512)), 0, IoError::invalid);
+  // Payloads that nobody has a use for are skipped.
+  for (const Command command : {read, trim, flush, write_zeroes, cache, static_cast<Command>(99)}) {
+    const Bytes odd = extended_request(command, 8, 4096, 3000, command_payload_len).fill(3000, 1);
+    expect_answer(world.ask(odd), 4096, IoError::invalid);
+  }
+  expect_answer(world.ask(extended_request(read, 9, 0, 512)), 0, IoError::none);
+  world.send(extended_request(disconnect, 10, 0, 0));
+  EXPECT_TRUE(world.session_ended());
+}
+
+TEST(SessionExtended, a_block_status_may_name_its_contexts) {
+  SessionWorld world({.has_copies = true});
+  world.device.differing = {{0, 4096}};
+  world.shake_extended_hands();
+  const auto ask = [&](std::uint64_t length, const std::vector<std::uint32_t>& ids) {
+    Bytes payload = Bytes().u64(length);
+    for (const std::uint32_t id : ids) payload.u32(id);
+    return world.ask(
+        extended_request(block_status, 1, 0, payload.size(), command_payload_len).add(payload));
+  };
+  const Reply sync = ask(8192, {2});
+  EXPECT_TRUE(sync.extents.empty());
+  EXPECT_EQ(sync.out_of_sync, (test::Extents{{4096, 1}, {4096, 0}}));
+  const Reply both = ask(8192, {2, 1});
+  EXPECT_EQ(both.extents, (test::Extents{{8192, 3}}));
+  EXPECT_EQ(both.out_of_sync, (test::Extents{{4096, 1}, {4096, 0}}));
+  EXPECT_EQ(ask(8192, {}).error, IoError::invalid);
+  EXPECT_EQ(ask(8192, {3}).error, IoError::invalid);
+  EXPECT_EQ(ask(8192, {1, 1}).error, IoError::invalid);
+  EXPECT_EQ(ask(0, {1}).error, IoError::invalid);
+  EXPECT_EQ(ask(8192, {1, 2, 1}).error, IoError::invalid);
+  EXPECT_EQ(ask((1U << 20U) + 1, {1}).error, IoError::invalid);
+  EXPECT_EQ(world.ask(extended_request(block_status, 2, 0, 8192)).error, IoError::none);
+  EXPECT_EQ(world.buffers.bytes_out(), 0U);
+}
+
+// What the device does at a time stays bounded.
+TEST(SessionExtended, what_is_longer_than_a_gibibyte_is_done_in_parts) {
+  SessionWorld world;
+  constexpr std::uint64_t gib = 1U << 30U;
+  world.device.change_limits().size = 10 * gib;
+  world.shake_extended_hands();
+  for (const Command command : {trim, write_zeroes}) {
+    world.device.hold();
+    world.client->forget();
+    world.send(extended_request(command, 1, 512, 2 * gib + 4096, command_fua));
+    for (const std::uint64_t done : {std::uint64_t{0}, gib, 2 * gib}) {
+      ASSERT_EQ(world.device.submitted().size(), 1U);
+      const blockdev::Request& part = *world.device.submitted().front();
+      EXPECT_EQ(part.offset, 512 + done);
+      EXPECT_EQ(part.length, done == 2 * gib ? 4096 : gib);
+      EXPECT_TRUE(part.flags.fua);
+      EXPECT_TRUE(world.client->heard().empty());
+      world.device.answer_without_doing();
+      world.settle();
+    }
+    EXPECT_EQ(Heard(world.client->heard()).reply().error, IoError::none);
+    // An error ends it.
+    world.client->forget();
+    world.send(extended_request(command, 2, 0, 3 * gib));
+    world.device.fail_next(IoError::io);
+    world.device.answer_without_doing();
+    world.settle();
+    EXPECT_EQ(Heard(world.client->heard()).reply().error, IoError::io);
+    EXPECT_TRUE(world.device.submitted().empty());
+    world.device.let_go();
+  }
+}
+
+TEST(SessionExtended, nobody_means_a_payload_beyond_the_announced_maximum) {
+  SessionWorld world;
+  world.shake_extended_hands();
+  world.send(extended_request(trim, 1, 0, payload_limit_bytes + 1UL, command_payload_len));
+  EXPECT_TRUE(world.session_ended());
+  SessionWorld other;
+  other.shake_extended_hands();
+  other.send(extended_request(write, 1, 0, UINT64_MAX, command_payload_len));
+  EXPECT_TRUE(other.session_ended());
+  EXPECT_EQ(other.session->reason(), "a request with 18446744073709551615 bytes behind it");
 }
 
 struct DeviceFlags {
@@ -171,7 +317,7 @@ TEST(SessionErrors, without_structured_replies_are_bare_and_carry_no_data) {
   world.shake_hands(false);
   world.device.fail_next(IoError::io, "the medium failed");
   const Reply reply = world.ask(request(read, 1, 0, 512), 512);
-  EXPECT_FALSE(reply.structured);
+  EXPECT_EQ(reply.style, Style::simple);
   EXPECT_EQ(reply.error, IoError::io);
   EXPECT_EQ(reply.message, "") << "exactly one reply, nothing behind it";
 }

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <bit>
 #include <functional>
 
 #include "tests/support/nbd_bytes.h"
@@ -36,7 +37,11 @@ class TwoExports final : public ExportDirectory {
   }
 
   std::vector<ExportFacts> facts{
-      {.name = "vm1", .description = "a disk", .size = 1U << 20U, .transmission_flags = 5},
+      {.name = "vm1",
+       .description = "a disk",
+       .size = 1U << 20U,
+       .transmission_flags = 5,
+       .contexts = context_allocation | context_out_of_sync},
       {.name = "vm1/1", .size = 4096, .transmission_flags = 1, .preferred_block = 512}};
   std::optional<ExportRefusal> refusal;
   int opened = 0;
@@ -112,7 +117,10 @@ std::vector<Survived> survived_rows() {
        error_unsupported},
       {"known option with 100 KB", option(Option::go, Bytes().fill(100'000, 1)), error_too_big},
       {"withdrawn PEEK_EXPORT", option(4), error_unsupported},
-      {"experimental EXTENDED_HEADERS", option(11), error_unsupported},
+      {"EXTENDED_HEADERS with data", option(Option::extended_headers, Bytes().u32(0)),
+       error_invalid},
+      {"EXTENDED_HEADERS with 100 KB", option(Option::extended_headers, Bytes().fill(100'000, 1)),
+       error_too_big},
       {"LIST with data", option(Option::list, Bytes().u32(0)), error_invalid},
       {"STRUCTURED_REPLY with data", option(Option::structured_reply, Bytes().u32(0)),
        error_invalid},
@@ -261,7 +269,7 @@ TEST(Negotiation, go_tells_size_and_flags_unasked_and_leaves_the_requests_behind
                                                  12));
   EXPECT_EQ(outcome.export_name, "vm1/1");
   EXPECT_EQ(outcome.terms.size, 4096U);
-  EXPECT_FALSE(outcome.terms.structured_replies);
+  EXPECT_EQ(outcome.terms.style, Style::simple);
 }
 
 TEST(Negotiation, infos_are_sent_once_and_the_default_export_has_its_own_name) {
@@ -329,9 +337,8 @@ struct Contexts {
   bool answered;
 };
 
-TEST(Negotiation, base_allocation_is_the_one_context) {
+TEST(Negotiation, base_allocation_is_found_by_its_name) {
   const std::vector<Contexts> rows{
-      {"list everything", Option::list_meta_context, {}, true},
       {"list the namespace", Option::list_meta_context, {"base:"}, true},
       {"list by name", Option::list_meta_context, {"x:y", "base:allocation"}, true},
       {"list something else", Option::list_meta_context, {"qemu:"}, false},
@@ -352,10 +359,76 @@ TEST(Negotiation, base_allocation_is_the_one_context) {
     if (row.answered)
       EXPECT_EQ(outcome.answers[1].data,
                 std::string(set ? "\0\0\0\1" : "\0\0\0\0", 4) + "base:allocation");
-    EXPECT_EQ(outcome.terms.base_allocation, row.answered && set) << row.name;
-    EXPECT_TRUE(outcome.terms.structured_replies);
+    EXPECT_EQ(outcome.terms.contexts != 0, row.answered && set) << row.name;
+    EXPECT_EQ(outcome.terms.style, Style::structured);
     EXPECT_EQ(outcome.terms.transmission_flags, 5 | transmission_df) << row.name;
   }
+}
+
+TEST(Negotiation, an_export_has_the_contexts_that_its_device_can_tell) {
+  struct Row {
+    const char* name;
+    Option kind;
+    std::string_view of;
+    std::vector<std::string> queries;
+    std::vector<std::string> answers;
+  };
+  const std::string allocation = "base:allocation", sync = "x-baton:out-of-sync";
+  const std::vector<Row> rows{
+      {"list everything", Option::list_meta_context, "vm1", {}, {allocation, sync}},
+      {"list our namespace", Option::list_meta_context, "vm1", {"x-baton:"}, {sync}},
+      {"list everything of one without", Option::list_meta_context, "vm1/1", {}, {allocation}},
+      {"set both, in their order",
+       Option::set_meta_context,
+       "vm1",
+       {sync, allocation},
+       {allocation, sync}},
+      {"set ours", Option::set_meta_context, "vm1", {sync}, {sync}},
+      {"set ours where there is none", Option::set_meta_context, "vm1/1", {sync}, {}},
+  };
+  for (const Row& row : rows) {
+    const Outcome outcome =
+        negotiate_both_ways(hello(option(Option::structured_reply))
+                                .add(option(row.kind, context_request(row.of, row.queries)))
+                                .add(option(Option::go, info_request(row.of))));
+    std::vector<std::string> answers;
+    for (const OptionAnswer& answer : outcome.answers) {
+      if (answer.type == OptionReply::meta_context) answers.push_back(answer.data.substr(4));
+    }
+    EXPECT_EQ(answers, row.answers) << row.name;
+    const bool set = row.kind == Option::set_meta_context;
+    EXPECT_EQ(std::popcount(outcome.terms.contexts), set ? std::ssize(row.answers) : 0) << row.name;
+    EXPECT_EQ(outcome.terms.transmission_flags & transmission_block_status_payload, 0) << row.name;
+  }
+}
+
+TEST(Negotiation, extended_headers_take_the_place_of_structured_replies) {
+  const Bytes extended = option(Option::extended_headers);
+  const Bytes set = option(Option::set_meta_context, context_request("vm1", {"base:allocation"}));
+  const Bytes go = option(Option::go, info_request("vm1"));
+  const Outcome alone = negotiate_both_ways(hello(extended).add(go));
+  EXPECT_EQ(alone.terms.style, Style::extended);
+  EXPECT_EQ(alone.terms.transmission_flags, 5 | transmission_df);
+  const Outcome after =
+      negotiate_both_ways(hello(option(Option::structured_reply)).add(extended).add(set).add(go));
+  EXPECT_EQ(after.terms.style, Style::extended);
+  EXPECT_EQ(after.terms.contexts, context_allocation);
+  EXPECT_EQ(after.terms.transmission_flags,
+            5 | transmission_df | transmission_block_status_payload);
+  const Outcome twice = negotiate_both_ways(
+      hello(extended).add(extended).add(option(Option::structured_reply)).add(go));
+  EXPECT_EQ(types_of(twice), (std::vector{OptionReply::ack, OptionReply::error_invalid,
+                                          OptionReply::error_extended_headers, OptionReply::info,
+                                          OptionReply::ack}));
+  EXPECT_EQ(twice.terms.style, Style::extended);
+}
+
+TEST(Negotiation, extended_headers_do_not_go_with_export_name) {
+  const Outcome outcome =
+      negotiate_both_ways(hello(option(Option::extended_headers))
+                              .add(option(Option::export_name, Bytes().text("vm1"))));
+  EXPECT_EQ(outcome.state, Negotiation::State::broken);
+  EXPECT_EQ(outcome.reason, "EXPORT_NAME does not go with extended headers");
 }
 
 TEST(Negotiation, contexts_count_only_for_the_export_they_were_selected_for) {
@@ -364,7 +437,7 @@ TEST(Negotiation, contexts_count_only_for_the_export_they_were_selected_for) {
                                    .add(option(Option::set_meta_context,
                                                context_request(set_for, {"base:allocation"})))
                                    .add(option(Option::go, info_request(go_for))))
-        .terms.base_allocation;
+               .terms.contexts == context_allocation;
   };
   EXPECT_TRUE(choose("vm1", "vm1"));
   EXPECT_TRUE(choose("", "vm1"));
@@ -378,7 +451,7 @@ TEST(Negotiation, a_failed_set_forgets_the_earlier_one) {
           .add(option(Option::set_meta_context, context_request("vm2", {"base:allocation"})))
           .add(option(Option::go, info_request("vm1"))));
   EXPECT_EQ(outcome.state, Negotiation::State::transmission);
-  EXPECT_FALSE(outcome.terms.base_allocation);
+  EXPECT_EQ(outcome.terms.contexts, 0);
 }
 
 }  // namespace
