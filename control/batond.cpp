@@ -12,6 +12,7 @@
 #include "control/control_socket.h"
 #include "control/daemon/daemon.h"
 #include "control/daemon/log.h"
+#include "control/daemon/passed_sockets.h"
 
 namespace baton::control {
 namespace {
@@ -48,14 +49,19 @@ Result<> check_node(const Configuration& configuration, const std::string& node)
 }
 
 int serve(const Arguments& arguments) {
-  const auto configuration = load_configuration(arguments.configuration);
+  const auto passed = PassedSockets::take();
+  if (!passed) return exit_with(passed.error());
+  auto configuration = load_configuration(arguments.configuration);
   if (!configuration) return exit_with(configuration.error());
   if (auto named = check_node(*configuration, arguments.node); !named) {
     return exit_with(named.error());
   }
+  if (auto assigned = passed->assign(*configuration, arguments.node); !assigned) {
+    return exit_with(assigned.error());
+  }
   const auto run_directory = RunDirectory::claim(arguments.run_directory);
   if (!run_directory) return exit_with(run_directory.error());
-  Daemon daemon(*configuration, *run_directory, arguments.node,
+  Daemon daemon(*configuration, *run_directory, *passed, arguments.node,
                 std::chrono::microseconds(arguments.poll_microseconds));
   if (auto prepared = daemon.prepare(); !prepared) return exit_with(prepared.error());
   return static_cast<int>(daemon.run());

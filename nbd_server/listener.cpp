@@ -13,7 +13,6 @@
 #include <utility>
 
 #include "base/runtime/asio_stream.h"
-#include "nbd_server/listening_socket.h"
 
 namespace baton::nbd {
 namespace {
@@ -51,16 +50,25 @@ Result<std::unique_ptr<Listener>> Listener::open(Shard& shard, const Address& ad
                                                  ListenerOptions options) {
   auto socket = listen_at(address);
   if (!socket) return std::unexpected(socket.error());
-  std::unique_ptr<Listener> listener(new Listener(shard, exports, std::move(options)));
-  listener->address_ = socket->address;
-  listener->door_ = std::make_shared<Door>(shard.io());
-  listener->door_->owner = listener.get();
-  listener->door_->acceptor.assign(Protocol(socket->family, 0), socket->descriptor);
+  auto listener = open(shard, *socket, exports, std::move(options));
   struct stat file{};
   if (address.kind == Address::Kind::unix_socket && ::stat(address.path.c_str(), &file) == 0)
     listener->door_->socket_file = file.st_ino;
-  listener->accept_next();
   return listener;
+}
+
+std::unique_ptr<Listener> Listener::open(Shard& shard, const ListeningSocket& socket,
+                                         const ExportTable& exports, ListenerOptions options) {
+  std::unique_ptr<Listener> listener(new Listener(shard, exports, std::move(options)));
+  listener->address_ = socket.address;
+  listener->door_ = std::make_shared<Door>(shard.io());
+  listener->door_->owner = listener.get();
+  listener->door_->acceptor.assign(Protocol(socket.family, 0), socket.descriptor);
+  return listener;
+}
+
+void Listener::accept() {
+  if (!std::exchange(accepting_, true)) accept_next();
 }
 
 void Listener::accept_next() {

@@ -11,6 +11,7 @@
 #include "base/runtime/shard.h"
 #include "base/task.h"
 #include "nbd_server/address.h"
+#include "nbd_server/listening_socket.h"
 #include "nbd_server/session.h"
 
 namespace baton::nbd {
@@ -32,11 +33,16 @@ struct ClientStatus {
 
 class Listener {
  public:
-  // Accepts from the next turn of `shard` on. `exports` outlives the listener and may change while
+  // Listens; who connects waits for accept(). `exports` outlives the listener and may change while
   // it runs. May block to look a host name up.
   static Result<std::unique_ptr<Listener>> open(Shard& shard, const Address& address,
                                                 const ExportTable& exports,
                                                 ListenerOptions options);
+  // The same at a socket that listens already; takes it. Its file, if it has one, is not removed.
+  static std::unique_ptr<Listener> open(Shard& shard, const ListeningSocket& socket,
+                                        const ExportTable& exports, ListenerOptions options);
+  // Clients are served, from the next turn of `shard` on. Once more changes nothing.
+  void accept();
   // A listener that was not stopped drops its clients where they stand.
   ~Listener();
   Listener(const Listener&) = delete;
@@ -81,6 +87,7 @@ class Listener {
   Address address_;
   std::shared_ptr<Door> door_;
   Timer pause_;  // after an accept that failed
+  bool accepting_ = false;
   bool paused_before_ = false;
   Signal ended_;  // a session
   std::list<Connection> connections_;

@@ -1,5 +1,6 @@
 #include "nbd_server/listening_socket.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -142,6 +143,38 @@ Result<ListeningSocket> listen_tcp(const Address& address) {
 
 Result<ListeningSocket> listen_at(const Address& address) {
   return address.kind == Address::Kind::unix_socket ? listen_unix(address) : listen_tcp(address);
+}
+
+Result<ListeningSocket> adopt_listening(int descriptor) {
+  int listens = 0;
+  int type = 0;
+  socklen_t size = sizeof listens;
+  sockaddr_storage name{};
+  socklen_t name_size = sizeof name;
+  if (::getsockopt(descriptor, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) != 0 ||
+      ::getsockopt(descriptor, SOL_SOCKET, SO_TYPE, &type, &size) != 0 ||
+      ::getsockname(descriptor, reinterpret_cast<sockaddr*>(&name), &name_size) != 0)
+    return failure(fmt::format("it is no socket ({})", std::strerror(errno)));
+  if (listens == 0 || type != SOCK_STREAM) return failure("it is no stream socket that listens");
+  ListeningSocket socket{descriptor, name.ss_family, {}};
+  if (name.ss_family == AF_UNIX) {
+    socket.address.path = reinterpret_cast<const sockaddr_un&>(name).sun_path;
+    if (socket.address.path.empty()) return failure("it is a unix socket without a path");
+  } else if (name.ss_family == AF_INET || name.ss_family == AF_INET6) {
+    char host[NI_MAXHOST];
+    if (::getnameinfo(reinterpret_cast<const sockaddr*>(&name), name_size, host, sizeof host,
+                      nullptr, 0, NI_NUMERICHOST) != 0)
+      return failure("its address cannot be told");
+    socket.address.kind = Address::Kind::tcp;
+    socket.address.host = host;
+    socket.address.port = bound_port(descriptor);
+  } else {
+    return failure("it is neither a unix socket nor TCP");
+  }
+  if (::fcntl(descriptor, F_SETFD, FD_CLOEXEC) != 0 ||
+      ::fcntl(descriptor, F_SETFL, O_NONBLOCK) != 0)
+    return std::unexpected(system_error(socket.address, "cannot be taken over"));
+  return socket;
 }
 
 std::string name_of_peer(int descriptor) {

@@ -20,6 +20,10 @@ struct ListeningSocket {
 // Looks names up and may block: for start-up, not for a busy shard.
 Result<ListeningSocket> listen_at(const Address& address);
 
+// A socket that somebody else has bound and listens at (sd_listen_fds(3)). An error when it is no
+// stream socket that listens.
+Result<ListeningSocket> adopt_listening(int descriptor);
+
 // Who connected, for people: "unix client, pid 4711" or "10.0.0.2:7789".
 std::string name_of_peer(int descriptor);
 

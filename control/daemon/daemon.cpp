@@ -51,9 +51,10 @@ struct Daemon::StopSignals {
 };
 
 Daemon::Daemon(const Configuration& configuration, const RunDirectory& run_directory,
-               std::string node, Duration poll_window)
+               const PassedSockets& passed, std::string node, Duration poll_window)
     : configuration_(configuration),
       run_directory_(run_directory),
+      passed_(passed),
       node_(std::move(node)),
       poll_window_(poll_window),
       board_(shard_),
@@ -108,7 +109,7 @@ Result<> Daemon::add_resources(Site& site, const std::vector<const ResourceSpec*
 Result<> Daemon::prepare() {
   const auto groups = groups_of(configuration_, node_);
   for (const Group& group : place(groups, std::thread::hardware_concurrency())) {
-    auto site = Site::open(board_, run_directory_.path(), poll_window_);
+    auto site = Site::open(board_, run_directory_.path(), passed_, poll_window_);
     if (!site) return std::unexpected(site.error());
     sites_.push_back(std::move(*site));
     if (auto added = add_resources(*sites_.back(), group); !added) return added;

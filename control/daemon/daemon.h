@@ -18,11 +18,11 @@ namespace baton::control {
 
 class Daemon {
  public:
-  // `configuration` and `run_directory` outlive the daemon.
+  // `configuration`, `run_directory` and `passed` outlive the daemon.
   // `poll_window`: how long an idle shard looks for news before it blocks
   // (base/runtime/poll_policy.h).
-  Daemon(const Configuration& configuration, const RunDirectory& run_directory, std::string node,
-         Duration poll_window);
+  Daemon(const Configuration& configuration, const RunDirectory& run_directory,
+         const PassedSockets& passed, std::string node, Duration poll_window);
   ~Daemon();
   Daemon(const Daemon&) = delete;
   Daemon& operator=(const Daemon&) = delete;
@@ -48,6 +48,7 @@ class Daemon {
 
   const Configuration& configuration_;
   const RunDirectory& run_directory_;
+  const PassedSockets& passed_;
   std::string node_;
   Duration poll_window_;
   Shard shard_;  // the control plane's, on the main thread

@@ -17,13 +17,19 @@ nbd::Address address_of(const Endpoint& endpoint) {
 
 }  // namespace
 
+Result<std::unique_ptr<nbd::Listener>> NbdDoors::listen_at(const Endpoint& endpoint, Door& door) {
+  nbd::ListenerOptions options;
+  options.log = [](const std::string& line) { log_line(LogLevel::notice, line); };
+  if (const auto passed = passed_.at(endpoint)) {
+    return nbd::Listener::open(shard_, *passed, door.table, std::move(options));
+  }
+  return nbd::Listener::open(shard_, address_of(endpoint), door.table, std::move(options));
+}
+
 Result<> NbdDoors::open_one(const Endpoint& endpoint) {
   Door& door = doors_[endpoint.text()];
   if (!door.listener) {
-    nbd::ListenerOptions options;
-    options.log = [](const std::string& line) { log_line(LogLevel::notice, line); };
-    auto listener =
-        nbd::Listener::open(shard_, address_of(endpoint), door.table, std::move(options));
+    auto listener = listen_at(endpoint, door);
     if (!listener) return std::unexpected(listener.error());
     door.listener = std::move(*listener);
   }
@@ -51,6 +57,7 @@ void NbdDoors::offer(const NodeSpec& node, const std::vector<nbd::Export*>& expo
       doors_.at(endpoint.text()).table.add(*offered, as_default);
       as_default = nbd::ExportTable::Default::no;  // "" means a resource's volume 0 (design §8)
     }
+    doors_.at(endpoint.text()).listener->accept();
   }
 }
 

@@ -9,6 +9,7 @@
 #include "base/runtime/shard.h"
 #include "base/task.h"
 #include "control/config.h"
+#include "control/daemon/passed_sockets.h"
 #include "nbd_server/export.h"
 #include "nbd_server/listener.h"
 
@@ -16,12 +17,14 @@ namespace baton::control {
 
 class NbdDoors {
  public:
-  explicit NbdDoors(Shard& shard) : shard_(shard) {}
+  // `passed` outlives this.
+  NbdDoors(Shard& shard, const PassedSockets& passed) : shard_(shard), passed_(passed) {}
   NbdDoors(const NbdDoors&) = delete;
   NbdDoors& operator=(const NbdDoors&) = delete;
 
-  // Opens the listeners of `node` that nobody opened so far, with nothing behind them yet. All or
-  // nothing. Comes before the disks are touched, because an address can be taken.
+  // Opens the listeners of `node` that nobody opened so far; who connects waits until something is
+  // offered there. All or nothing. Comes before the disks are touched, because an address can be
+  // taken.
   Result<> open(const ResourceSpec& resource, const NodeSpec& node);
   // Offers `exports`, volume 0 first, at the opened listeners. The exports outlive their close().
   void offer(const NodeSpec& node, const std::vector<nbd::Export*>& exports);
@@ -39,10 +42,12 @@ class NbdDoors {
     std::size_t resources = 0;
   };
   Result<> open_one(const Endpoint& endpoint);
+  Result<std::unique_ptr<nbd::Listener>> listen_at(const Endpoint& endpoint, Door& door);
   // True when nobody needs the listener any more: it is out of the door then.
   bool release(Door& door);
 
   Shard& shard_;
+  const PassedSockets& passed_;
   std::map<std::string, Door> doors_;  // by Endpoint::text(); kept, so that references stay good
 };
 

@@ -7,8 +7,8 @@
 namespace baton::control {
 
 Result<std::unique_ptr<Site>> Site::open(StatusBoard& board, const std::string& run_directory,
-                                         Duration poll_window) {
-  std::unique_ptr<Site> site(new Site(board, run_directory, poll_window));
+                                         const PassedSockets& passed, Duration poll_window) {
+  std::unique_ptr<Site> site(new Site(board, run_directory, passed, poll_window));
   auto ring = blockdev::Ring::open(site->shard_.loop());
   if (!ring) return std::unexpected(ring.error());
   site->ring_ = std::move(*ring);

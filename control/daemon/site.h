@@ -16,9 +16,9 @@ namespace baton::control {
 
 class Site {
  public:
-  // The thread does not run yet. `board` and `run_directory` outlive this.
+  // The thread does not run yet. `board`, `run_directory` and `passed` outlive this.
   static Result<std::unique_ptr<Site>> open(StatusBoard& board, const std::string& run_directory,
-                                            Duration poll_window);
+                                            const PassedSockets& passed, Duration poll_window);
   // After stop_and_join(), or without ever having started.
   ~Site();
   Site(const Site&) = delete;
@@ -38,11 +38,12 @@ class Site {
   Scope& scope() { return scope_; }
 
  private:
-  Site(StatusBoard& board, const std::string& run_directory, Duration poll_window)
+  Site(StatusBoard& board, const std::string& run_directory, const PassedSockets& passed,
+       Duration poll_window)
       : board_(board),
         run_directory_(run_directory),
         shard_({.poll_window = poll_window}),
-        doors_(shard_),
+        doors_(shard_, passed),
         scope_(shard_.loop()) {}
 
   StatusBoard& board_;

@@ -53,6 +53,7 @@ int serve(std::string_view kind, std::uint64_t size, std::span<char*> addresses)
     options.log = [](const std::string& line) { fmt::print(stderr, "{}\n", line); };
     auto listener = nbd::Listener::open(server.shard, *address, server.exports, options);
     if (!listener) return fmt::print(stderr, "{}\n", listener.error().message), 1;
+    (*listener)->accept();
     server.listeners.push_back(std::move(*listener));
   }
   boost::asio::signal_set signals(server.shard.io(), SIGTERM, SIGINT);

@@ -106,6 +106,7 @@ class Listening : public testing::Test {
     auto listener = Listener::open(shard_, address, exports_, options);
     if (!listener) return std::unexpected(listener.error());
     listener_ = std::move(*listener);
+    listener_->accept();
     return {};
   }
   void run() {
