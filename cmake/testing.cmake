@@ -48,14 +48,14 @@ function(baton_script_test name)
     ENVIRONMENT "BATON_BUILD_DIR=${CMAKE_BINARY_DIR};BATON_SOURCE_DIR=${CMAKE_SOURCE_DIR}")
 endfunction()
 
-# baton_fuzzer(NAME SOURCES... [LIBS...] [CORPUS folder]): a libFuzzer target, built by the preset
-# fuzz only. Its ctest entry runs it for BATON_FUZZ_SECONDS on top of the checked-in corpus.
-set(BATON_FUZZ_SECONDS 20 CACHE STRING "how long ctest runs each fuzzer")
+# baton_fuzzer(NAME SOURCES... [LIBS...] [CORPUS folder] [DICTIONARY file]): a libFuzzer target, built
+# by the preset fuzz only. Its ctest entry runs it for BATON_FUZZ_SECONDS on top of the corpus.
+set(BATON_FUZZ_SECONDS 60 CACHE STRING "how long ctest runs each fuzzer")
 function(baton_fuzzer name)
   if(NOT BATON_FUZZ)
     return()
   endif()
-  cmake_parse_arguments(T "" "CORPUS" "SOURCES;LIBS" ${ARGN})
+  cmake_parse_arguments(T "" "CORPUS;DICTIONARY" "SOURCES;LIBS" ${ARGN})
   add_executable(${name} EXCLUDE_FROM_ALL ${T_SOURCES})
   target_link_libraries(${name} PRIVATE baton_flags ${T_LIBS})
   target_link_options(${name} PRIVATE -fsanitize=fuzzer)
@@ -67,8 +67,12 @@ function(baton_fuzzer name)
   if(T_CORPUS)
     cmake_path(ABSOLUTE_PATH T_CORPUS)
   endif()
+  set(dictionary "")
+  if(T_DICTIONARY)
+    set(dictionary -dict=${CMAKE_CURRENT_SOURCE_DIR}/${T_DICTIONARY})
+  endif()
   add_test(NAME ${name} COMMAND ${name} -max_total_time=${BATON_FUZZ_SECONDS} -timeout=10
-           -rss_limit_mb=1024 -print_final_stats=1 -artifact_prefix=${found}/ ${found} ${T_CORPUS})
+           -rss_limit_mb=2048 -len_control=0 -max_len=16384 ${dictionary} -print_final_stats=1 -artifact_prefix=${found}/ ${found} ${T_CORPUS})
   math(EXPR timeout "${BATON_FUZZ_SECONDS} + 60")
   baton_test_properties(${name} fuzz ${timeout})
 endfunction()

@@ -380,6 +380,8 @@ void Engine::sync_is_ready() {
 void Engine::sync_finished(Session& session) {
   if (slot_.told_id == 0 || !holding_)
     return session.drop("the peer finished a sync that is not on");
+  if (std::exchange(session.copied_to_peer, true))
+    return session.drop("the peer finished a sync twice");
   session.scope().spawn(finish_as_source(session));
 }
 
@@ -400,6 +402,7 @@ Task<> Engine::finish_as_source(Session& session) {
     co_return;
   }
   for (auto& volume : volumes_) volume->syncing = false;
+  session.copied_to_peer = false;
   session.bulk_received().notify_all();
   log(Journal::Level::notice, fmt::format("{} is UpToDate", peer_name_));
   peer_is_whole();
@@ -416,6 +419,10 @@ void Engine::sync_begins(Incoming& message, Session& session) {
   if (!lineage || session.verdict.direction != Direction::peer_to_self || !session.peer_holding) {
     return session.drop("the peer began a sync that was not agreed");
   }
+  if (session.filling != Session::Filling::no) {
+    return session.drop("the peer began a sync in the middle of one");
+  }
+  session.filling = Session::Filling::begins;
   session.scope().spawn(become_target(std::move(*lineage), session));
 }
 
@@ -434,6 +441,7 @@ Task<> Engine::become_target(Lineage towards, Session& session) {
     volume->start_filling();
   }
   sync_ready_ = true;
+  session.filling = Session::Filling::goes_on;
   session.tell({}, Type::sync_ready);
   tell_status();
   gate_changed_.notify_all();
@@ -441,7 +449,10 @@ Task<> Engine::become_target(Lineage towards, Session& session) {
 }
 
 void Engine::sync_ends(Session& session) {
-  if (towards_.empty()) return session.drop("the peer ended a sync that is not on");
+  if (towards_.empty() || session.filling != Session::Filling::goes_on) {
+    return session.drop("the peer ended a sync that is not on");
+  }
+  session.filling = Session::Filling::ends;
   session.scope().spawn(finish_as_target(session));
 }
 
@@ -481,6 +492,7 @@ Task<> Engine::finish_as_target(Session& session) {
     volume->stop_filling();
   }
   to_be_copied_to_ = false;
+  session.filling = Session::Filling::no;
   session.tell({}, Type::sync_finished);
   log(Journal::Level::notice, "UpToDate");
   tell_status();

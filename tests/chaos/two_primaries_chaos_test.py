@@ -77,6 +77,8 @@ class Chaos(PairCase):
         self.end_by_sigkill(holder)
         other = self.other(holder)
         self.wait_disconnected(other)
+        if self.disk_state(other) == "Inconsistent":
+            return  # it was just being filled: nobody would force that
         other.ctl("primary", "vm1", "--force", "--yes")
         self.go_on(other)
 

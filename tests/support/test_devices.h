@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <functional>
 #include <string>
@@ -154,9 +155,8 @@ class MemoryDevice final : public LoopDevice {
     std::uint64_t at = request.offset;
     while (at < end && request.extents->size() < blockdev::extent_limit) {
       const std::uint64_t next = std::min(end, (at / block_bytes + 1) * block_bytes);
-      const bool zero = std::all_of(content_.begin() + static_cast<std::ptrdiff_t>(at),
-                                    content_.begin() + static_cast<std::ptrdiff_t>(next),
-                                    [](std::byte byte) { return byte == std::byte{0}; });
+      static constexpr std::array<std::byte, block_bytes> zeroes{};
+      const bool zero = std::memcmp(content_.data() + at, zeroes.data(), next - at) == 0;
       request.extents->push_back({.length = next - at, .hole = zero, .zero = zero});
       at = next;
     }

@@ -8,9 +8,8 @@
 #include <optional>
 #include <string>
 
-#include "blockdev/metadata/metadata.h"
-#include "replication/engine/resource.h"
 #include "tests/support/count_mallocs.h"
+#include "tests/support/engine_host.h"
 #include "tests/support/nbd_burst.h"
 #include "tests/support/nbd_session_world.h"
 
@@ -21,70 +20,6 @@ using test::Bytes;
 using test::write_request;
 
 constexpr std::uint64_t disk_bytes = 4U << 20U;
-
-// A node whose peer is in the same program.
-class Host final : Disks, Links, Journal, Handlers {
- public:
-  Host(Loop& loop, Clock& clock, BufferPool& buffers, std::string name, Protocol protocol)
-      : loop_(loop), name_(std::move(name)) {
-    config_.name = "vm1";
-    config_.self = name_;
-    config_.nodes = {{"alpha"}, {"beta"}};
-    config_.volumes = {{disk_bytes}};
-    config_.protocol = protocol;
-    resource_ = make_resource({loop, clock, random_, buffers, *this, *this, *this, *this}, config_);
-  }
-  void meet(Host& peer) { peer_ = &peer; }
-  Resource& resource() { return *resource_; }
-  bool in_sync() const {
-    const ResourceStatus status = resource_->status();
-    const ConnectionStatus& peer = status.connections.front();
-    return status.devices.front().disk_state == DiskState::up_to_date &&
-           peer.connection_state == ConnectionState::connected &&
-           peer.peer_devices.front().peer_disk_state == DiskState::up_to_date;
-  }
-
-  Task<> make_disks() {
-    data_ = std::make_unique<test::MemoryDevice>(loop_, disk_bytes);
-    metadata_ = std::make_unique<test::MemoryDevice>(
-        loop_, blockdev::Metadata::bytes_needed(disk_bytes, 1));
-    blockdev::Superblock initial;
-    initial.resource = config_.name;
-    initial.node = name_;
-    initial.size = disk_bytes;
-    const auto made = co_await blockdev::Metadata::format(loop_, *metadata_, initial, 1);
-    EXPECT_TRUE(made);
-  }
-
- private:
-  Result<BackingStore> open(std::uint32_t /*volume*/) override {
-    return BackingStore{std::move(data_), std::move(metadata_)};
-  }
-  Task<Result<Link>> dial(std::string /*peer*/, TimePoint /*deadline*/) override {
-    auto [near, far] = test::MemoryStream::make_pair(loop_, {.capacity_bytes = 4U << 20U});
-    peer_->resource_->accept(std::move(far));
-    co_return std::move(near);
-  }
-  Result<std::unique_ptr<blockdev::BlockDevice>> create_undo(std::uint32_t, std::uint64_t,
-                                                             std::uint64_t) override {
-    return failure("nothing yields here");
-  }
-  void remove_undo(std::uint32_t, std::uint64_t) override {}
-  void line(Level /*level*/, std::string /*text*/) override {}
-  bool configured(Handler /*handler*/) const override { return false; }
-  Task<std::optional<int>> run(Handler /*handler*/) override { co_return std::nullopt; }
-  void start(Handler /*handler*/) override {}
-  void abandon() override {}
-
-  Loop& loop_;
-  std::string name_;
-  ResourceConfig config_;
-  SystemRandom random_;
-  Host* peer_ = nullptr;
-  std::unique_ptr<blockdev::BlockDevice> data_;
-  std::unique_ptr<blockdev::BlockDevice> metadata_;
-  std::unique_ptr<Resource> resource_;
-};
 
 class ReplicatedWrite : public testing::TestWithParam<Protocol> {
  protected:
@@ -130,8 +65,14 @@ class ReplicatedWrite : public testing::TestWithParam<Protocol> {
   Loop loop_;
   test::VirtualClock clock_;
   BufferPool buffers_{64U << 20U};
-  Host alpha_{loop_, clock_, buffers_, "alpha", GetParam()};
-  Host beta_{loop_, clock_, buffers_, "beta", GetParam()};
+  static ResourceConfig config() {
+    ResourceConfig config;
+    config.volumes = {{disk_bytes}};
+    config.protocol = GetParam();
+    return config;
+  }
+  test::EngineHost alpha_{loop_, clock_, buffers_, "alpha", config()};
+  test::EngineHost beta_{loop_, clock_, buffers_, "beta", config()};
 };
 
 TEST_P(ReplicatedWrite, allocates_nothing_on_either_node) {
