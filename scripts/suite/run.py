@@ -198,7 +198,7 @@ class Suite:
         if not os.path.exists(os.path.join(folder, "CMakeLists.txt")):
             print("\nfuzz: there are no fuzzers")
             return
-        with Stage(self, "fuzzers", 120) as stage:
+        with Stage(self, "fuzzers", 300) as stage:
             if self.build("fuzz", stage):
                 self.ctest("fuzz", stage, "-L", "^fuzz$", suffix=" [fuzz]")
 

@@ -40,7 +40,7 @@ class RawClient:
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.settimeout(30)
         self.socket.connect(str(path))
-        self.receive(18)
+        self.greeting = self.receive(18)
 
     def __enter__(self):
         return self
