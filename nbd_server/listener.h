@@ -48,9 +48,10 @@ class Listener {
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;
 
-  // Stops accepting, removes the socket file, answers further requests ESHUTDOWN and closes each
-  // connection when what it has in flight was answered; after `patience` closes the rest. Completes
-  // when every session has ended: a request that is with a device is always waited for.
+  // Stops accepting, removes the socket file, takes no further request and closes each connection
+  // when what the device has of it was answered (Transmission::shut_down); after `patience` closes
+  // the rest. Completes when every session has ended: a request that is with a device is always
+  // waited for.
   Task<> stop(Duration patience);
 
   // The same for the clients of one export; others stay, and new ones may come. Remove the export

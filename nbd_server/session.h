@@ -37,8 +37,7 @@ class Session {
   // after a reconnect). Run it once.
   Task<> run();
 
-  // Ends the handshake at once; in transmission, answers further requests ESHUTDOWN and closes when
-  // those in flight have been answered.
+  // Ends the handshake at once; in transmission as Transmission::shut_down().
   void shut_down();
   // At once, without answers. run() still waits for the device.
   void close() { stream_->close(); }

@@ -90,7 +90,7 @@ Task<> Transmission::run() {
 
 Task<> Transmission::receive_requests() {
   ReadOperation read;
-  for (;;) {
+  while (!shutting_down_) {
     if (input_.size() < request_header_bytes(terms_.style)) {
       read.buffer = input_.space();
       co_await read_some(world_.stream, read);
@@ -103,11 +103,14 @@ Task<> Transmission::receive_requests() {
     Slot* slot = admit(*request);
     while (slot == nullptr) {
       co_await progress_.wait();
+      if (shutting_down_) co_return;
       slot = admit(*request);
     }
     take_payload(*slot);
     if (slot->payload_missing > 0) {
+      receiving_payload_ = true;
       const bool complete = co_await receive_rest(*slot);
+      receiving_payload_ = false;
       if (!complete && !mutant("nbd-half-write-carried-out")) {
         slots_.release(*slot);  // a half-received write never happened
         co_return;
@@ -141,7 +144,6 @@ std::optional<ClientRequest> Transmission::next_request() {
 // something of this connection is in flight.
 Slot* Transmission::admit(const ClientRequest& request) {
   RequestOutcome outcome = validate_request(request, terms_);
-  if (shutting_down_) outcome = {IoError::shutdown, "the server is shutting down"};
   const bool refused = outcome.error != IoError::none;
   const std::size_t charge = refused ? 0 : charge_of(request);
   if (!slots_.has_room(charge)) return nullptr;
@@ -279,6 +281,10 @@ void Transmission::on_complete(Operation& operation) {
 }
 
 void Transmission::answer(Slot& slot) {
+  if (shutting_down_ && slot.outcome.error == IoError::shutdown) {
+    slots_.release(slot);
+    return progress_.notify_all();
+  }
   prepare_reply(slot, terms_, world_.buffers);
   replies_.push(slot);
 }
@@ -298,7 +304,8 @@ Task<> Transmission::finish() {
 
 Task<> Transmission::shut_down() {
   shutting_down_ = true;
-  while (!slots_.idle()) co_await progress_.wait();
+  progress_.notify_all();
+  while (slots_.in_use() > (receiving_payload_ ? 1U : 0U)) co_await progress_.wait();
   reason_ = "the server is shutting down";
   world_.stream.close();
 }

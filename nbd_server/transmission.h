@@ -44,8 +44,9 @@ class Transmission {
   // its way out, and the stream is closed. What had been received is carried out and answered.
   Task<> run();
 
-  // From now on requests are answered ESHUTDOWN; closes the stream when the last one in flight has
-  // been answered.
+  // Takes no further request, and closes the stream when those that the device has are answered.
+  // What is not carried out is not answered either: a client that connects again (QEMU's
+  // reconnect-delay) repeats it then, where ESHUTDOWN would be an error for its guest.
   Task<> shut_down();
 
   std::size_t requests_in_flight() const { return slots_.in_use(); }
@@ -76,6 +77,7 @@ class Transmission {
   ReplyQueue replies_;
   std::size_t with_device_ = 0;
   bool receiving_ = true;
+  bool receiving_payload_ = false;  // of a slot that the device does not have yet
   bool shutting_down_ = false;
   std::string reason_;  // why receiving ended
 };

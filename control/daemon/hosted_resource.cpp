@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "base/assert.h"
@@ -15,6 +16,9 @@ using replication::ResourceConfig;
 // How long attached clients get to be answered before their connections are closed. Longer than
 // any request takes on a healthy disk; requests that are with the disk are waited for in any case.
 constexpr Duration client_patience = std::chrono::seconds(2);
+
+// How long a node that was Primary before its daemon was restarted waits for the other one.
+constexpr Duration role_patience = std::chrono::seconds(60);
 
 // A migration with much memory over a slow network takes that long; docs/handover.md.
 constexpr std::uint32_t window_seconds_default = 600;
@@ -77,13 +81,16 @@ HostedResource::HostedResource(const ShardPlace& place, const ResourceSpec& spec
       engine_(make_resource(environment_of(place, disks_, links_, journal_, handlers_),
                             engine_config(spec, node, std::move(secret), boot_id))),
       mover_(place.shard, *engine_, journal_, spec, node, place.run_directory),
+      role_mark_(place.run_directory, spec.name, boot_id),
+      engine_changed_(place.shard.loop()),
       switched_(place.shard.loop()),
       progress_pause_(
           [](Timer& timer) {
             auto& self = *static_cast<HostedResource*>(timer.context());
             self.place_.shard.loop().post(self);
           },
-          this) {
+          this),
+      tasks_(place.shard.loop()) {
   engine_->observe(this);
   handlers_.describe(*engine_);
   for (std::uint32_t volume = 0; volume < spec.volumes.size(); ++volume) {
@@ -99,6 +106,7 @@ void HostedResource::resource_changed(const std::string& /*resource*/) {
 
 void HostedResource::publish() {
   mover_.status_changed();
+  engine_changed_.notify_all();
   StatusEntry now = status();
   const TimePoint next = published_at_ + progress_interval;
   const bool only_numbers_moved = changes(&published_, now).empty();
@@ -174,16 +182,61 @@ Task<Result<>> HostedResource::up(VerbOptions /*options*/) {
     done = co_await engine_->up();
     if (done && !was_listening) place_.doors.offer(node_, offered_);
     if (done) mover_.take_up();
+    if (done && role_mark_.take() && spec_.auto_resume && !wants_role_) {
+      wants_role_ = true;
+      tasks_.spawn(take_role_again());
+    }
     if (!done && !was_listening) co_await close_listeners(Duration::zero());
   }
   ended(done ? "" : done.error().message);
   co_return done;
 }
 
+// An ordinary promotion, once it can be one: with the other node, or with a copy that counts.
+bool HostedResource::may_take_role(const replication::ResourceStatus& status) const {
+  const auto whole = [](const auto& device) {
+    return device.disk_state == replication::DiskState::up_to_date;
+  };
+  return status.up && std::ranges::all_of(status.devices, whole);
+}
+
+Task<> HostedResource::take_role_again() {
+  const TimePoint deadline = place_.shard.now() + role_patience;
+  std::string why_not = "this copy does not count yet";
+  while (wants_role_ && place_.shard.now() < deadline) {
+    const replication::ResourceStatus status = engine_->status();
+    const bool taken =
+        !spec_.two_primaries && std::ranges::any_of(status.connections, [](const auto& connection) {
+          return connection.peer_role == replication::Role::primary;
+        });
+    if (taken) why_not = "the other node is Primary now";
+    if (status.role == replication::Role::primary || taken) break;
+    if (may_take_role(status)) {
+      const Result<> done = co_await engine_->promote({});
+      if (done) break;
+      why_not = done.error().message;
+    }
+    co_await engine_changed_.wait_until(place_.shard, deadline);
+  }
+  const bool primary = engine_->status().role == replication::Role::primary;
+  if (primary) {
+    journal_.line(LogLevel::notice, "Primary again, as when batond was stopped: it was in use");
+  } else if (wants_role_) {
+    journal_.line(LogLevel::warning,
+                  fmt::format("in use as Primary when batond was stopped, and not Primary again: "
+                              "{}; run batonctl primary {}",
+                              why_not, name()));
+  }
+  wants_role_ = false;
+}
+
 Task<Result<>> HostedResource::go_down(Duration patience) {
+  wants_role_ = false;
+  engine_changed_.notify_all();
   engine_->expect_down();
   co_await close_listeners(patience);
   Result<> done = co_await engine_->down();
+  co_await tasks_.join();
   // A refusal leaves the engine up: its clients may come back.
   if (!done && engine_->status().up) {
     if (auto reopened = open_listeners(); reopened) {
@@ -217,6 +270,12 @@ Task<Result<>> HostedResource::down(VerbOptions options) {
 Task<Result<>> HostedResource::stop(VerbOptions /*options*/) {
   while (!switching_.empty()) co_await switched_.wait();
   switching_ = "down";
+  const replication::ResourceStatus status = engine_->status();
+  const bool in_use = status.role == replication::Role::primary && !status.clients.empty();
+  if (in_use && spec_.auto_resume && !mover_.busy()) {
+    const Result<> marked = role_mark_.set();
+    if (!marked) journal_.line(LogLevel::error, marked.error().message);
+  }
   co_await mover_.stop();
   co_return co_await go_down(client_patience);
 }
@@ -229,6 +288,8 @@ Task<Result<>> HostedResource::primary(VerbOptions options) {
 
 Task<Result<>> HostedResource::secondary(VerbOptions options) {
   if (auto up = must_be_up(); !up) co_return up;
+  wants_role_ = false;
+  engine_changed_.notify_all();
   co_return co_await engine_->demote(options.force);
 }
 

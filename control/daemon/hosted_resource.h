@@ -13,6 +13,7 @@
 #include "control/daemon/guest_mover.h"
 #include "control/daemon/handler_programs.h"
 #include "control/daemon/nbd_doors.h"
+#include "control/daemon/role_mark.h"
 #include "control/daemon/status_board.h"
 #include "control/daemon/tcp_links.h"
 #include "control/daemon/volume_export.h"
@@ -44,7 +45,8 @@ class HostedResource final : replication::ResourceObserver, Runnable {
   Task<Result<>> up(VerbOptions options);
   // Refuses while clients are attached, unless forced: then they are ended first.
   Task<Result<>> down(VerbOptions options);
-  // The daemon stops: like down, whoever is attached.
+  // The daemon stops: like down, whoever is attached. The next daemon takes the role again if this
+  // node was Primary and in use (unless auto-resume is off): its clients come back then.
   Task<Result<>> stop(VerbOptions options);
 
   Task<Result<>> primary(VerbOptions options);
@@ -85,6 +87,8 @@ class HostedResource final : replication::ResourceObserver, Runnable {
   Result<> open_listeners();
   Task<> close_listeners(Duration patience);
   Task<Result<>> go_down(Duration patience);
+  Task<> take_role_again();
+  bool may_take_role(const replication::ResourceStatus& status) const;
   Result<> begin(std::string_view verb);
   void ended(std::string error);
   Result<> must_be_up() const;
@@ -100,6 +104,9 @@ class HostedResource final : replication::ResourceObserver, Runnable {
   HandlerPrograms handlers_;
   std::unique_ptr<replication::Resource> engine_;  // never null
   GuestMover mover_;
+  RoleMark role_mark_;
+  bool wants_role_ = false;  // take_role_again() is on
+  Signal engine_changed_;
   std::vector<std::unique_ptr<VolumeExport>> exports_;
   std::vector<nbd::Export*> offered_;
   std::unique_ptr<Acceptor> link_listener_;
@@ -110,6 +117,7 @@ class HostedResource final : replication::ResourceObserver, Runnable {
   StatusEntry published_;
   TimePoint published_at_;
   Timer progress_pause_;
+  Scope tasks_;
 };
 
 }  // namespace baton::control
