@@ -68,8 +68,9 @@ struct Request : Operation {
   // read: filled. write: source. At least `length` bytes; page-aligned (base/buffer_pool.h) is
   // faster, never required.
   std::byte* data = nullptr;
-  // block_status, sync_status: cleared, then filled with extents that start at `offset` and cover at least one
-  // byte and at most `length` bytes, at most extent_limit of them; capacity is kept between uses.
+  // block_status, sync_status: cleared, then filled with extents that start at `offset` and cover
+  // at least one byte and at most `length` bytes, at most extent_limit of them; capacity is kept
+  // between uses.
   std::vector<Extent>* extents = nullptr;
   // out
   IoError error = IoError::none;

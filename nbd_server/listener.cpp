@@ -135,6 +135,7 @@ Task<> Listener::stop(Duration patience) {
   return end_marked(patience);
 }
 
+// NOLINTNEXTLINE(performance-unnecessary-value-param): it suspends, and the caller's string may go
 Task<> Listener::end_clients(std::string export_name, Duration patience) {
   for (Connection& connection : connections_) {
     if (connection.session.export_name() == export_name) connection.ending = true;

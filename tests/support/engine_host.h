@@ -54,7 +54,7 @@ class EngineHost : replication::Disks,
     config_.nodes = {{"alpha"}, {"beta"}};
     resource_ = make_resource({loop, clock, random_, buffers, *this, *this, *this, *this}, config_);
   }
-  virtual ~EngineHost() = default;
+  ~EngineHost() override = default;
   void meet(EngineHost& peer) { peer_ = &peer; }
   replication::Resource& resource() { return *resource_; }
   bool in_sync() const {

@@ -94,6 +94,7 @@ Bytes hello(const Bytes& then) {
 
 std::vector<OptionReply> types_of(const Outcome& outcome) {
   std::vector<OptionReply> types;
+  types.reserve(outcome.answers.size());
   for (const OptionAnswer& answer : outcome.answers) types.push_back(answer.type);
   return types;
 }

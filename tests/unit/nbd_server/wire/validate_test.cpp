@@ -50,7 +50,7 @@ ClientRequest ask(Command command, std::uint64_t offset, std::uint64_t length,
 const std::vector<Row>& rows() {
   using enum Command;
   using enum IoError;
-  constexpr std::uint32_t mib = 1U << 20U;
+  constexpr std::uint64_t mib = 1U << 20U;
   static const std::vector<Row> all{
       {"unknown command 99", everything, ask(static_cast<Command>(99), 0, 0), invalid},
       {"the withdrawn resize", everything, ask(static_cast<Command>(8), 0, 0), invalid},
