@@ -64,6 +64,11 @@ class BufferPool {
   // the request with no_memory. `size` 0 gives a buffer of one page that reports size 0.
   Buffer take(std::size_t size);
 
+  // What a buffer of that size counts for; more than the largest there is counts for itself.
+  static std::size_t bytes_for(std::size_t size) {
+    const std::size_t index = class_of(size);
+    return index < class_count ? page_bytes << index : size;
+  }
   std::size_t bytes_out() const { return bytes_out_; }
   std::size_t limit_bytes() const { return limit_bytes_; }
 

@@ -25,6 +25,10 @@ constexpr Duration accept_pause = std::chrono::milliseconds(100);
 
 }  // namespace
 
+std::shared_ptr<MemoryBudget> half_of_the_buffers(Shard& shard) {
+  return std::make_shared<MemoryBudget>(shard.loop(), shard, shard.buffers().limit_bytes() / 2);
+}
+
 // Asio may run the handler of a cancelled accept after the listener is gone.
 struct Listener::Door {
   explicit Door(asio::io_context& io) : acceptor(io) {}
@@ -37,6 +41,7 @@ Listener::Listener(Shard& shard, const ExportTable& exports, ListenerOptions opt
     : shard_(shard),
       exports_(exports),
       options_(std::move(options)),
+      budget_(options_.budget ? options_.budget : half_of_the_buffers(shard)),
       pause_([](Timer& timer) { static_cast<Listener*>(timer.context())->accept_next(); }, this),
       ended_(shard.loop()),
       sessions_(shard.loop()) {}
@@ -102,7 +107,7 @@ void Listener::accepted(Socket socket) {
   // A host that died without a word would hold its place for ever. Unix sockets ignore it.
   boost::system::error_code refused;  // the client may be gone already; its session will see that
   socket.set_option(asio::socket_base::keep_alive(true), refused);
-  const Session::World world{shard_.loop(), shard_, shard_.buffers()};
+  const Session::World world{shard_.loop(), shard_, shard_.buffers(), *budget_};
   auto stream = make_socket_stream(shard_, std::move(socket), client);
   connections_.emplace_back(world, std::move(stream), exports_, options_.session);
   sessions_.spawn(serve(std::prev(connections_.end())));

@@ -19,6 +19,8 @@ namespace baton::nbd {
 struct ListenerOptions {
   std::size_t connection_limit = 1024;  // further clients are closed at once
   SessionLimits session;
+  // What the listeners of a shard share; null: half of the shard's buffers are this one's.
+  std::shared_ptr<MemoryBudget> budget;
   // One line for each thing an operator may want to know: a client left, no descriptor is free.
   std::function<void(const std::string& line)> log = [](const std::string&) {};
 };
@@ -30,6 +32,10 @@ struct ClientStatus {
   std::size_t requests_in_flight = 0;
   std::size_t bytes_in_flight = 0;
 };
+
+// Half of what the shard has; the rest is for what the clients do not decide: the link to the peer,
+// resyncs.
+std::shared_ptr<MemoryBudget> half_of_the_buffers(Shard& shard);
 
 class Listener {
  public:
@@ -85,6 +91,7 @@ class Listener {
   Shard& shard_;
   const ExportTable& exports_;
   ListenerOptions options_;
+  std::shared_ptr<MemoryBudget> budget_;
   Address address_;
   std::shared_ptr<Door> door_;
   Timer pause_;  // after an accept that failed

@@ -10,8 +10,8 @@ iovec part(std::span<const std::byte> bytes) {
 
 }  // namespace
 
-ReplyQueue::ReplyQueue(Loop& loop, Stream& stream, Slots& slots, Signal& released)
-    : loop_(loop), stream_(stream), slots_(slots), released_(released) {
+ReplyQueue::ReplyQueue(Loop& loop, Clock& clock, Stream& stream, Slots& slots, Signal& released)
+    : loop_(loop), clock_(clock), stream_(stream), slots_(slots), released_(released) {
   write_.on_complete([](Operation& self) { static_cast<ReplyQueue*>(self.context())->written(); },
                      this);
 }
@@ -38,6 +38,7 @@ void ReplyQueue::write_batch() {
     if (!slot.reply_payload.empty()) parts_[count++] = part(slot.reply_payload);
   }
   writing_ = true;
+  began_ = clock_.now();
   write_.buffers = {parts_.data(), count};
   stream_.write(write_);
 }

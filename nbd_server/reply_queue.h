@@ -4,6 +4,7 @@
 
 #include <array>
 
+#include "base/clock.h"
 #include "base/loop.h"
 #include "base/stream.h"
 #include "base/task.h"
@@ -14,13 +15,16 @@ namespace baton::nbd {
 class ReplyQueue {
  public:
   // Releases each slot when its reply was handed to the stream, and notifies `released`.
-  ReplyQueue(Loop& loop, Stream& stream, Slots& slots, Signal& released);
+  ReplyQueue(Loop& loop, Clock& clock, Stream& stream, Slots& slots, Signal& released);
   ReplyQueue(const ReplyQueue&) = delete;
   ReplyQueue& operator=(const ReplyQueue&) = delete;
 
   // `slot` has its head, and its payload where there is one. Never completes inside the call,
   // unless the stream is broken: then the slot is released unsent.
   void push(Slot& slot);
+
+  // For how long the client has not taken what was written last.
+  Duration stands_still(TimePoint now) const { return writing_ ? now - began_ : Duration::zero(); }
 
  private:
   // Linux takes at most 1024 parts (IOV_MAX) in one call; a depth of 128 is the kernel client's.
@@ -41,6 +45,7 @@ class ReplyQueue {
   void release_all(SlotList& list);
 
   Loop& loop_;
+  Clock& clock_;
   Stream& stream_;
   Slots& slots_;
   Signal& released_;
@@ -50,6 +55,7 @@ class ReplyQueue {
   WriteOperation write_;
   std::array<iovec, 2 * batch_replies> parts_;
   bool writing_ = false;
+  TimePoint began_;
   bool broken_ = false;
 };
 

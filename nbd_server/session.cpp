@@ -53,7 +53,8 @@ Task<> Session::run() {
   const bool agreed = co_await shake_hands();
   handshake_deadline_.cancel();
   if (agreed) {
-    const Transmission::World world{world_.loop, world_.clock, world_.buffers, *stream_, *device_};
+    const Transmission::World world{world_.loop,   world_.clock, world_.buffers,
+                                    world_.budget, *stream_,     *device_};
     transmission_.emplace(world, input_, terms_, limits_.transmission);
     co_await transmission_->run();
     co_await shutting_down_.join();
@@ -113,6 +114,11 @@ void Session::end_handshake(std::string reason) {
 void Session::shut_down() {
   if (!transmission_) return end_handshake("the server is shutting down");
   shutting_down_.spawn(transmission_->shut_down());
+}
+
+void Session::close() {
+  stream_->close();
+  if (transmission_) transmission_->give_up();
 }
 
 std::size_t Session::requests_in_flight() const {

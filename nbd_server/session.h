@@ -23,6 +23,7 @@ class Session {
     Loop& loop;
     Clock& clock;
     BufferPool& buffers;
+    MemoryBudget& budget;
   };
 
   // `exports` is looked at during the handshake only.
@@ -40,7 +41,7 @@ class Session {
   // Ends the handshake at once; in transmission as Transmission::shut_down().
   void shut_down();
   // At once, without answers. run() still waits for the device.
-  void close() { stream_->close(); }
+  void close();
 
   const std::string& client_name() const { return client_name_; }
   // Empty during the handshake.

@@ -14,6 +14,7 @@
 #include "base/assert.h"
 #include "base/buffer_pool.h"
 #include "blockdev/block_device.h"
+#include "nbd_server/memory_budget.h"
 #include "nbd_server/wire/codec.h"
 #include "nbd_server/wire/validate.h"
 
@@ -43,8 +44,9 @@ using SlotList = boost::intrusive::list<Slot, boost::intrusive::constant_time_si
 // Bounds what one connection can make the server hold (design §3, rule 10).
 class Slots {
  public:
-  Slots(std::size_t limit_requests, std::size_t limit_bytes)
-      : limit_requests_(limit_requests), limit_bytes_(limit_bytes) {}
+  Slots(std::size_t limit_requests, std::size_t limit_bytes, MemoryBudget& budget)
+      : limit_requests_(limit_requests), limit_bytes_(limit_bytes), budget_(budget) {}
+  ~Slots() { budget_.give(bytes_); }
   Slots(const Slots&) = delete;
   Slots& operator=(const Slots&) = delete;
 
@@ -52,7 +54,7 @@ class Slots {
   bool has_room(std::size_t charge_bytes) const {
     return idle() || (in_use_ < limit_requests_ && bytes_ + charge_bytes <= limit_bytes_);
   }
-  // Only where has_room().
+  // Only where has_room(), of what was taken from the budget.
   Slot& take(std::size_t charge_bytes) {
     if (free_.empty()) free_.push_back(storage_.emplace_back());
     Slot& slot = free_.front();
@@ -71,6 +73,7 @@ class Slots {
       if (extents->capacity() > kept_extents) std::vector<blockdev::Extent>().swap(*extents);
     }
     bytes_ -= slot.charged_bytes;
+    budget_.give(slot.charged_bytes);
     --in_use_;
     free_.push_front(slot);  // the one whose memory is still in the cache
   }
@@ -84,6 +87,7 @@ class Slots {
   SlotList free_;
   std::size_t limit_requests_;
   std::size_t limit_bytes_;
+  MemoryBudget& budget_;
   std::size_t in_use_ = 0;
   std::size_t bytes_ = 0;
 };

@@ -23,8 +23,14 @@ std::size_t skip_limit_bytes(Style style) {
 // after the other in parts of this size: what it does at a time stays bounded.
 constexpr std::uint64_t part_bytes = 1UL << 30U;
 
-// How long a client may take to receive its last replies.
+// How long a client may take to receive its last replies, or any while others need the memory.
 constexpr Duration farewell_limit = std::chrono::seconds(10);
+
+// How long nothing of a write's payload may come while others need the memory.
+constexpr Duration payload_limit = std::chrono::seconds(1);
+
+// Others use the pool, too.
+constexpr Duration pool_looked_at_after = std::chrono::milliseconds(10);
 
 bool carries_data(const ClientRequest& request) {
   return request.command == Command::read || request.command == Command::write;
@@ -32,7 +38,7 @@ bool carries_data(const ClientRequest& request) {
 
 // What a request counts for: its payload, or the most that its answer can hold.
 std::size_t charge_of(const ClientRequest& request) {
-  if (carries_data(request)) return request.length;
+  if (carries_data(request)) return BufferPool::bytes_for(request.length);
   if (request.command == Command::block_status)
     return all_contexts.size() * blockdev::extent_limit *
            (sizeof(blockdev::Extent) + sizeof(ExtendedStatusDescriptor));
@@ -79,8 +85,14 @@ Transmission::Transmission(const World& world, InputBuffer& input, const Terms& 
       input_(input),
       terms_(terms),
       progress_(world.loop),
-      slots_(limits.in_flight_requests, limits.in_flight_bytes),
-      replies_(world.loop, world.stream, slots_, progress_) {}
+      slots_(limits.in_flight_requests, limits.in_flight_bytes, world.budget),
+      replies_(world.loop, world.clock, world.stream, slots_, progress_) {
+  world_.budget.add(*this);
+}
+
+Transmission::~Transmission() {
+  world_.budget.remove(*this);
+}
 
 Task<> Transmission::run() {
   co_await receive_requests();
@@ -90,7 +102,7 @@ Task<> Transmission::run() {
 
 Task<> Transmission::receive_requests() {
   ReadOperation read;
-  while (!shutting_down_) {
+  while (!ended_) {
     if (input_.size() < request_header_bytes(terms_.style)) {
       read.buffer = input_.space();
       co_await read_some(world_.stream, read);
@@ -100,15 +112,13 @@ Task<> Transmission::receive_requests() {
     }
     const std::optional<ClientRequest> request = next_request();
     if (!request) co_return;
-    Slot* slot = admit(*request);
-    while (slot == nullptr) {
-      co_await progress_.wait();
-      if (shutting_down_) co_return;
-      slot = admit(*request);
-    }
+    Slot* slot = admit(*request, false);
+    if (slot == nullptr) slot = co_await admit_in_turn(*request);
+    if (slot == nullptr) co_return;
     take_payload(*slot);
     if (slot->payload_missing > 0) {
       receiving_payload_ = true;
+      payload_moved_ = world_.clock.now();
       const bool complete = co_await receive_rest(*slot);
       receiving_payload_ = false;
       if (!complete && !mutant("nbd-half-write-carried-out")) {
@@ -140,19 +150,18 @@ std::optional<ClientRequest> Transmission::next_request() {
 }
 
 // A slot for the request, refused or with its buffer. Null when this connection holds as much as it
-// may, or the shard is short of buffers: the caller waits for progress, which will come, because
-// something of this connection is in flight.
-Slot* Transmission::admit(const ClientRequest& request) {
+// may, or all of them together do, or the shard is short of buffers. `granted`: by the budget.
+Slot* Transmission::admit(const ClientRequest& request, bool granted) {
   RequestOutcome outcome = validate_request(request, terms_);
   const bool refused = outcome.error != IoError::none;
   const std::size_t charge = refused ? 0 : charge_of(request);
   if (!slots_.has_room(charge)) return nullptr;
+  if (!granted && !world_.budget.take(charge)) return nullptr;
 
   Buffer buffer;
   if (!refused && (carries_data(request) || request.has_payload)) {
     buffer = world_.buffers.take(request.length);
-    if (!buffer && !slots_.idle()) return nullptr;
-    if (!buffer) outcome = {IoError::no_memory, "the server is short of buffers"};
+    if (!buffer) return world_.budget.give(charge), nullptr;
   }
   Slot& slot = slots_.take(charge);
   slot.client = request;
@@ -161,6 +170,42 @@ Slot* Transmission::admit(const ClientRequest& request) {
   slot.contexts = terms_.contexts;
   slot.buffer = std::move(buffer);
   return &slot;
+}
+
+// Null: no request is taken any more.
+Task<Slot*> Transmission::admit_in_turn(const ClientRequest& request) {
+  const bool refused = validate_request(request, terms_).error != IoError::none;
+  const std::size_t charge = refused ? 0 : charge_of(request);
+  while (!ended_) {
+    if (!slots_.has_room(charge)) {
+      co_await progress_.wait();
+      continue;
+    }
+    const bool granted = charge == 0 || co_await world_.budget.acquire(charge, ended_);
+    if (!granted) break;
+    if (Slot* const slot = admit(request, true); slot != nullptr) co_return slot;
+    co_await progress_.wait_until(world_.clock, world_.clock.now() + pool_looked_at_after);
+  }
+  co_return nullptr;
+}
+
+bool Transmission::is_in_the_way(TimePoint now) const {
+  if (slots_.bytes() == 0) return false;
+  const bool stopped = receiving_payload_ && now - payload_moved_ > payload_limit;
+  return stopped || replies_.stands_still(now) > farewell_limit;
+}
+
+void Transmission::end_for_others() {
+  reason_ = receiving_payload_ ? "it stopped in the middle of a write while others need the memory"
+                               : "it reads no replies while others need the memory";
+  give_up();
+  world_.stream.close();
+}
+
+void Transmission::give_up() {
+  ended_ = true;
+  progress_.notify_all();
+  world_.budget.look_again();
 }
 
 // From the receive buffer. A refused request has no buffer and its payload goes nowhere.
@@ -189,6 +234,7 @@ Task<bool> Transmission::receive_rest(Slot& slot) {
     }
     co_await read_some(world_.stream, read);
     if (!arrived(read)) co_return false;
+    payload_moved_ = world_.clock.now();
     direct = std::min(direct, read.transferred);
     slot.payload_missing -= direct;
     input_.filled(read.transferred - direct);
@@ -304,8 +350,9 @@ Task<> Transmission::finish() {
 
 Task<> Transmission::shut_down() {
   shutting_down_ = true;
-  progress_.notify_all();
-  while (slots_.in_use() > (receiving_payload_ ? 1U : 0U)) co_await progress_.wait();
+  give_up();
+  const auto carrying_out = [this] { return slots_.in_use() > (receiving_payload_ ? 1U : 0U); };
+  while (carrying_out()) co_await progress_.wait();
   reason_ = "the server is shutting down";
   world_.stream.close();
 }

@@ -26,12 +26,13 @@ struct TransmissionLimits {
   std::size_t in_flight_requests = 1024;      // eight times what the Linux client keeps
 };
 
-class Transmission {
+class Transmission final : MemoryBudget::Holder {
  public:
   struct World {
     Loop& loop;
     Clock& clock;
     BufferPool& buffers;
+    MemoryBudget& budget;
     Stream& stream;
     blockdev::BlockDevice& device;
   };
@@ -39,6 +40,9 @@ class Transmission {
   // `input` may hold requests already. All of it outlives the transmission.
   Transmission(const World& world, InputBuffer& input, const Terms& terms,
                const TransmissionLimits& limits);
+  ~Transmission();
+  Transmission(const Transmission&) = delete;
+  Transmission& operator=(const Transmission&) = delete;
 
   // Serves until the client says DISC or is gone; completes when nothing is with the device or on
   // its way out, and the stream is closed. What had been received is carried out and answered.
@@ -48,6 +52,8 @@ class Transmission {
   // What is not carried out is not answered either: a client that connects again (QEMU's
   // reconnect-delay) repeats it then, where ESHUTDOWN would be an error for its guest.
   Task<> shut_down();
+  // The stream is closed: nothing is waited for any more but the device.
+  void give_up();
 
   std::size_t requests_in_flight() const { return slots_.in_use(); }
   std::size_t bytes_in_flight() const { return slots_.bytes(); }
@@ -59,7 +65,10 @@ class Transmission {
   Task<> finish();
 
   std::optional<ClientRequest> next_request();
-  Slot* admit(const ClientRequest& request);
+  Slot* admit(const ClientRequest& request, bool granted);
+  Task<Slot*> admit_in_turn(const ClientRequest& request);
+  bool is_in_the_way(TimePoint now) const override;
+  void end_for_others() override;
   void take_payload(Slot& slot);
   void start(Slot& slot);
   void look_at_payload(Slot& slot);
@@ -78,6 +87,8 @@ class Transmission {
   std::size_t with_device_ = 0;
   bool receiving_ = true;
   bool receiving_payload_ = false;  // of a slot that the device does not have yet
+  TimePoint payload_moved_;         // when some of it came
+  bool ended_ = false;              // no request is taken any more
   bool shutting_down_ = false;
   std::string reason_;  // why receiving ended
 };

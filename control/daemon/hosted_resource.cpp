@@ -212,7 +212,8 @@ Task<> HostedResource::take_role_again() {
     if (taken) why_not = "the other node is Primary now";
     if (status.role == replication::Role::primary || taken) break;
     if (may_take_role(status)) {
-      const Result<> done = co_await engine_->promote({});
+      const replication::PromoteOptions ordinary;
+      const Result<> done = co_await engine_->promote(ordinary);
       if (done) break;
       why_not = done.error().message;
     }

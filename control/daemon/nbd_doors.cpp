@@ -19,6 +19,7 @@ nbd::Address address_of(const Endpoint& endpoint) {
 
 Result<std::unique_ptr<nbd::Listener>> NbdDoors::listen_at(const Endpoint& endpoint, Door& door) {
   nbd::ListenerOptions options;
+  options.budget = budget_;
   options.log = [](const std::string& line) { log_line(LogLevel::notice, line); };
   if (const auto passed = passed_.at(endpoint)) {
     return nbd::Listener::open(shard_, *passed, door.table, std::move(options));

@@ -18,7 +18,8 @@ namespace baton::control {
 class NbdDoors {
  public:
   // `passed` outlives this.
-  NbdDoors(Shard& shard, const PassedSockets& passed) : shard_(shard), passed_(passed) {}
+  NbdDoors(Shard& shard, const PassedSockets& passed)
+      : shard_(shard), passed_(passed), budget_(nbd::half_of_the_buffers(shard)) {}
   NbdDoors(const NbdDoors&) = delete;
   NbdDoors& operator=(const NbdDoors&) = delete;
 
@@ -48,6 +49,7 @@ class NbdDoors {
 
   Shard& shard_;
   const PassedSockets& passed_;
+  std::shared_ptr<nbd::MemoryBudget> budget_;
   std::map<std::string, Door> doors_;  // by Endpoint::text(); kept, so that references stay good
 };
 

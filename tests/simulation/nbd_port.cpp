@@ -4,7 +4,9 @@ namespace baton::sim {
 
 NbdPort::NbdPort(Process& process, BufferPool& buffers, replication::Resource& resource,
                  const replication::ResourceConfig& config)
-    : world_{process.loop(), process, buffers}, sessions_(process.loop()) {
+    : budget_(process.loop(), process, buffers.limit_bytes() / 2),
+      world_{process.loop(), process, buffers, budget_},
+      sessions_(process.loop()) {
   for (std::uint32_t volume = 0; volume < config.volumes.size(); ++volume) {
     table_.add(exports_.emplace_back(resource, config.name, volume));
   }

@@ -24,6 +24,7 @@ class NbdPort {
  private:
   static Task<> run(NbdPort& port, NbdClient& client, std::unique_ptr<Stream> stream);
 
+  nbd::MemoryBudget budget_;
   nbd::Session::World world_;
   std::deque<control::VolumeExport> exports_;
   nbd::ExportTable table_;

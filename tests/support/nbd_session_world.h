@@ -87,6 +87,7 @@ class ScriptedClient {
 struct SessionWorldOptions {
   std::uint64_t size = 1U << 20U;
   std::size_t pool_bytes = 256U << 20U;
+  std::size_t budget_bytes = 256U << 20U;
   bool has_copies = false;  // the device answers sync_status
   MemoryStreamOptions stream;
   nbd::SessionLimits limits;
@@ -95,12 +96,15 @@ struct SessionWorldOptions {
 class SessionWorld {
  public:
   explicit SessionWorld(const SessionWorldOptions& options = {})
-      : buffers(options.pool_bytes), device(loop, options.size), offered("disk", device) {
+      : buffers(options.pool_bytes),
+        budget(loop, clock, options.budget_bytes),
+        device(loop, options.size),
+        offered("disk", device) {
     if (options.has_copies) device.change_limits().sync_status = true;
     exports.add(offered);
     auto [client_end, server_end] = MemoryStream::make_pair(loop, options.stream);
     server_stream = server_end.get();
-    const nbd::Session::World world{loop, clock, buffers};
+    const nbd::Session::World world{loop, clock, buffers, budget};
     session.emplace(world, std::move(server_end), exports, options.limits);
     client.emplace(std::move(client_end));
     tasks.emplace(loop);
@@ -153,6 +157,7 @@ class SessionWorld {
   Loop loop;
   VirtualClock clock;
   BufferPool buffers;
+  nbd::MemoryBudget budget;
   MemoryDevice device;
   DeviceExport offered;
   nbd::ExportTable exports;

@@ -86,15 +86,106 @@ TEST(Limits, an_empty_pool_means_waiting_while_something_of_ours_is_in_flight) {
   EXPECT_EQ(count_replies(world.client->heard(), IoError::none), 50U);
 }
 
-TEST(Limits, an_empty_pool_with_nothing_in_flight_is_enomem_and_the_payload_is_skipped) {
+// An error would be the guest's.
+TEST(Limits, an_empty_pool_with_nothing_in_flight_means_waiting_too) {
+  SessionWorld world({.pool_bytes = 16U << 10U});
+  world.shake_hands();
+  Buffer others = world.buffers.take(16U << 10U);
+  ASSERT_TRUE(others);
+  world.send(write_request(1, 0, 4096, 1).add(request(read, 2, 0, 4096)));
+  EXPECT_TRUE(world.client->heard().empty());
+  others = Buffer();
+  world.clock.advance(std::chrono::milliseconds(10));
+  world.settle();
+  EXPECT_EQ(count_replies(world.client->heard(), IoError::none), 2U);
+}
+
+TEST(Limits, a_stop_does_not_wait_for_an_empty_pool) {
   SessionWorld world({.pool_bytes = 16U << 10U});
   world.shake_hands();
   const Buffer others = world.buffers.take(16U << 10U);
-  ASSERT_TRUE(others);
-  EXPECT_EQ(world.ask(write_request(1, 0, 4096, 1)).error, IoError::no_memory);
-  EXPECT_EQ(world.ask(request(read, 2, 0, 4096)).error, IoError::no_memory);
-  EXPECT_EQ(world.ask(request(block_status, 3, 0, 4096)).error, IoError::no_memory);
-  EXPECT_EQ(world.ask(request(flush, 4, 0, 0)).error, IoError::none);
+  world.send(write_request(1, 0, 4096, 1));
+  world.session->shut_down();
+  world.clock.advance(std::chrono::milliseconds(10));
+  world.settle();
+  EXPECT_TRUE(world.session_ended());
+}
+
+TEST(Limits, all_clients_together_hold_no_more_than_their_budget) {
+  SessionWorld world({.budget_bytes = 64U << 10U});
+  world.shake_hands();
+  ASSERT_TRUE(world.budget.take(60U << 10U));  // other clients
+  world.send(write_request(1, 0, 8192, 1).add(request(flush, 2, 0, 0)));
+  EXPECT_TRUE(world.client->heard().empty());
+  EXPECT_EQ(world.buffers.bytes_out(), 0U);
+  world.budget.give(60U << 10U);
+  world.settle();
+  EXPECT_EQ(count_replies(world.client->heard(), IoError::none), 2U);
+  EXPECT_EQ(world.budget.bytes_out(), 0U);
+}
+
+// Whoever stops in the middle of a write while others wait.
+TEST(Limits, a_client_that_stops_in_a_write_is_ended_when_others_need_its_memory) {
+  SessionWorld world({.budget_bytes = 64U << 10U});
+  world.shake_hands();
+  world.send(request(write, 1, 0, 60'000).fill(100, 1));
+  world.clock.advance(std::chrono::minutes(10));
+  world.settle();
+  EXPECT_FALSE(world.session_ended()) << "nobody needs it";
+  bool ended = false;
+  std::optional<bool> granted;
+  Scope others(world.loop);
+  others.spawn([](MemoryBudget& budget, bool& stop, std::optional<bool>& into) -> Task<> {
+    into = co_await budget.acquire(8192, stop);
+  }(world.budget, ended, granted));
+  world.settle();
+  EXPECT_TRUE(world.session_ended());
+  EXPECT_EQ(world.session->reason(),
+            "it stopped in the middle of a write while others need the memory");
+  EXPECT_EQ(granted, true);
+  world.budget.give(8192);
+}
+
+TEST(Limits, a_client_whose_write_goes_on_keeps_its_memory_however_slow_it_is) {
+  SessionWorld world({.budget_bytes = 64U << 10U});
+  world.shake_hands();
+  world.send(request(write, 1, 0, 60'000));
+  bool ended = false;
+  std::optional<bool> granted;
+  Scope others(world.loop);
+  others.spawn([](MemoryBudget& budget, bool& stop, std::optional<bool>& into) -> Task<> {
+    into = co_await budget.acquire(8192, stop);
+  }(world.budget, ended, granted));
+  for (int i = 0; i < 60; ++i) {
+    EXPECT_FALSE(granted);
+    world.clock.advance(std::chrono::milliseconds(900));
+    world.send(Bytes().fill(1000, 7));
+  }
+  EXPECT_EQ(Heard(world.client->heard()).reply().error, IoError::none);
+  world.settle();
+  EXPECT_EQ(granted, true);
+  world.budget.give(8192);
+}
+
+TEST(Limits, a_client_that_reads_no_replies_is_ended_when_others_need_its_memory) {
+  SessionWorld world({.budget_bytes = 1U << 20U, .stream = {.capacity_bytes = 4096}});
+  world.shake_hands();
+  world.client->stop_listening();
+  world.send(request(read, 1, 0, 1U << 20U));
+  bool ended = false;
+  std::optional<bool> granted;
+  Scope others(world.loop);
+  others.spawn([](MemoryBudget& budget, bool& stop, std::optional<bool>& into) -> Task<> {
+    into = co_await budget.acquire(8192, stop);
+  }(world.budget, ended, granted));
+  world.clock.advance(std::chrono::seconds(9));
+  world.settle();
+  EXPECT_FALSE(world.session_ended());
+  world.clock.advance(std::chrono::seconds(2));
+  world.settle();
+  EXPECT_TRUE(world.session_ended());
+  EXPECT_EQ(granted, true);
+  world.budget.give(8192);
 }
 
 TEST(Limits, a_client_that_stops_reading_stops_being_served) {

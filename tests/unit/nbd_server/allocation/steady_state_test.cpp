@@ -23,7 +23,8 @@ TEST(SteadyState, a_request_allocates_nothing) {
   ExportTable exports;
   exports.add(offered);
   auto [client, server] = test::MemoryStream::make_pair(loop, {.capacity_bytes = 1U << 20U});
-  Session session({loop, clock, buffers}, std::move(server), exports, {});
+  MemoryBudget budget(loop, clock, buffers.limit_bytes() / 2);
+  Session session({loop, clock, buffers, budget}, std::move(server), exports, {});
   Scope tasks(loop);
   tasks.spawn(session.run());
 

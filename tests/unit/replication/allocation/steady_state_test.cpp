@@ -84,7 +84,8 @@ TEST_P(ReplicatedWrite, allocates_nothing_on_either_node) {
     nbd::ExportTable exports;
     exports.add(offered);
     auto [client, server] = test::MemoryStream::make_pair(loop_, {.capacity_bytes = 4U << 20U});
-    nbd::Session session({loop_, clock_, buffers_}, std::move(server), exports, {});
+    nbd::MemoryBudget budget(loop_, clock_, buffers_.limit_bytes() / 2);
+    nbd::Session session({loop_, clock_, buffers_, budget}, std::move(server), exports, {});
     Scope tasks(loop_);
     tasks.spawn(session.run());
     const Bytes hello =

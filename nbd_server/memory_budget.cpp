@@ -1,0 +1,32 @@
+#include "nbd_server/memory_budget.h"
+
+#include <chrono>
+
+namespace baton::nbd {
+namespace {
+
+constexpr Duration look_again_after = std::chrono::milliseconds(250);
+
+}  // namespace
+
+Task<bool> MemoryBudget::acquire(std::size_t bytes, const bool& ended) {
+  const Ticket ticket(*this);
+  while (!ended) {
+    if (&queue_.front() == &ticket && fits(bytes)) {
+      out_ += bytes;
+      co_return true;
+    }
+    end_those_in_the_way();
+    co_await moved_.wait_until(clock_, clock_.now() + look_again_after);
+  }
+  co_return false;
+}
+
+void MemoryBudget::end_those_in_the_way() {
+  const TimePoint now = clock_.now();
+  for (Holder& holder : holders_) {
+    if (holder.is_in_the_way(now)) holder.end_for_others();
+  }
+}
+
+}  // namespace baton::nbd
