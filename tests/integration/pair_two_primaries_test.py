@@ -72,6 +72,8 @@ class TwoPrimariesCase(PairCase):
                 self.assertEqual(data, data[:16] * 256, f"block {place} of {image.name} is a mixture")
 
     def end_equal(self):
+        # One that was killed may still count as attached, with a write that was under way.
+        self.wait_status(self.beta, lambda status, _: not status["clients"], "no client")
         self.beta.ctl("secondary", "vm1")
         self.stop_and_compare()
 

@@ -86,9 +86,9 @@ class Ocfs2(PairCase):
     def counter(self, guest):
         return int(guest.run("flock /mnt/lock cat /mnt/counter"))
 
-    def count(self, turns):
+    def count(self, first, last):
         for guest in self.guests:
-            guest.run(f"count /mnt {turns} >/run/count 2>&1 & echo $! >/run/count.pid")
+            guest.run(f"count /mnt {first} {last} >/run/count 2>&1 & echo $! >/run/count.pid")
 
     def wait_counted(self, guest):
         guest.run("while [ -d /proc/$(cat /run/count.pid) ]; do sleep 0.1; done")
@@ -100,7 +100,7 @@ class Ocfs2(PairCase):
         self.assertEqual(self.counter(guest), counted)
         numbers = [int(line.split()[0]) for line in guest.run("cat /mnt/log").splitlines()]
         self.assertEqual(numbers, list(range(1, counted + 1)))
-        # A file without a sum, or the other way round, is one that its guest died over.
+        # A sum without its file is one that its guest died over.
         guest.run("cd /mnt/files && for sum in ../sums/*; do"
                   " [ ! -e ${sum##*/} ] || sha256sum -c -s $sum || exit 1; done")
         self.assertEqual(guest.run("dmesg | grep -cE 'I/O error|OCFS2: ERROR|blocked for more' || true"),
@@ -110,7 +110,7 @@ class Ocfs2(PairCase):
         self.two_guests()
         self.mount_both()
         first, second = self.guests
-        self.count(TURNS)
+        self.count(1, TURNS)
         for turns in (15, 30):
             self.wait_for(lambda: self.counter(first) >= turns, f"{turns} turns", 60)
             self.network.reset()
@@ -125,7 +125,7 @@ class Ocfs2(PairCase):
             self.assertEqual(guest.run("ls /mnt/files | wc -l"), f"{2 * TURNS}\n")
 
         # The one guest's host goes dark under it, in the middle of a turn or of a file.
-        self.count(1000)
+        self.count(TURNS + 1, 1000)
         before = self.counter(first)
         self.wait_for(lambda: self.counter(first) >= before + 10, "10 turns more", 60)
         second.machine.kill()
