@@ -203,7 +203,7 @@ class Suite:
                 self.ctest("fuzz", stage, "-L", "^fuzz$", suffix=" [fuzz]")
 
     def mutants(self):
-        with Stage(self, "mutants of the simulator", 120) as stage:
+        with Stage(self, "mutants of the simulator", 200) as stage:
             if not self.build("mutants", stage):
                 return
             program = os.path.join(ROOT, "build", "mutants", "baton-sim")
