@@ -9,10 +9,11 @@ constexpr Duration look_again_after = std::chrono::milliseconds(250);
 
 }  // namespace
 
-Task<bool> MemoryBudget::acquire(std::size_t bytes, const bool& ended) {
-  const Ticket ticket(*this);
+Task<bool> MemoryBudget::acquire(std::size_t bytes, std::size_t held, const bool& ended) {
+  const Lane lane = lane_of(bytes, held);
+  const Ticket ticket(*this, lane);
   while (!ended) {
-    if (&queue_.front() == &ticket && fits(bytes)) {
+    if (&queue(lane).front() == &ticket && fits(bytes, lane)) {
       out_ += bytes;
       co_return true;
     }

@@ -3,12 +3,15 @@
 // the shard needs for itself (rule 10: no client hurts another resource, or the link to the peer).
 //
 // Where it is short, clients wait in turn, and whoever holds some of it without going on is in the
-// way: a client that has stopped in the middle of a write, or reads its replies no more.
+// way: a client that has stopped in the middle of a write, or reads its replies no more. A quarter
+// is kept for those who hold little: they do not wait for those who hold much.
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <boost/intrusive/list.hpp>
 #include <cstddef>
+#include <cstdint>
 
 #include "base/clock.h"
 #include "base/task.h"
@@ -37,38 +40,53 @@ class MemoryBudget {
   void add(Holder& holder) { holders_.push_back(holder); }
   void remove(Holder& holder) { holders_.erase(holders_.iterator_to(holder)); }
 
-  // False where others wait, or it does not fit: see acquire().
-  bool take(std::size_t bytes) {
+  // What a client that holds little holds at most, with what it asks for.
+  static constexpr std::size_t little_bytes = 1U << 20U;
+
+  // `held`: by this client already. False where others wait, or it does not fit: see acquire().
+  bool take(std::size_t bytes, std::size_t held = 0) {
     if (bytes == 0) return true;
-    if (!queue_.empty() || !fits(bytes)) return false;
+    const Lane lane = lane_of(bytes, held);
+    if (!queue(lane).empty() || !fits(bytes, lane)) return false;
     out_ += bytes;
     return true;
   }
   void give(std::size_t bytes) {
     out_ -= bytes;
-    if (bytes > 0 && !queue_.empty()) moved_.notify_all();
+    if (bytes > 0) moved_.notify_all();
   }
 
   // Waits in turn. False: `ended` became true, and nothing was taken; call look_again() then.
-  Task<bool> acquire(std::size_t bytes, const bool& ended);
+  Task<bool> acquire(std::size_t bytes, std::size_t held, const bool& ended);
   void look_again() { moved_.notify_all(); }
 
   std::size_t bytes_out() const { return out_; }
 
  private:
+  enum class Lane : std::uint8_t { little, much };
   struct Ticket : boost::intrusive::list_base_hook<> {
-    explicit Ticket(MemoryBudget& budget) : of(budget) { of.queue_.push_back(*this); }
+    Ticket(MemoryBudget& budget, Lane lane) : of(budget), in(lane) {
+      of.queue(in).push_back(*this);
+    }
     Ticket(const Ticket&) = delete;
     Ticket& operator=(const Ticket&) = delete;
     ~Ticket() {
-      of.queue_.erase(of.queue_.iterator_to(*this));
+      of.queue(in).erase(of.queue(in).iterator_to(*this));
       of.moved_.notify_all();
     }
     MemoryBudget& of;
+    Lane in;
   };
+  using Queue = boost::intrusive::list<Ticket, boost::intrusive::constant_time_size<false>>;
+
+  static Lane lane_of(std::size_t bytes, std::size_t held) {
+    return held + bytes <= little_bytes ? Lane::little : Lane::much;
+  }
+  Queue& queue(Lane lane) { return queues_.at(static_cast<std::size_t>(lane)); }
   // Alone a request gets through whatever its size.
-  bool fits(std::size_t bytes) const {
-    return out_ == 0 || bytes <= limit_ - std::min(out_, limit_);
+  bool fits(std::size_t bytes, Lane lane) const {
+    const std::size_t limit = lane == Lane::little ? limit_ : limit_ - limit_ / 4;
+    return out_ == 0 || bytes <= limit - std::min(out_, limit);
   }
   void end_those_in_the_way();
 
@@ -76,7 +94,7 @@ class MemoryBudget {
   Signal moved_;
   std::size_t limit_;
   std::size_t out_ = 0;
-  boost::intrusive::list<Ticket, boost::intrusive::constant_time_size<false>> queue_;
+  std::array<Queue, 2> queues_;
   boost::intrusive::list<Holder, boost::intrusive::constant_time_size<false>> holders_;
 };
 

@@ -156,7 +156,7 @@ Slot* Transmission::admit(const ClientRequest& request, bool granted) {
   const bool refused = outcome.error != IoError::none;
   const std::size_t charge = refused ? 0 : charge_of(request);
   if (!slots_.has_room(charge)) return nullptr;
-  if (!granted && !world_.budget.take(charge)) return nullptr;
+  if (!granted && !world_.budget.take(charge, slots_.bytes())) return nullptr;
 
   Buffer buffer;
   if (!refused && (carries_data(request) || request.has_payload)) {
@@ -181,7 +181,8 @@ Task<Slot*> Transmission::admit_in_turn(const ClientRequest& request) {
       co_await progress_.wait();
       continue;
     }
-    const bool granted = charge == 0 || co_await world_.budget.acquire(charge, ended_);
+    const std::size_t held = slots_.bytes();
+    const bool granted = charge == 0 || co_await world_.budget.acquire(charge, held, ended_);
     if (!granted) break;
     if (Slot* const slot = admit(request, true); slot != nullptr) co_return slot;
     co_await progress_.wait_until(world_.clock, world_.clock.now() + pool_looked_at_after);

@@ -136,7 +136,7 @@ TEST(Limits, a_client_that_stops_in_a_write_is_ended_when_others_need_its_memory
   std::optional<bool> granted;
   Scope others(world.loop);
   others.spawn([](MemoryBudget& budget, bool& stop, std::optional<bool>& into) -> Task<> {
-    into = co_await budget.acquire(8192, stop);
+    into = co_await budget.acquire(8192, 0, stop);
   }(world.budget, ended, granted));
   world.settle();
   EXPECT_TRUE(world.session_ended());
@@ -154,7 +154,7 @@ TEST(Limits, a_client_whose_write_goes_on_keeps_its_memory_however_slow_it_is) {
   std::optional<bool> granted;
   Scope others(world.loop);
   others.spawn([](MemoryBudget& budget, bool& stop, std::optional<bool>& into) -> Task<> {
-    into = co_await budget.acquire(8192, stop);
+    into = co_await budget.acquire(8192, 0, stop);
   }(world.budget, ended, granted));
   for (int i = 0; i < 60; ++i) {
     EXPECT_FALSE(granted);
@@ -176,7 +176,7 @@ TEST(Limits, a_client_that_reads_no_replies_is_ended_when_others_need_its_memory
   std::optional<bool> granted;
   Scope others(world.loop);
   others.spawn([](MemoryBudget& budget, bool& stop, std::optional<bool>& into) -> Task<> {
-    into = co_await budget.acquire(8192, stop);
+    into = co_await budget.acquire(8192, 0, stop);
   }(world.budget, ended, granted));
   world.clock.advance(std::chrono::seconds(9));
   world.settle();

@@ -26,7 +26,7 @@ class Budget : public testing::Test {
     }
   }
   static Task<> wait(Budget& self, std::size_t bytes, int who) {
-    const bool granted = co_await self.budget_.acquire(bytes, self.ended_);
+    const bool granted = co_await self.budget_.acquire(bytes, 0, self.ended_);
     if (granted) self.served_.push_back(who);
     if (!granted) self.refused_.push_back(who);
   }
@@ -79,11 +79,31 @@ TEST_F(Budget, serves_those_who_wait_in_their_order_and_nobody_before_them) {
   EXPECT_EQ(served_, (std::vector<int>{1, 2, 3}));
 }
 
+TEST_F(Budget, keeps_a_quarter_for_those_who_hold_little) {
+  constexpr std::size_t mib = 1U << 20U;
+  MemoryBudget budget(loop_, clock_, 100 * mib);
+  ASSERT_TRUE(budget.take(64 * mib));
+  EXPECT_FALSE(budget.take(16 * mib));
+  EXPECT_TRUE(budget.take(11 * mib));
+  EXPECT_FALSE(budget.take(4096, mib)) << "it holds much already";
+  bool granted = false;
+  Scope scope(loop_);
+  scope.spawn([](MemoryBudget& of, const bool& stop, bool& into) -> Task<> {
+    into = co_await of.acquire(16 * mib, 0, stop);
+  }(budget, ended_, granted));
+  EXPECT_TRUE(budget.take(4096)) << "it does not wait for those who hold much";
+  for (int i = 0; i < 24; ++i) EXPECT_TRUE(budget.take(mib)) << i;
+  EXPECT_FALSE(budget.take(mib));
+  budget.give(60 * mib);
+  settle();
+  EXPECT_TRUE(granted);
+}
+
 TEST_F(Budget, who_ends_while_waiting_takes_nothing_and_lets_the_next_one_go) {
   ASSERT_TRUE(budget_.take(90));
   bool over = false;
   scope_.spawn([](MemoryBudget& budget, const bool& stop) -> Task<> {
-    const bool granted = co_await budget.acquire(50, stop);
+    const bool granted = co_await budget.acquire(50, 0, stop);
     EXPECT_FALSE(granted);
   }(budget_, over));
   scope_.spawn(wait(*this, 10, 2));
