@@ -33,7 +33,7 @@ class MemoryBudget {
   };
 
   MemoryBudget(Loop& loop, Clock& clock, std::size_t limit_bytes)
-      : clock_(clock), moved_(loop), limit_(limit_bytes) {}
+      : loop_(loop), clock_(clock), limit_(limit_bytes) {}
   MemoryBudget(const MemoryBudget&) = delete;
   MemoryBudget& operator=(const MemoryBudget&) = delete;
 
@@ -53,29 +53,37 @@ class MemoryBudget {
   }
   void give(std::size_t bytes) {
     out_ -= bytes;
-    if (bytes > 0) moved_.notify_all();
+    // Only who is first: a thousand may wait.
+    for (const Lane lane : {Lane::little, Lane::much}) {
+      Queue& waiting = queue(lane);
+      if (!waiting.empty() && fits(waiting.front().bytes, lane)) waiting.front().moved.notify_all();
+    }
   }
 
   // Waits in turn. False: `ended` became true, and nothing was taken; call look_again() then.
   Task<bool> acquire(std::size_t bytes, std::size_t held, const bool& ended);
-  void look_again() { moved_.notify_all(); }
+  void look_again();
 
   std::size_t bytes_out() const { return out_; }
 
  private:
   enum class Lane : std::uint8_t { little, much };
   struct Ticket : boost::intrusive::list_base_hook<> {
-    Ticket(MemoryBudget& budget, Lane lane) : of(budget), in(lane) {
+    Ticket(MemoryBudget& budget, Lane lane, std::size_t wanted)
+        : of(budget), in(lane), bytes(wanted), moved(budget.loop_) {
       of.queue(in).push_back(*this);
     }
     Ticket(const Ticket&) = delete;
     Ticket& operator=(const Ticket&) = delete;
     ~Ticket() {
       of.queue(in).erase(of.queue(in).iterator_to(*this));
-      of.moved_.notify_all();
+      if (!of.queue(in).empty()) of.queue(in).front().moved.notify_all();
     }
+    bool is_first() const { return &of.queue(in).front() == this; }
     MemoryBudget& of;
     Lane in;
+    std::size_t bytes;
+    Signal moved;
   };
   using Queue = boost::intrusive::list<Ticket, boost::intrusive::constant_time_size<false>>;
 
@@ -90,8 +98,8 @@ class MemoryBudget {
   }
   void end_those_in_the_way();
 
+  Loop& loop_;
   Clock& clock_;
-  Signal moved_;
   std::size_t limit_;
   std::size_t out_ = 0;
   std::array<Queue, 2> queues_;

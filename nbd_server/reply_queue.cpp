@@ -1,5 +1,7 @@
 #include "nbd_server/reply_queue.h"
 
+#include <chrono>
+
 namespace baton::nbd {
 namespace {
 
@@ -30,8 +32,12 @@ void ReplyQueue::push(Slot& slot) {
 void ReplyQueue::write_batch() {
   if (writing_ || ready_.empty()) return;
   std::size_t count = 0;
+  bytes_ = 0;
   for (std::size_t replies = 0; replies < batch_replies && !ready_.empty(); ++replies) {
     Slot& slot = ready_.front();
+    const std::size_t size = slot.head.size() + slot.reply_payload.size();
+    if (replies > 0 && bytes_ + size > batch_bytes) break;
+    bytes_ += size;
     ready_.pop_front();
     leaving_.push_back(slot);
     parts_[count++] = part(slot.head.span());
@@ -41,6 +47,12 @@ void ReplyQueue::write_batch() {
   began_ = clock_.now();
   write_.buffers = {parts_.data(), count};
   stream_.write(write_);
+}
+
+bool ReplyQueue::stands_still(TimePoint now, Duration patience) const {
+  constexpr std::size_t bytes_per_millisecond = (1U << 20U) / 1000;
+  const Duration on_its_way = std::chrono::milliseconds(bytes_ / bytes_per_millisecond);
+  return writing_ && now - began_ > patience + on_its_way;
 }
 
 void ReplyQueue::written() {

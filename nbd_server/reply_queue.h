@@ -23,12 +23,14 @@ class ReplyQueue {
   // unless the stream is broken: then the slot is released unsent.
   void push(Slot& slot);
 
-  // For how long the client has not taken what was written last.
-  Duration stands_still(TimePoint now) const { return writing_ ? now - began_ : Duration::zero(); }
+  // The client takes what was written last more slowly than `patience` and a MiB a second.
+  bool stands_still(TimePoint now, Duration patience) const;
 
  private:
   // Linux takes at most 1024 parts (IOV_MAX) in one call; a depth of 128 is the kernel client's.
   static constexpr std::size_t batch_replies = 128;
+  // And no more bytes, but for one reply: how far a client gets is seen write by write.
+  static constexpr std::size_t batch_bytes = 1U << 20U;
 
   class Flush final : public Runnable {
    public:
@@ -56,6 +58,7 @@ class ReplyQueue {
   std::array<iovec, 2 * batch_replies> parts_;
   bool writing_ = false;
   TimePoint began_;
+  std::size_t bytes_ = 0;  // being written
   bool broken_ = false;
 };
 

@@ -193,7 +193,7 @@ Task<Slot*> Transmission::admit_in_turn(const ClientRequest& request) {
 bool Transmission::is_in_the_way(TimePoint now) const {
   if (slots_.bytes() == 0) return false;
   const bool stopped = receiving_payload_ && now - payload_moved_ > payload_limit;
-  return stopped || replies_.stands_still(now) > farewell_limit;
+  return stopped || replies_.stands_still(now, farewell_limit);
 }
 
 void Transmission::end_for_others() {

@@ -20,6 +20,8 @@ constexpr Duration client_patience = std::chrono::seconds(2);
 // How long a node that was Primary before its daemon was restarted waits for the other one.
 constexpr Duration role_patience = std::chrono::seconds(60);
 
+constexpr Duration role_asked_for_after = std::chrono::seconds(1);
+
 // A migration with much memory over a slow network takes that long; docs/handover.md.
 constexpr std::uint32_t window_seconds_default = 600;
 
@@ -217,7 +219,9 @@ Task<> HostedResource::take_role_again() {
       if (done) break;
       why_not = done.error().message;
     }
-    co_await engine_changed_.wait_until(place_.shard, deadline);
+    // What refuses a promotion for a moment need not show in the status.
+    const TimePoint again = std::min(deadline, place_.shard.now() + role_asked_for_after);
+    co_await engine_changed_.wait_until(place_.shard, again);
   }
   const bool primary = engine_->status().role == replication::Role::primary;
   if (primary) {

@@ -79,13 +79,15 @@ Task<> NbdDoors::close(const NodeSpec& node, std::vector<nbd::Export*> exports, 
     auto listener = door.listener;
     (release(door) ? unused : shared).push_back(std::move(listener));
   }
-  for (const auto& listener : unused) co_await listener->stop(patience);
+  // All at once: none of them hears from the resource that it is going down.
+  Scope ending(shard_.loop());
+  for (const auto& listener : unused) ending.spawn(listener->stop(patience));
   for (const auto& listener : shared) {
     for (nbd::Export* offered : exports) {
-      const std::string name = offered->name();
-      co_await listener->end_clients(name, patience);
+      ending.spawn(listener->end_clients(offered->name(), patience));
     }
   }
+  co_await ending.join();
 }
 
 }  // namespace baton::control

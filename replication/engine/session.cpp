@@ -83,8 +83,11 @@ bool Session::may_write_here(const wire::Header& header, const Volume& volume) {
   const bool may = peer_holding || volume.lent_to_peer(header);
   if (header.epoch == engine_.epoch().number && may) return true;
   reached("write-of-an-old-epoch");
-  drop(fmt::format("the peer writes in epoch {} without holding the baton (epoch {} here)",
-                   static_cast<std::uint64_t>(header.epoch), engine_.epoch().number));
+  drop(
+      fmt::format("the peer writes in epoch {} without holding the baton, or a region that is lent "
+                  "to it (epoch "
+                  "{} here)",
+                  static_cast<std::uint64_t>(header.epoch), engine_.epoch().number));
   return false;
 }
 

@@ -8,7 +8,17 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import baton_test  # noqa: E402
-from baton_pair import MIB, PairCase  # noqa: E402
+from baton_pair import DEBIAN_FIRST, MIB, PairCase  # noqa: E402
+
+WRITE_ON = """
+h.connect_uri("{uri}")
+try:
+    while True:
+        h.pwrite(bytes(4096), 0)
+        print("written", flush=True)
+except nbd.Error as error:
+    print("failed", error.errno, flush=True)
+"""
 
 
 class Start(PairCase):
@@ -310,6 +320,23 @@ class Handover(PairCase):
         self.assertEqual(writer.failure(), "ENOSPC", "QEMU pauses its guest on this one")
         self.stop_and_compare()
         writer.assert_written_in(self.image(self.beta))
+
+
+    @baton_test.requires_programs("nbdsh")
+    def test_a_write_that_is_held_is_not_answered_by_a_stop(self):
+        """An error would reach a guest; a client whose connection ends asks again. At either listener."""
+        uris = [self.uri(self.alpha), self.tcp_uri(self.alpha)]
+        clients = [self.start(["nbdsh", "-c", WRITE_ON.format(uri=uri)], name=f"client-{at}", env=DEBIAN_FIRST)
+                   for at, uri in enumerate(uris)]
+        for client in clients:
+            client.wait_for_line("^written")
+        self.alpha.ctl("handover", "vm1")
+        self.wait_status(self.alpha, lambda status, _: status["held-writes"]["count"] == 2, "two held writes")
+        self.alpha.stop()
+        for client in clients:
+            self.assertEqual(client.wait(20), 0, client.log_tail())
+            self.assertRegex(client.log(), "(?m)^failed")
+            self.assertNotIn("ESHUTDOWN", client.log())
 
 
 if __name__ == "__main__":

@@ -124,6 +124,31 @@ TEST(Limits, all_clients_together_hold_no_more_than_their_budget) {
   EXPECT_EQ(world.budget.bytes_out(), 0U);
 }
 
+// Another client of the shard, that waits for memory.
+class SomebodyElse {
+ public:
+  explicit SomebodyElse(SessionWorld& world) : world_(world), waiting_(world.loop) {
+    waiting_.spawn(wait(*this));
+    world.settle();
+  }
+  ~SomebodyElse() {
+    if (served_) world_.budget.give(bytes);
+  }
+  SomebodyElse(const SomebodyElse&) = delete;
+  SomebodyElse& operator=(const SomebodyElse&) = delete;
+  bool served() const { return served_; }
+
+ private:
+  static constexpr std::size_t bytes = 8192;
+  static Task<> wait(SomebodyElse& self) {
+    self.served_ = co_await self.world_.budget.acquire(bytes, 0, self.gone_);
+  }
+  SessionWorld& world_;
+  bool gone_ = false;
+  bool served_ = false;
+  Scope waiting_;
+};
+
 // Whoever stops in the middle of a write while others wait.
 TEST(Limits, a_client_that_stops_in_a_write_is_ended_when_others_need_its_memory) {
   SessionWorld world({.budget_bytes = 64U << 10U});
@@ -132,39 +157,27 @@ TEST(Limits, a_client_that_stops_in_a_write_is_ended_when_others_need_its_memory
   world.clock.advance(std::chrono::minutes(10));
   world.settle();
   EXPECT_FALSE(world.session_ended()) << "nobody needs it";
-  bool ended = false;
-  std::optional<bool> granted;
-  Scope others(world.loop);
-  others.spawn([](MemoryBudget& budget, bool& stop, std::optional<bool>& into) -> Task<> {
-    into = co_await budget.acquire(8192, 0, stop);
-  }(world.budget, ended, granted));
+  SomebodyElse other(world);
   world.settle();
   EXPECT_TRUE(world.session_ended());
   EXPECT_EQ(world.session->reason(),
             "it stopped in the middle of a write while others need the memory");
-  EXPECT_EQ(granted, true);
-  world.budget.give(8192);
+  EXPECT_TRUE(other.served());
 }
 
 TEST(Limits, a_client_whose_write_goes_on_keeps_its_memory_however_slow_it_is) {
   SessionWorld world({.budget_bytes = 64U << 10U});
   world.shake_hands();
   world.send(request(write, 1, 0, 60'000));
-  bool ended = false;
-  std::optional<bool> granted;
-  Scope others(world.loop);
-  others.spawn([](MemoryBudget& budget, bool& stop, std::optional<bool>& into) -> Task<> {
-    into = co_await budget.acquire(8192, 0, stop);
-  }(world.budget, ended, granted));
+  SomebodyElse other(world);
   for (int i = 0; i < 60; ++i) {
-    EXPECT_FALSE(granted);
+    EXPECT_FALSE(other.served());
     world.clock.advance(std::chrono::milliseconds(900));
     world.send(Bytes().fill(1000, 7));
   }
   EXPECT_EQ(Heard(world.client->heard()).reply().error, IoError::none);
   world.settle();
-  EXPECT_EQ(granted, true);
-  world.budget.give(8192);
+  EXPECT_TRUE(other.served());
 }
 
 TEST(Limits, a_client_that_reads_no_replies_is_ended_when_others_need_its_memory) {
@@ -172,20 +185,14 @@ TEST(Limits, a_client_that_reads_no_replies_is_ended_when_others_need_its_memory
   world.shake_hands();
   world.client->stop_listening();
   world.send(request(read, 1, 0, 1U << 20U));
-  bool ended = false;
-  std::optional<bool> granted;
-  Scope others(world.loop);
-  others.spawn([](MemoryBudget& budget, bool& stop, std::optional<bool>& into) -> Task<> {
-    into = co_await budget.acquire(8192, 0, stop);
-  }(world.budget, ended, granted));
+  SomebodyElse other(world);
   world.clock.advance(std::chrono::seconds(9));
   world.settle();
   EXPECT_FALSE(world.session_ended());
-  world.clock.advance(std::chrono::seconds(2));
+  world.clock.advance(std::chrono::seconds(3));
   world.settle();
   EXPECT_TRUE(world.session_ended());
-  EXPECT_EQ(granted, true);
-  world.budget.give(8192);
+  EXPECT_TRUE(other.served());
 }
 
 TEST(Limits, a_client_that_stops_reading_stops_being_served) {
@@ -200,6 +207,18 @@ TEST(Limits, a_client_that_stops_reading_stops_being_served) {
   world.client->start_listening();
   world.settle();
   EXPECT_EQ(count_replies(world.client->heard(), IoError::none), 100U);
+}
+
+// How far a client gets is seen write by write.
+TEST(Batching, large_replies_leave_a_mebibyte_at_a_time) {
+  SessionWorld world({.size = 8U << 20U, .stream = {.capacity_bytes = 16U << 20U}});
+  world.shake_hands();
+  const std::size_t before = world.server_stream->writes;
+  Bytes pipeline;
+  for (std::uint64_t i = 0; i < 8; ++i) pipeline.add(request(read, i, 0, 600U << 10U));
+  world.send(pipeline);
+  EXPECT_EQ(count_replies(world.client->heard(), IoError::none), 8U);
+  EXPECT_EQ(world.server_stream->writes - before, 8U);
 }
 
 TEST(Batching, replies_that_become_ready_together_leave_in_one_write) {
