@@ -58,7 +58,9 @@ class MemoryStream final : public Stream {
     ++writes;
     loop_.post(step_);
   }
+  // What was being written leaves as far as there is room, as from a socket's buffer.
   void close() override {
+    if (writing_ != nullptr && !closed_ && !out_->broken) put_all();
     closed_ = true;
     end_writing();
     in_->broken = true;
