@@ -13,7 +13,9 @@
 
 #include "base/clock.h"
 #include "base/result.h"
+#include "base/tls/credentials.h"
 #include "control/endpoint.h"
+#include "nbd_server/access.h"
 #include "replication/core/after_sb.h"
 #include "replication/core/handlers.h"
 #include "replication/core/peer_loss.h"
@@ -27,6 +29,26 @@ inline constexpr std::string_view internal_metadata = "internal";
 
 struct VolumeSpec {
   std::uint64_t size = 0;  // 0: that of an existing disk
+  nbd::Access access;      // of its export
+};
+
+enum class NbdTls : std::uint8_t { off, optional, required };  // over TCP; at unix sockets optional
+enum class LinkTls : std::uint8_t { off, x509, psk };
+
+// The section [tls]; without one everything is off.
+struct TlsSpec {
+  int line = 0;
+  std::string folder;    // absolute, or empty
+  std::string psk_file;  // absolute, or empty
+  NbdTls nbd = NbdTls::off;
+  LinkTls replication = LinkTls::off;
+  tls::Version oldest = tls::Version::v1_3;
+
+  // What clients of a listener see of it.
+  bool same_for_clients(const TlsSpec& other) const {
+    return folder == other.folder && psk_file == other.psk_file && nbd == other.nbd &&
+           oldest == other.oldest;
+  }
 };
 
 struct NodeSpec {
@@ -64,12 +86,15 @@ struct ResourceSpec {
   std::array<std::string, replication::handler_count> handlers;
   std::string secret;
   std::string secret_file;  // absolute, or empty
+  TlsSpec tls;
   std::vector<VolumeSpec> volumes;
   std::vector<NodeSpec> nodes;  // in the order of the file
 
   // Null when the file does not name it.
   const NodeSpec* node(std::string_view node_name) const;
-  bool authenticated() const { return !secret.empty() || !secret_file.empty(); }
+  bool authenticated() const {
+    return !secret.empty() || !secret_file.empty() || tls.replication == LinkTls::x509;
+  }
 };
 
 struct Configuration {

@@ -32,8 +32,8 @@ Result<> check_node(const ResourceSpec& resource, const NodeSpec& node) {
     return wrong(
         resource, node.line,
         fmt::format("node {} has address {}, which others can reach, and [resource] has no "
-                    "secret: add secret-file = \"PATH\" (without a secret only loopback "
-                    "addresses are allowed)",
+                    "secret: add secret-file = \"PATH\", or replication = \"x509\" in [tls] "
+                    "(without either only loopback addresses are allowed)",
                     node.name, node.address->text()));
   }
   return {};
@@ -89,6 +89,25 @@ Result<> check_listeners(const Uses& uses, const ResourceSpec& resource, const N
     return wrong(resource, node.line,
                  fmt::format("node {} uses {} as an nbd listener and as {}: each needs its own",
                              node.name, thing, other->second.what));
+  }
+  return {};
+}
+
+// Clients meet a listener before they say which export they want.
+Result<> check_shared_listeners(const std::vector<ResourceSpec>& resources) {
+  std::map<std::pair<std::string, std::string>, const ResourceSpec*> first;
+  for (const ResourceSpec& resource : resources) {
+    for (const NodeSpec& node : resource.nodes) {
+      for (const Endpoint& endpoint : node.nbd) {
+        const auto [place, fresh] = first.try_emplace({node.name, endpoint.text()}, &resource);
+        const ResourceSpec& other = *place->second;
+        if (fresh || other.tls.same_for_clients(resource.tls)) continue;
+        return wrong(resource, std::max(node.line, resource.tls.line),
+                     fmt::format("resources {} and {} share the listener {} and say different "
+                                 "things of NBD clients in [tls] ({}): write the same in both",
+                                 resource.name, other.name, endpoint.text(), other.file));
+      }
+    }
   }
   return {};
 }
@@ -163,7 +182,7 @@ Result<> check_together(const std::vector<ResourceSpec>& resources) {
       if (auto good = check_listeners(uses, resource, node); !good) return good;
     }
   }
-  return {};
+  return check_shared_listeners(resources);
 }
 
 }  // namespace baton::control

@@ -10,6 +10,7 @@
 #include "control/config.h"
 #include "control/config_checks.h"
 #include "control/config_policies.h"
+#include "control/config_tls.h"
 #include "control/nearest.h"
 #include "control/toml_section.h"
 #include "control/units.h"
@@ -19,13 +20,14 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::array<std::string_view, 4> top_keys{"resource", "volume", "node", "handlers"};
-constexpr std::array<std::string_view, 20> resource_keys{
+constexpr std::array<std::string_view, 5> top_keys{"resource", "volume", "node", "handlers", "tls"};
+constexpr std::array<std::string_view, 22> resource_keys{
     "name",           "protocol",      "timeout",       "ping-int",        "fence-hold",
     "secret",         "secret-file",   "auto-resume",   "on-io-error",     "on-peer-lost",
     "disk-timeout",   "after-sb-0pri", "after-sb-1pri", "after-sb-2pri",   "allow-two-primaries",
-    "checksum-based", "resync-rate",   "verify-rate",   "verify-interval", "handover-on-silence"};
-constexpr std::array<std::string_view, 1> volume_keys{"size"};
+    "checksum-based", "resync-rate",   "verify-rate",   "verify-interval", "handover-on-silence",
+    "allow-networks", "allow-names"};
+constexpr std::array<std::string_view, 3> volume_keys{"size", "allow-networks", "allow-names"};
 constexpr std::array<std::string_view, 5> node_keys{"address", "nbd", "disks", "meta", "qmp"};
 
 constexpr std::array<TomlSection::Elsewhere, 6> belongs_elsewhere{{{"size", "[[volume]]"},
@@ -135,9 +137,10 @@ void read_resource(const TomlSection& section, const std::string& folder, Resour
   read_two_primaries(section, spec);
 }
 
-VolumeSpec read_volume(const TomlSection& section) {
+VolumeSpec read_volume(const TomlSection& section, const nbd::Access& standard) {
   section.only(volume_keys, resource_elsewhere);
   VolumeSpec volume;
+  volume.access = read_access(section, standard);
   volume.size = section.size("size").value_or(0);
   if (section.find("size") != nullptr && (volume.size == 0 || volume.size % 512 != 0)) {
     section.fail("size", fmt::format("size = {} is not a multiple of 512 bytes (one sector)",
@@ -217,7 +220,8 @@ NodeSpec read_node(const TomlSection& section, std::string name, const std::stri
   return node;
 }
 
-void read_volumes(const TomlSection& top, const std::string& file, ResourceSpec& spec) {
+void read_volumes(const TomlSection& top, const std::string& file, const nbd::Access& standard,
+                  ResourceSpec& spec) {
   const toml::node* node = top.find("volume");
   if (node == nullptr) top.fail("there is no [[volume]]: a resource has at least one");
   const toml::array* volumes = node->as_array();
@@ -230,7 +234,9 @@ void read_volumes(const TomlSection& top, const std::string& file, ResourceSpec&
                                    volumes_max));
   }
   for (const toml::node& volume : *volumes) {
-    spec.volumes.push_back(read_volume(TomlSection(*volume.as_table(), file, "[[volume]]")));
+    const TomlSection section(*volume.as_table(), file, "[[volume]]");
+    spec.volumes.push_back(read_volume(section, standard));
+    check_access(section, spec, spec.volumes.back().access);
   }
 }
 
@@ -257,6 +263,15 @@ void read_nodes(const TomlSection& top, const std::string& file, const std::stri
   });
 }
 
+// Null when it is not there.
+const toml::node* section_of(const TomlSection& top, std::string_view name) {
+  const toml::node* const found = top.find(name);
+  if (found != nullptr && found->as_table() == nullptr) {
+    top.fail(name, fmt::format("{0} is no section: write [{0}]", name));
+  }
+  return found;
+}
+
 }  // namespace
 
 Result<ResourceSpec> parse_resource(std::string_view toml, const std::string& file,
@@ -273,9 +288,9 @@ Result<ResourceSpec> parse_resource(std::string_view toml, const std::string& fi
     }
     const TomlSection section(*resource->as_table(), file, "[resource]");
     read_resource(section, folder, spec);
-    const toml::node* handlers = top.find("handlers");
-    if (handlers != nullptr && handlers->as_table() == nullptr) {
-      top.fail("handlers", "handlers is no section: write [handlers]");
+    const toml::node* handlers = section_of(top, "handlers");
+    if (const toml::node* tls = section_of(top, "tls")) {
+      read_tls(TomlSection(*tls->as_table(), file, "[tls]"), folder, spec);
     }
     if (handlers == nullptr) {
       read_policies(section, nullptr, spec);
@@ -283,7 +298,7 @@ Result<ResourceSpec> parse_resource(std::string_view toml, const std::string& fi
       const TomlSection programs(*handlers->as_table(), file, "[handlers]");
       read_policies(section, &programs, spec);
     }
-    read_volumes(top, file, spec);
+    read_volumes(top, file, read_access(section, {}), spec);
     read_nodes(top, file, folder, spec);
     if (auto good = check_alone(spec); !good) return std::unexpected(good.error());
     return spec;

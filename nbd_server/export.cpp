@@ -48,45 +48,57 @@ void ExportTable::remove(Export& offered) {
   std::erase_if(entries_, [&](const Entry& entry) { return entry.offered == &offered; });
 }
 
-std::expected<Export*, ExportRefusal> ExportTable::find(std::string_view name) const {
+std::expected<Export*, ExportRefusal> ExportTable::find(std::string_view name,
+                                                        const Client& client) const {
+  const auto found = find_any(name, client);
+  if (!found) return found;
+  const auto admitted = admit(client, (*found)->access(), (*found)->name());
+  if (!admitted) return std::unexpected(admitted.error());
+  return found;
+}
+
+std::expected<Export*, ExportRefusal> ExportTable::find_any(std::string_view name,
+                                                            const Client& client) const {
   for (const Entry& entry : entries_) {
     if (entry.offered->name() == name) return entry.offered;
   }
   using Kind = ExportRefusal::Kind;
   if (!name.empty())
     return std::unexpected(ExportRefusal{
-        Kind::unknown, fmt::format("no export \"{}\" here; {}", printable(name), names())});
+        Kind::unknown, fmt::format("no export \"{}\" here; {}", printable(name), names(client))});
 
   Export* found = nullptr;
   for (const Entry& entry : entries_) {
     if (entry.as_default == Default::no) continue;
     if (found != nullptr)
       return std::unexpected(
-          ExportRefusal{Kind::unknown, fmt::format("no default export here; {}", names())});
+          ExportRefusal{Kind::unknown, fmt::format("no default export here; {}", names(client))});
     found = entry.offered;
   }
   if (found == nullptr)
     return std::unexpected(
-        ExportRefusal{Kind::unknown, fmt::format("no default export here; {}", names())});
+        ExportRefusal{Kind::unknown, fmt::format("no default export here; {}", names(client))});
   return found;
 }
 
-std::vector<ExportFacts> ExportTable::list() const {
+std::vector<ExportFacts> ExportTable::list(const Client& client) const {
   std::vector<ExportFacts> facts;
-  facts.reserve(entries_.size());
-  for (const Entry& entry : entries_) facts.push_back(facts_of(*entry.offered));
+  for (const Entry& entry : entries_) {
+    ExportFacts each = facts_of(*entry.offered);
+    if (admit(client, entry.offered->access(), each.name)) facts.push_back(std::move(each));
+  }
   return facts;
 }
 
-std::string ExportTable::names() const {
-  if (entries_.empty()) return "there is none at present";
+std::string ExportTable::names(const Client& client) const {
+  const std::vector<ExportFacts> offered = list(client);
+  if (offered.empty()) return "there is none for you at present";
   constexpr std::size_t shown_names = 8;
   std::string all;
-  for (std::size_t i = 0; i < std::min(entries_.size(), shown_names); ++i) {
-    all += fmt::format("{}\"{}\"", i == 0 ? "choose from " : ", ",
-                       printable(entries_[i].offered->name()));
+  for (std::size_t i = 0; i < std::min(offered.size(), shown_names); ++i) {
+    all += fmt::format("{}\"{}\"", i == 0 ? "choose from " : ", ", printable(offered[i].name));
   }
-  if (entries_.size() > shown_names) all += ", ...";
+  if (offered.size() > shown_names) all += ", ...";
   return all;
 }
 

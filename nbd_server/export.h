@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "blockdev/block_device.h"
+#include "nbd_server/access.h"
 #include "nbd_server/wire/exports.h"
 
 namespace baton::nbd {
@@ -27,6 +28,12 @@ class Export {
   virtual std::string description() const { return {}; }
   // Known before anything is opened, and equal to the limits of what open() gives.
   virtual const blockdev::Limits& limits() const = 0;
+
+  // Who is let in; the same for the life of the export.
+  virtual const Access& access() const {
+    static const Access everybody;
+    return everybody;
+  }
 
   // A door for one client, opened as the last step of its handshake and destroyed when its
   // connection has ended and none of its requests is in flight. Opening is no permission to write
@@ -49,15 +56,18 @@ class ExportTable {
   void remove(Export& offered);
 
   // "" finds the export of that name, else the one default export; with several it names them.
-  std::expected<Export*, ExportRefusal> find(std::string_view name) const;
-  std::vector<ExportFacts> list() const;
+  // Refused, too, where `client` may not have it.
+  std::expected<Export*, ExportRefusal> find(std::string_view name, const Client& client) const;
+  // Those that `client` may have.
+  std::vector<ExportFacts> list(const Client& client) const;
 
  private:
   struct Entry {
     Export* offered;
     Default as_default;
   };
-  std::string names() const;
+  std::expected<Export*, ExportRefusal> find_any(std::string_view name, const Client& client) const;
+  std::string names(const Client& client) const;
   std::vector<Entry> entries_;
 };
 

@@ -108,8 +108,10 @@ void Listener::accepted(Socket socket) {
   boost::system::error_code refused;  // the client may be gone already; its session will see that
   socket.set_option(asio::socket_base::keep_alive(true), refused);
   const Session::World world{shard_.loop(), shard_, shard_.buffers(), *budget_};
+  SessionSecurity security{options_.tls, options_.credentials, ip_of_peer(socket.native_handle())};
   auto stream = make_socket_stream(shard_, std::move(socket), client);
-  connections_.emplace_back(world, std::move(stream), exports_, options_.session);
+  connections_.emplace_back(world, std::move(stream), exports_, options_.session,
+                            std::move(security));
   sessions_.spawn(serve(std::prev(connections_.end())));
 }
 

@@ -19,6 +19,8 @@ namespace baton::nbd {
 struct ListenerOptions {
   std::size_t connection_limit = 1024;  // further clients are closed at once
   SessionLimits session;
+  TlsMode tls = TlsMode::none;
+  std::shared_ptr<const tls::Source> credentials;  // where `tls` is not none
   // What the listeners of a shard share; null: half of the shard's buffers are this one's.
   std::shared_ptr<MemoryBudget> budget;
   // One line for each thing an operator may want to know: a client left, no descriptor is free.
@@ -72,8 +74,8 @@ class Listener {
   struct Door;
   struct Connection {
     Connection(const Session::World& world, std::unique_ptr<Stream> stream,
-               const ExportTable& exports, const SessionLimits& limits)
-        : session(world, std::move(stream), exports, limits) {}
+               const ExportTable& exports, const SessionLimits& limits, SessionSecurity security)
+        : session(world, std::move(stream), exports, limits, std::move(security)) {}
     Session session;
     bool ending = false;
   };

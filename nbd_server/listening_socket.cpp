@@ -177,6 +177,19 @@ Result<ListeningSocket> adopt_listening(int descriptor) {
   return socket;
 }
 
+std::optional<IpAddress> ip_of_peer(int descriptor) {
+  sockaddr_storage name{};
+  socklen_t size = sizeof name;
+  if (::getpeername(descriptor, reinterpret_cast<sockaddr*>(&name), &size) != 0) return IpAddress{};
+  if (name.ss_family == AF_UNIX) return std::nullopt;
+  char host[NI_MAXHOST];
+  if (::getnameinfo(reinterpret_cast<const sockaddr*>(&name), size, host, sizeof host, nullptr, 0,
+                    NI_NUMERICHOST) != 0)
+    return IpAddress{};
+  const std::string_view text(host);
+  return parse_ip(text.substr(0, text.find('%'))).value_or(IpAddress{});  // fe80::1%eth0
+}
+
 std::string name_of_peer(int descriptor) {
   sockaddr_storage name{};
   socklen_t size = sizeof name;

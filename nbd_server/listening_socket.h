@@ -4,6 +4,7 @@
 #include <string>
 
 #include "base/result.h"
+#include "nbd_server/access.h"
 #include "nbd_server/address.h"
 
 namespace baton::nbd {
@@ -26,5 +27,7 @@ Result<ListeningSocket> adopt_listening(int descriptor);
 
 // Who connected, for people: "unix client, pid 4711" or "10.0.0.2:7789".
 std::string name_of_peer(int descriptor);
+// Nothing for a unix socket. A client that has gone already is nowhere (::).
+std::optional<IpAddress> ip_of_peer(int descriptor);
 
 }  // namespace baton::nbd

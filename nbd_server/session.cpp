@@ -4,6 +4,8 @@
 
 #include <utility>
 
+#include "base/tls/tls_stream.h"
+
 namespace baton::nbd {
 
 // Answers the handshake's questions from the listener's table, and opens the device.
@@ -11,18 +13,18 @@ class Session::Directory final : public ExportDirectory {
  public:
   explicit Directory(Session& session) : session_(session) {}
 
-  std::vector<ExportFacts> list() override { return session_.exports_.list(); }
+  std::vector<ExportFacts> list() override { return session_.exports_.list(session_.client_); }
 
   std::expected<ExportFacts, ExportRefusal> describe(std::string_view name) override {
-    const auto found = session_.exports_.find(name);
+    const auto found = session_.exports_.find(name, session_.client_);
     if (!found) return std::unexpected(found.error());
     return facts_of(**found);
   }
 
   std::expected<ExportFacts, ExportRefusal> open(std::string_view name) override {
-    const auto found = session_.exports_.find(name);
+    const auto found = session_.exports_.find(name, session_.client_);
     if (!found) return std::unexpected(found.error());
-    auto device = (*found)->open(session_.client_name_);
+    auto device = (*found)->open(session_.client_.text);
     if (!device) return std::unexpected(std::move(device.error()));
     session_.device_ = std::move(*device);
     return facts_of(**found);
@@ -33,12 +35,13 @@ class Session::Directory final : public ExportDirectory {
 };
 
 Session::Session(const World& world, std::unique_ptr<Stream> stream, const ExportTable& exports,
-                 const SessionLimits& limits)
+                 const SessionLimits& limits, SessionSecurity security)
     : world_(world),
       stream_(std::move(stream)),
       exports_(exports),
       limits_(limits),
-      client_name_(stream_->peer_name()),
+      security_(std::move(security)),
+      client_{.text = stream_->peer_name(), .address = security_.address},
       handshake_deadline_(
           [](Timer& timer) {
             static_cast<Session*>(timer.context())->end_handshake("its handshake took too long");
@@ -65,10 +68,26 @@ Task<> Session::run() {
 
 // True when the client may send requests.
 Task<bool> Session::shake_hands() {
+  Directory directory(*this);
+  Negotiation negotiation(directory, security_.tls);
+  bool goes_on = co_await answer_options(negotiation);
+  while (goes_on && negotiation.state() == Negotiation::State::start_tls) {
+    goes_on = co_await encrypt(negotiation);
+    if (goes_on) goes_on = co_await answer_options(negotiation);
+  }
+  if (!goes_on) co_return false;
+  reason_ = negotiation.reason();
+  if (negotiation.state() == Negotiation::State::broken) co_return false;
+  terms_ = negotiation.terms();
+  export_name_ = negotiation.export_name();  // before the client can know that it is in
+  const bool sent = co_await send(negotiation.replies());
+  co_return sent&& negotiation.state() == Negotiation::State::transmission;
+}
+
+// Until the handshake goes on in another way. False when the connection is lost.
+Task<bool> Session::answer_options(Negotiation& negotiation) {
   // Replies gather up to here while the client's options keep coming.
   constexpr std::size_t reply_batch_bytes = 64U << 10U;
-  Directory directory(*this);
-  Negotiation negotiation(directory);
   ReadOperation read;
   while (negotiation.state() == Negotiation::State::running) {
     if (input_.size() == 0 || negotiation.replies().size() > reply_batch_bytes) {
@@ -86,12 +105,29 @@ Task<bool> Session::shake_hands() {
     }
     input_.consume(negotiation.feed(input_.unread()));
   }
-  reason_ = negotiation.reason();
-  if (negotiation.state() == Negotiation::State::broken) co_return false;
-  terms_ = negotiation.terms();
-  export_name_ = negotiation.export_name();  // before the client can know that it is in
+  co_return true;
+}
+
+Task<bool> Session::encrypt(Negotiation& negotiation) {
+  // Whoever put them there, they would pass for what was said inside of TLS.
+  if (input_.size() > 0) {
+    reason_ = "it went on after STARTTLS without waiting for the answer";
+    co_return false;
+  }
   const bool sent = co_await send(negotiation.replies());
-  co_return sent&& negotiation.state() == Negotiation::State::transmission;
+  if (!sent) co_return false;
+  auto encrypted = std::make_unique<tls::TlsStream>(
+      world_.loop, std::move(stream_), security_.credentials->current(), tls::Side::accepted);
+  tls::TlsStream& stream = *encrypted;
+  stream_ = std::move(encrypted);
+  const Result<> agreed = co_await stream.shake_hands();
+  if (!agreed && reason_.empty()) reason_ = "no TLS session: " + agreed.error().message;
+  if (!agreed) co_return false;
+  client_.encrypted = true;
+  client_.names = stream.peer_names();
+  client_.text = stream.peer_name();
+  negotiation.go_on_encrypted();
+  co_return true;
 }
 
 Task<bool> Session::send(std::vector<std::byte>& replies) {

@@ -5,6 +5,8 @@
 #include <memory>
 #include <string>
 
+#include "base/tls/credentials.h"
+#include "nbd_server/access.h"
 #include "nbd_server/export.h"
 #include "nbd_server/transmission.h"
 #include "nbd_server/wire/negotiation.h"
@@ -15,6 +17,12 @@ struct SessionLimits {
   // From the greeting to the first request. As qemu-nbd since CVE-2024-7409.
   Duration handshake = std::chrono::seconds(10);
   TransmissionLimits transmission;
+};
+
+struct SessionSecurity {
+  TlsMode tls = TlsMode::none;
+  std::shared_ptr<const tls::Source> credentials;  // where `tls` is not none
+  std::optional<IpAddress> address;                // the client's; absent: a unix socket
 };
 
 class Session {
@@ -28,7 +36,7 @@ class Session {
 
   // `exports` is looked at during the handshake only.
   Session(const World& world, std::unique_ptr<Stream> stream, const ExportTable& exports,
-          const SessionLimits& limits);
+          const SessionLimits& limits, SessionSecurity security = {});
   ~Session();
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
@@ -43,7 +51,8 @@ class Session {
   // At once, without answers. run() still waits for the device.
   void close();
 
-  const std::string& client_name() const { return client_name_; }
+  // With the name that it has proven, if it has.
+  const std::string& client_name() const { return client_.text; }
   // Empty during the handshake.
   const std::string& export_name() const { return export_name_; }
   std::size_t requests_in_flight() const;
@@ -55,6 +64,8 @@ class Session {
   class Directory;
 
   Task<bool> shake_hands();
+  Task<bool> answer_options(Negotiation& negotiation);
+  Task<bool> encrypt(Negotiation& negotiation);
   Task<bool> send(std::vector<std::byte>& replies);
   void end_handshake(std::string reason);
 
@@ -63,7 +74,8 @@ class Session {
   const ExportTable& exports_;
   SessionLimits limits_;
   InputBuffer input_;
-  std::string client_name_;
+  SessionSecurity security_;
+  Client client_;
   std::string export_name_;
   std::string reason_;
   Timer handshake_deadline_;

@@ -29,8 +29,8 @@ class TlsStream final : public Stream {
 
   // Once, before anything else; bounded in time by whoever close()s the stream. The error is the
   // reason, as the end of a sentence. On the side that dialled it completes when the first bytes
-  // have come: before them it cannot know whether the other side has accepted it. (The side that
-  // accepted speaks first in both of our protocols.)
+  // have come: before them it cannot know whether the other side has accepted it. So it is for
+  // protocols in which that one speaks first, or both at once, as on a replication link.
   Task<Result<>> shake_hands();
 
   // After shake_hands(). The names that the other side has proven to have: those of its

@@ -30,15 +30,19 @@ Result<std::uint64_t> boot_id() {
 
 }  // namespace
 
-// Turns SIGTERM and SIGINT into a request to stop.
-struct Daemon::StopSignals {
-  explicit StopSignals(Daemon& its_daemon)
-      : daemon(its_daemon), set(its_daemon.shard_.io(), SIGTERM, SIGINT) {
+// SIGTERM and SIGINT ask for a stop, SIGHUP for certificates and keys to be read again.
+struct Daemon::Signals {
+  explicit Signals(Daemon& its_daemon)
+      : daemon(its_daemon), set(its_daemon.shard_.io(), SIGTERM, SIGINT, SIGHUP) {
     wait();
   }
   void wait() {
     set.async_wait([this](const boost::system::error_code& error, int number) {
       if (error) return;  // cancelled: the daemon is gone
+      if (number == SIGHUP) {
+        daemon.reload_tls();
+        return wait();
+      }
       log_line(LogLevel::notice,
                fmt::format("stopping on {}", number == SIGTERM ? "SIGTERM" : "SIGINT"));
       daemon.stop_ = true;
@@ -65,12 +69,13 @@ Daemon::Daemon(const Configuration& configuration, const RunDirectory& run_direc
 
 Daemon::~Daemon() {
   for (auto& site : sites_) site->stop_and_join();
-  // The stop is over and only this thread is left: a second SIGTERM, now that nobody listens any
+  // The stop is over and only this thread is left: a second signal, now that nobody listens any
   // more, must not turn a clean stop into a killed daemon.
   sigset_t asked_already;
   sigemptyset(&asked_already);
   sigaddset(&asked_already, SIGTERM);
   sigaddset(&asked_already, SIGINT);
+  sigaddset(&asked_already, SIGHUP);
   pthread_sigmask(SIG_BLOCK, &asked_already, nullptr);
   end_with_hanging_disks();
 }
@@ -99,7 +104,10 @@ Result<> Daemon::add_resources(Site& site, const std::vector<const ResourceSpec*
                fmt::format("{}: no secret is set: any user of this machine can pose as the peer",
                            spec->name));
     }
-    HostedResource& resource = site.add(*spec, *spec->node(node_), std::move(*secret), *boot);
+    auto tls = TlsSources::open(*spec, *secret);
+    if (!tls) return std::unexpected(tls.error());
+    HostedResource& resource =
+        site.add(*spec, *spec->node(node_), std::move(*secret), std::move(*tls), *boot);
     board_.publish(resource.status());
     plane_.add({&site, &resource});
   }
@@ -118,11 +126,15 @@ Result<> Daemon::prepare() {
 }
 
 ExitCode Daemon::run() {
-  signals_ = std::make_unique<StopSignals>(*this);
+  signals_ = std::make_unique<Signals>(*this);
   for (auto& site : sites_) site->start();
   scope_.spawn(live());
   shard_.run();
   return exit_code_;
+}
+
+void Daemon::reload_tls() {
+  for (const auto& [name, placed] : plane_.resources()) placed.resource->reload_tls();
 }
 
 Task<> Daemon::live() {

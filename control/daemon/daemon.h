@@ -29,12 +29,13 @@ class Daemon {
 
   // Reads the secrets, makes the shards, opens the control socket. Nothing is up yet.
   Result<> prepare();
-  // Brings every resource up, serves until SIGTERM or SIGINT, stops cleanly. A resource that cannot
+  // Brings every resource up, serves until SIGTERM or SIGINT, stops cleanly. SIGHUP: the files of
+  // [tls] are read again. A resource that cannot
   // come up stays down with its reason in the log and in `status`; when none can, the daemon ends.
   ExitCode run();
 
  private:
-  struct StopSignals;
+  struct Signals;
   Task<> live();
   struct BroughtUp {
     std::size_t resources = 0;
@@ -44,6 +45,7 @@ class Daemon {
   Task<> bring_up_one(ControlPlane::Placed placed, BroughtUp& up);
   Task<Result<>> bring_down();
   void end_with_hanging_disks();
+  void reload_tls();
   Result<> add_resources(Site& site, const std::vector<const ResourceSpec*>& group);
 
   const Configuration& configuration_;
@@ -56,7 +58,7 @@ class Daemon {
   std::vector<std::unique_ptr<Site>> sites_;
   ControlPlane plane_;
   ControlServer server_;
-  std::unique_ptr<StopSignals> signals_;
+  std::unique_ptr<Signals> signals_;
   Signal stop_asked_;
   bool stop_ = false;
   ExitCode exit_code_ = ExitCode::done;

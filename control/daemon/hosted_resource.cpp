@@ -20,6 +20,9 @@ constexpr Duration client_patience = std::chrono::seconds(2);
 // How long a node that was Primary before its daemon was restarted waits for the other one.
 constexpr Duration role_patience = std::chrono::seconds(60);
 
+// Connections to the replication address that have not got through TLS yet.
+constexpr std::size_t arriving_max = 64;
+
 constexpr Duration role_asked_for_after = std::chrono::seconds(1);
 
 // A migration with much memory over a slow network takes that long; docs/handover.md.
@@ -71,20 +74,23 @@ replication::Environment environment_of(const ShardPlace& place, replication::Di
 }  // namespace
 
 HostedResource::HostedResource(const ShardPlace& place, const ResourceSpec& spec,
-                               const NodeSpec& node, std::string secret, std::uint64_t boot_id)
+                               const NodeSpec& node, std::string secret, TlsSources tls,
+                               std::uint64_t boot_id)
     : Runnable([](Runnable& self) { static_cast<HostedResource&>(self).publish(); }),
       place_(place),
       spec_(spec),
       node_(node),
       journal_(place.board, spec.name),
       disks_(place.ring, place.shard.buffers(), spec, node, journal_),
-      links_(place.shard, spec),
+      tls_(std::move(tls)),
+      links_(place.shard, spec, node.name, tls_.peers),
       handlers_(place.shard, spec, node, journal_),
       engine_(make_resource(environment_of(place, disks_, links_, journal_, handlers_),
                             engine_config(spec, node, std::move(secret), boot_id))),
       mover_(place.shard, *engine_, journal_, spec, node, place.run_directory),
       role_mark_(place.run_directory, spec.name, boot_id),
       engine_changed_(place.shard.loop()),
+      arriving_(place.shard.loop()),
       switched_(place.shard.loop()),
       progress_pause_(
           [](Timer& timer) {
@@ -96,7 +102,7 @@ HostedResource::HostedResource(const ShardPlace& place, const ResourceSpec& spec
   engine_->observe(this);
   handlers_.describe(*engine_);
   for (std::uint32_t volume = 0; volume < spec.volumes.size(); ++volume) {
-    exports_.push_back(std::make_unique<VolumeExport>(*engine_, spec.name, volume));
+    exports_.push_back(std::make_unique<VolumeExport>(*engine_, spec, volume));
     offered_.push_back(exports_.back().get());
   }
 }
@@ -151,9 +157,9 @@ Result<> HostedResource::open_listeners() {
   if (node_.address && spec_.nodes.size() > 1) {
     const nbd::Address address{
         .kind = nbd::Address::Kind::tcp, .host = node_.address->host, .port = node_.address->port};
-    auto listener = Acceptor::open(place_.shard, address, [this](std::unique_ptr<Stream> link) {
-      engine_->accept(std::move(link));
-    });
+    auto listener = Acceptor::open(
+        place_.shard, address,
+        [this](std::unique_ptr<Stream> connection) { peer_connected(std::move(connection)); });
     if (!listener) {
       return failure(
           fmt::format("{} cannot wait for its peer: {}; free that address (ss -lp shows "
@@ -162,10 +168,29 @@ Result<> HostedResource::open_listeners() {
     }
     link_listener_ = std::move(*listener);
   }
-  auto opened = place_.doors.open(spec_, node_);
+  auto opened = place_.doors.open(spec_, node_, tls_.clients);
   listening_ = opened.has_value();
   if (!opened) link_listener_.reset();
   return opened;
+}
+
+// Strangers cannot keep the peer out for longer than they are given for TLS.
+void HostedResource::peer_connected(std::unique_ptr<Stream> connection) {
+  if (arriving_.size() < arriving_max) arriving_.spawn(let_peer_in(std::move(connection)));
+}
+
+Task<> HostedResource::let_peer_in(std::unique_ptr<Stream> connection) {
+  const TimePoint deadline = place_.shard.now() + spec_.timeout;
+  auto link = co_await links_.receive(std::move(connection), deadline);
+  if (link) {
+    engine_->accept(std::move(*link));
+    co_return;
+  }
+  // A peer that is wrongly set up comes again and again.
+  const std::string& why = link.error().message;
+  const std::string reason = why.substr(why.rfind(": ") + 1);
+  if (std::exchange(turned_away_, reason) == reason) co_return;
+  journal_.line(LogLevel::warning, fmt::format("a connection was turned away: {}", why));
 }
 
 Task<> HostedResource::close_listeners(Duration patience) {

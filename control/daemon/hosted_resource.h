@@ -16,6 +16,7 @@
 #include "control/daemon/role_mark.h"
 #include "control/daemon/status_board.h"
 #include "control/daemon/tcp_links.h"
+#include "control/daemon/tls_sources.h"
 #include "control/daemon/volume_export.h"
 #include "control/protocol.h"
 #include "replication/engine/resource.h"
@@ -36,9 +37,11 @@ class HostedResource final : replication::ResourceObserver, Runnable {
  public:
   // `spec` names `node` and outlives this. `secret` may be empty, see read_secret().
   HostedResource(const ShardPlace& place, const ResourceSpec& spec, const NodeSpec& node,
-                 std::string secret, std::uint64_t boot_id);
+                 std::string secret, TlsSources tls, std::uint64_t boot_id);
 
   const std::string& name() const { return spec_.name; }
+  // New connections use what the files of [tls] hold now. From any thread.
+  void reload_tls() const { tls_.reload(spec_); }
 
   // Opens the listeners, brings the engine up, offers the exports: all or nothing. The reason of a
   // failure also stays in status().
@@ -85,6 +88,8 @@ class HostedResource final : replication::ResourceObserver, Runnable {
   };
 
   Result<> open_listeners();
+  void peer_connected(std::unique_ptr<Stream> connection);
+  Task<> let_peer_in(std::unique_ptr<Stream> connection);
   Task<> close_listeners(Duration patience);
   Task<Result<>> go_down(Duration patience);
   Task<> take_role_again();
@@ -100,6 +105,7 @@ class HostedResource final : replication::ResourceObserver, Runnable {
   const NodeSpec& node_;
   BoardJournal journal_;
   FileDisks disks_;
+  TlsSources tls_;
   TcpLinks links_;
   HandlerPrograms handlers_;
   std::unique_ptr<replication::Resource> engine_;  // never null
@@ -110,7 +116,9 @@ class HostedResource final : replication::ResourceObserver, Runnable {
   std::vector<std::unique_ptr<VolumeExport>> exports_;
   std::vector<nbd::Export*> offered_;
   std::unique_ptr<Acceptor> link_listener_;
-  std::string switching_;  // "up" or "down" while that is under way
+  std::string turned_away_;  // the last one that was no peer, and why
+  Scope arriving_;           // connections that may become links
+  std::string switching_;    // "up" or "down" while that is under way
   Signal switched_;
   bool listening_ = false;  // the NBD listeners are open
   std::string error_;       // why it is not up

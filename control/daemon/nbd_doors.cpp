@@ -15,22 +15,27 @@ nbd::Address address_of(const Endpoint& endpoint) {
   return {.kind = nbd::Address::Kind::tcp, .host = endpoint.tcp.host, .port = endpoint.tcp.port};
 }
 
+// Who can open a unix socket is on this host, and was let in by its owner and mode.
+nbd::TlsMode tls_mode(const TlsSpec& tls, const Endpoint& endpoint) {
+  if (tls.nbd == NbdTls::off) return nbd::TlsMode::none;
+  if (tls.nbd == NbdTls::required && !endpoint.is_unix()) return nbd::TlsMode::forced;
+  return nbd::TlsMode::selective;
+}
+
 }  // namespace
 
-Result<std::unique_ptr<nbd::Listener>> NbdDoors::listen_at(const Endpoint& endpoint, Door& door) {
-  nbd::ListenerOptions options;
-  options.budget = budget_;
-  options.log = [](const std::string& line) { log_line(LogLevel::notice, line); };
+Result<std::unique_ptr<nbd::Listener>> NbdDoors::listen_at(const Endpoint& endpoint, Door& door,
+                                                           nbd::ListenerOptions options) {
   if (const auto passed = passed_.at(endpoint)) {
     return nbd::Listener::open(shard_, *passed, door.table, std::move(options));
   }
   return nbd::Listener::open(shard_, address_of(endpoint), door.table, std::move(options));
 }
 
-Result<> NbdDoors::open_one(const Endpoint& endpoint) {
+Result<> NbdDoors::open_one(const Endpoint& endpoint, const nbd::ListenerOptions& options) {
   Door& door = doors_[endpoint.text()];
   if (!door.listener) {
-    auto listener = listen_at(endpoint, door);
+    auto listener = listen_at(endpoint, door, options);
     if (!listener) return std::unexpected(listener.error());
     door.listener = std::move(*listener);
   }
@@ -38,9 +43,15 @@ Result<> NbdDoors::open_one(const Endpoint& endpoint) {
   return {};
 }
 
-Result<> NbdDoors::open(const ResourceSpec& resource, const NodeSpec& node) {
+Result<> NbdDoors::open(const ResourceSpec& resource, const NodeSpec& node,
+                        const std::shared_ptr<const tls::Source>& credentials) {
+  nbd::ListenerOptions options;
+  options.budget = budget_;
+  options.log = [](const std::string& line) { log_line(LogLevel::notice, line); };
+  options.credentials = credentials;
   for (std::size_t opened = 0; opened < node.nbd.size(); ++opened) {
-    const auto good = open_one(node.nbd[opened]);
+    options.tls = tls_mode(resource.tls, node.nbd[opened]);
+    const auto good = open_one(node.nbd[opened], options);
     if (good) continue;
     for (std::size_t i = 0; i < opened; ++i) release(doors_.at(node.nbd[i].text()));
     return failure(

@@ -25,8 +25,9 @@ class NbdDoors {
 
   // Opens the listeners of `node` that nobody opened so far; who connects waits until something is
   // offered there. All or nothing. Comes before the disks are touched, because an address can be
-  // taken.
-  Result<> open(const ResourceSpec& resource, const NodeSpec& node);
+  // taken. `credentials`: null for no TLS.
+  Result<> open(const ResourceSpec& resource, const NodeSpec& node,
+                const std::shared_ptr<const tls::Source>& credentials);
   // Offers `exports`, volume 0 first, at the opened listeners. The exports outlive their close().
   void offer(const NodeSpec& node, const std::vector<nbd::Export*>& exports);
 
@@ -42,8 +43,9 @@ class NbdDoors {
     std::shared_ptr<nbd::Listener> listener;
     std::size_t resources = 0;
   };
-  Result<> open_one(const Endpoint& endpoint);
-  Result<std::unique_ptr<nbd::Listener>> listen_at(const Endpoint& endpoint, Door& door);
+  Result<> open_one(const Endpoint& endpoint, const nbd::ListenerOptions& options);
+  Result<std::unique_ptr<nbd::Listener>> listen_at(const Endpoint& endpoint, Door& door,
+                                                   nbd::ListenerOptions options);
   // True when nobody needs the listener any more: it is out of the door then.
   bool release(Door& door);
 

@@ -21,10 +21,10 @@ Site::~Site() {
 }
 
 HostedResource& Site::add(const ResourceSpec& spec, const NodeSpec& node, std::string secret,
-                          std::uint64_t boot_id) {
+                          TlsSources tls, std::uint64_t boot_id) {
   const ShardPlace place{shard_, *ring_, doors_, random_, board_, run_directory_};
-  resources_.push_back(
-      std::make_unique<HostedResource>(place, spec, node, std::move(secret), boot_id));
+  resources_.push_back(std::make_unique<HostedResource>(place, spec, node, std::move(secret),
+                                                        std::move(tls), boot_id));
   return *resources_.back();
 }
 

@@ -26,7 +26,7 @@ class Site {
 
   // Before start().
   HostedResource& add(const ResourceSpec& spec, const NodeSpec& node, std::string secret,
-                      std::uint64_t boot_id);
+                      TlsSources tls, std::uint64_t boot_id);
   void start();
   // Everything that was up has been stopped before.
   void stop_and_join();

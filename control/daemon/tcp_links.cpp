@@ -1,7 +1,9 @@
 #include "control/daemon/tcp_links.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
 #include <boost/asio/ip/tcp.hpp>
 #include <memory>
 #include <utility>
@@ -91,7 +93,45 @@ Task<Result<replication::Link>> TcpLinks::dial(std::string peer, TimePoint deadl
   auto socket = co_await dialling;
   if (!socket) co_return failure(fmt::format("{} at {}: {}", peer, text, socket.error()));
   asio::generic::stream_protocol::socket generic(std::move(*socket));
-  co_return make_socket_stream(shard_, std::move(generic), text);
+  auto connection = make_socket_stream(shard_, std::move(generic), text);
+  auto link = co_await secure(std::move(connection), tls::Side::dialled, deadline);
+  if (!link) co_return failure(fmt::format("{} at {}: {}", peer, text, link.error().message));
+  co_return link;
+}
+
+Task<Result<replication::Link>> TcpLinks::receive(std::unique_ptr<Stream> connection,
+                                                  TimePoint deadline) {
+  const std::string from = connection->peer_name();
+  auto link = co_await secure(std::move(connection), tls::Side::accepted, deadline);
+  if (!link) co_return failure(fmt::format("{}: {}", from, link.error().message));
+  co_return link;
+}
+
+Task<Result<replication::Link>> TcpLinks::secure(std::unique_ptr<Stream> connection, tls::Side side,
+                                                 TimePoint deadline) {
+  if (!credentials_) co_return connection;
+  auto link = std::make_unique<tls::TlsStream>(shard_.loop(), std::move(connection),
+                                               credentials_->current(), side);
+  Timer expiry([](Timer& timer) { static_cast<tls::TlsStream*>(timer.context())->close(); },
+               link.get());
+  shard_.arm(expiry, deadline);
+  const Result<> agreed = co_await link->shake_hands();
+  expiry.cancel();
+  if (!agreed) co_return std::unexpected(agreed.error());
+  if (const auto peer = must_be_peer(*link); !peer) co_return std::unexpected(peer.error());
+  co_return link;
+}
+
+// A secret proves no name here; the engine's own handshake does (docs/wire-protocol.md).
+Result<> TcpLinks::must_be_peer(const tls::TlsStream& link) const {
+  if (resource_.tls.replication != LinkTls::x509) return {};
+  const std::vector<std::string>& proven = link.peer_names();
+  for (const NodeSpec& node : resource_.nodes) {
+    if (node.name == self_) continue;
+    if (std::ranges::find(proven, node.name) != proven.end()) return {};
+  }
+  return failure(fmt::format("its certificate is for {}, and no other node of {} has that name",
+                             fmt::join(proven, ", "), resource_.name));
 }
 
 }  // namespace baton::control

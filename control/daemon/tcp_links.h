@@ -1,7 +1,12 @@
-// The engine's door to the network (replication/engine/environment.h): dials peers over TCP.
+// The engine's door to the network (replication/engine/environment.h): links over TCP, inside TLS
+// where the configuration says so.
+//
+// With certificates the name of the other node is bound to the link: whichever side dialled, the
+// other one has shown a certificate with the name of a node of this resource.
 #pragma once
 
 #include "base/runtime/shard.h"
+#include "base/tls/tls_stream.h"
 #include "control/config.h"
 #include "replication/engine/environment.h"
 
@@ -9,14 +14,28 @@ namespace baton::control {
 
 class TcpLinks final : public replication::Links {
  public:
-  // Peers are the other nodes of `resource`, which outlives this.
-  TcpLinks(Shard& shard, const ResourceSpec& resource) : shard_(shard), resource_(resource) {}
+  // Peers are the nodes of `resource`, which outlives this, but for `self`. `credentials`: null for
+  // links without TLS.
+  TcpLinks(Shard& shard, const ResourceSpec& resource, std::string self,
+           std::shared_ptr<const tls::Source> credentials)
+      : shard_(shard),
+        resource_(resource),
+        self_(std::move(self)),
+        credentials_(std::move(credentials)) {}
 
   Task<Result<replication::Link>> dial(std::string peer, TimePoint deadline) override;
+  // What a connection that a peer has made becomes.
+  Task<Result<replication::Link>> receive(std::unique_ptr<Stream> connection, TimePoint deadline);
 
  private:
+  Task<Result<replication::Link>> secure(std::unique_ptr<Stream> connection, tls::Side side,
+                                         TimePoint deadline);
+  Result<> must_be_peer(const tls::TlsStream& link) const;
+
   Shard& shard_;
   const ResourceSpec& resource_;
+  std::string self_;
+  std::shared_ptr<const tls::Source> credentials_;
 };
 
 }  // namespace baton::control

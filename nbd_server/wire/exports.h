@@ -25,9 +25,10 @@ struct ExportFacts {
 // Why an export cannot be had; `message` is one sentence for the person at the client.
 struct ExportRefusal {
   enum class Kind : std::uint8_t {
-    policy,    // NBD_REP_ERR_POLICY: it exists, and this client may not have it now
-    unknown,   // NBD_REP_ERR_UNKNOWN: there is none of that name
-    shutdown,  // NBD_REP_ERR_SHUTDOWN: the daemon is going down
+    policy,        // NBD_REP_ERR_POLICY: it exists, and this client may not have it now
+    unknown,       // NBD_REP_ERR_UNKNOWN: there is none of that name
+    shutdown,      // NBD_REP_ERR_SHUTDOWN: the daemon is going down
+    tls_required,  // NBD_REP_ERR_TLS_REQD: not without TLS
   };
   Kind kind = Kind::policy;
   std::string message;

@@ -10,7 +10,7 @@
 
 namespace baton::nbd {
 
-Negotiation::Negotiation(ExportDirectory& exports) : exports_(exports) {
+Negotiation::Negotiation(ExportDirectory& exports, TlsMode tls) : exports_(exports), tls_(tls) {
   Greeting greeting{};
   greeting.magic = greeting_magic;
   greeting.option_magic = option_magic;
@@ -61,6 +61,12 @@ void Negotiation::take_client_flags() {
   if ((flags & ~(client_fixed_newstyle | client_no_zeroes)) != 0)
     return end(State::broken, fmt::format("unknown client flags {:#x}", flags.value()));
   no_zeroes_ = (flags & client_no_zeroes) != 0;
+  // "The server MUST operate in NOTLS mode unless ... the client replied with
+  // NBD_FLAG_C_FIXED_NEWSTYLE".
+  const bool fixed = (flags & client_fixed_newstyle) != 0;
+  if (!fixed && tls_ == TlsMode::forced)
+    return end(State::broken, "TLS is required, and the client does not know fixed newstyle");
+  if (!fixed) tls_ = TlsMode::none;
   expect(Expect::option_header, sizeof(OptionHeader));
 }
 
@@ -81,6 +87,7 @@ void Negotiation::take_option_header() {
 }
 
 void Negotiation::answer_skipped() {
+  if (must_encrypt_first()) return expect(Expect::option_header, sizeof(OptionHeader));
   switch (static_cast<Option>(option_)) {
     case Option::export_name:
       end(State::broken, "an export name longer than 64 KiB");
@@ -104,7 +111,35 @@ void Negotiation::answer_skipped() {
   expect(Expect::option_header, sizeof(OptionHeader));
 }
 
+// FORCEDTLS: "any other option, including NBD_OPT_INFO and unsupported options". True when that
+// was the answer.
+bool Negotiation::must_encrypt_first() {
+  if (tls_ != TlsMode::forced || encrypted_) return false;
+  switch (static_cast<Option>(option_)) {
+    case Option::start_tls:
+    case Option::abort:
+      return false;
+    case Option::export_name:
+      end(State::broken, "TLS is required, and the client asked for an export without it");
+      return true;
+    default:
+      reply(OptionReply::error_tls_required, "this server requires TLS: connect with nbds://");
+      return true;
+  }
+}
+
+void Negotiation::go_on_encrypted() {
+  BATON_ASSERT(state_ == State::start_tls, "the caller looks at state() first");
+  state_ = State::running;
+  encrypted_ = true;
+  style_ = Style::simple;
+  contexts_export_.clear();
+  contexts_ = 0;
+  announced_.reset();
+}
+
 void Negotiation::answer(std::span<const std::byte> data) {
+  if (must_encrypt_first()) return;
   switch (static_cast<Option>(option_)) {
     case Option::export_name:
       return answer_export_name(data);
@@ -153,7 +188,17 @@ void Negotiation::refuse(const ExportRefusal& refusal) {
       return reply(OptionReply::error_unknown, message);
     case ExportRefusal::Kind::shutdown:
       return reply(OptionReply::error_shutdown, message);
+    case ExportRefusal::Kind::tls_required:
+      return reply(may_ask_for_tls() ? OptionReply::error_tls_required : OptionReply::error_policy,
+                   message);
   }
+}
+
+// "MUST NOT send NBD_REP_ERR_TLS_REQD in response to any option other than NBD_OPT_INFO,
+// NBD_OPT_GO".
+bool Negotiation::may_ask_for_tls() const {
+  const auto option = static_cast<Option>(option_);
+  return tls_ != TlsMode::none && (option == Option::info || option == Option::go);
 }
 
 void Negotiation::put(const void* bytes, std::size_t size) {

@@ -26,22 +26,35 @@ inline constexpr std::uint32_t option_skip_limit_bytes = 1U << 20U;
 // `qemu-nbd --list` asks twice for every export.
 inline constexpr std::uint32_t option_count_limit = 4096;
 
+// The specification's modes of a server, "TLS support".
+enum class TlsMode : std::uint8_t {
+  none,       // NOTLS
+  selective,  // SELECTIVETLS: for who asks, and for the exports that ask for it
+  forced,     // FORCEDTLS
+};
+
 class Negotiation {
  public:
   enum class State : std::uint8_t {
     running,       // feed() it
+    start_tls,     // send replies(), make the connection a TLS session, then go_on_encrypted()
     transmission,  // send replies(), then serve by terms()
     aborted,       // send replies(), then close: the client asked for it
     broken,        // close: the client broke the protocol; reason() says how
   };
 
   // replies() holds the greeting.
-  explicit Negotiation(ExportDirectory& exports);
+  Negotiation(ExportDirectory& exports, TlsMode tls);
 
   // Takes at most one option from the front of `input`; the number of bytes taken, at least 1.
   // Bytes behind the option that ended the handshake are not taken: they are requests already.
   // Only while state() is running and `input` is not empty.
   std::size_t feed(std::span<const std::byte> input);
+
+  // In state start_tls, when the TLS handshake is done. Whatever was negotiated before it is
+  // forgotten but for the client's flags, which come once (CVE-2021-3716: it was not). Bytes that
+  // had been received behind the option are not the client's word: break the connection instead.
+  void go_on_encrypted();
 
   State state() const { return state_; }
   const std::string& reason() const { return reason_; }
@@ -71,6 +84,8 @@ class Negotiation {
   void take_piece();
   void take_client_flags();
   void take_option_header();
+  bool must_encrypt_first();
+  bool may_ask_for_tls() const;
   void answer(std::span<const std::byte> data);
   void answer_skipped();
   void end(State state, std::string reason);
@@ -95,6 +110,8 @@ class Negotiation {
   void put(const void* bytes, std::size_t size);
 
   ExportDirectory& exports_;
+  TlsMode tls_;
+  bool encrypted_ = false;
   State state_ = State::running;
   std::string reason_;
   Terms terms_;

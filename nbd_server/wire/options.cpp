@@ -48,7 +48,11 @@ void Negotiation::answer_list(std::span<const std::byte> data) {
 
 void Negotiation::answer_start_tls(std::span<const std::byte> data) {
   if (!data.empty()) return reply(OptionReply::error_invalid, "STARTTLS has no data");
-  reply(OptionReply::error_policy, "TLS is not configured on this server");
+  if (encrypted_) return reply(OptionReply::error_invalid, "this connection is encrypted already");
+  if (tls_ == TlsMode::none)
+    return reply(OptionReply::error_policy, "TLS is not configured on this server");
+  reply(OptionReply::ack);
+  end(State::start_tls, {});
 }
 
 void Negotiation::answer_info_or_go(std::span<const std::byte> data) {

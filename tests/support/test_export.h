@@ -19,6 +19,7 @@ class DeviceExport final : public nbd::Export {
   std::string name() const override { return name_; }
   std::string description() const override { return description_; }
   const blockdev::Limits& limits() const override { return device_.limits(); }
+  const nbd::Access& access() const override { return who; }
   std::expected<std::unique_ptr<blockdev::BlockDevice>, nbd::ExportRefusal> open(
       const std::string& client_name) override {
     ++opened;
@@ -27,6 +28,7 @@ class DeviceExport final : public nbd::Export {
     return std::make_unique<DeviceDoor>(device_);
   }
 
+  nbd::Access who;
   std::optional<nbd::ExportRefusal> refusal;  // of open()
   int opened = 0;
   std::string last_client;

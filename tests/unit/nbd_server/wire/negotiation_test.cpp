@@ -58,7 +58,7 @@ struct Outcome {
 };
 
 Outcome negotiate(TwoExports& exports, const Bytes& input, std::size_t piece = SIZE_MAX) {
-  Negotiation negotiation(exports);
+  Negotiation negotiation(exports, TlsMode::none);
   std::span<const std::byte> left(input.get());
   while (!left.empty() && negotiation.state() == Negotiation::State::running) {
     left = left.subspan(negotiation.feed(left.first(std::min(piece, left.size()))));
@@ -316,7 +316,7 @@ TEST(Negotiation, a_refused_open_is_told_with_its_sentence_and_the_client_may_tr
 
 TEST(Negotiation, an_export_that_changed_since_info_is_refused_once) {
   TwoExports exports;
-  Negotiation negotiation(exports);
+  Negotiation negotiation(exports, TlsMode::none);
   const auto feed = [&](const Bytes& input) {
     for (std::span<const std::byte> left(input.get()); !left.empty();)
       left = left.subspan(negotiation.feed(left));
