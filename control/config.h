@@ -16,6 +16,7 @@
 #include "base/tls/credentials.h"
 #include "control/endpoint.h"
 #include "nbd_server/access.h"
+#include "nbd_server/socket_access.h"
 #include "replication/core/after_sb.h"
 #include "replication/core/handlers.h"
 #include "replication/core/peer_loss.h"
@@ -56,6 +57,7 @@ struct NodeSpec {
   int line = 0;                       // of [node.NAME]
   std::optional<TcpAddress> address;  // present when there are two nodes
   std::vector<Endpoint> nbd;          // may be empty: a copy that nobody attaches to
+  nbd::SocketAccess nbd_access;       // of the unix sockets in `nbd`
   std::vector<std::string> disks;     // absolute; one per volume
   std::vector<std::string> meta;      // absolute, or internal_metadata; one per volume; DISK.baton
                                       // where not given

@@ -112,6 +112,26 @@ Result<> check_shared_listeners(const std::vector<ResourceSpec>& resources) {
   return {};
 }
 
+// Who names a unix listener first: the key names node and path.
+using SocketFiles =
+    std::map<std::pair<std::string, std::string>, std::pair<const ResourceSpec*, const NodeSpec*>>;
+
+// Resources that share a socket file share its owner, its group and its mode.
+Result<> check_socket_files(SocketFiles& files, const ResourceSpec& resource, const NodeSpec& node) {
+  for (const Endpoint& endpoint : node.nbd) {
+    if (!endpoint.is_unix()) continue;
+    const auto [place, fresh] =
+        files.try_emplace({node.name, endpoint.unix_path}, &resource, &node);
+    const auto& [other, its_node] = place->second;
+    if (fresh || its_node->nbd_access == node.nbd_access) continue;
+    return wrong(resource, node.line,
+                 fmt::format("{} and {} (in {}) share {} on node {} and differ in nbd-owner, "
+                             "nbd-group or nbd-mode: write the same in both",
+                             resource.name, other->name, other->file, endpoint.text(), node.name));
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<> check_name(std::string_view name, std::string_view what) {
@@ -177,9 +197,11 @@ Result<> check_together(const std::vector<ResourceSpec>& resources) {
       if (auto good = claim_all(uses, resource, node); !good) return good;
     }
   }
+  SocketFiles files;
   for (const ResourceSpec& resource : resources) {
     for (const NodeSpec& node : resource.nodes) {
       if (auto good = check_listeners(uses, resource, node); !good) return good;
+      if (auto good = check_socket_files(files, resource, node); !good) return good;
     }
   }
   return check_shared_listeners(resources);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <tuple>
 #include <utility>
 
@@ -28,11 +29,16 @@ constexpr std::array<std::string_view, 22> resource_keys{
     "checksum-based", "resync-rate",   "verify-rate",   "verify-interval", "handover-on-silence",
     "allow-networks", "allow-names"};
 constexpr std::array<std::string_view, 3> volume_keys{"size", "allow-networks", "allow-names"};
-constexpr std::array<std::string_view, 5> node_keys{"address", "nbd", "disks", "meta", "qmp"};
+constexpr std::array<std::string_view, 3> access_keys{"nbd-owner", "nbd-group", "nbd-mode"};
+constexpr std::array<std::string_view, 8> node_keys{
+    "address", "nbd", "disks", "meta", "qmp", access_keys[0], access_keys[1], access_keys[2]};
 
-constexpr std::array<TomlSection::Elsewhere, 6> belongs_elsewhere{{{"size", "[[volume]]"},
+constexpr std::array<TomlSection::Elsewhere, 9> belongs_elsewhere{{{"size", "[[volume]]"},
                                                                    {"address", "[node.NAME]"},
                                                                    {"nbd", "[node.NAME]"},
+                                                                   {"nbd-owner", "[node.NAME]"},
+                                                                   {"nbd-group", "[node.NAME]"},
+                                                                   {"nbd-mode", "[node.NAME]"},
                                                                    {"disks", "[node.NAME]"},
                                                                    {"meta", "[node.NAME]"},
                                                                    {"qmp", "[node.NAME]"}}};
@@ -166,6 +172,35 @@ void read_listeners(const TomlSection& section, const std::string& folder, NodeS
   }
 }
 
+std::optional<mode_t> read_mode(const TomlSection& section) {
+  const auto written = section.text("nbd-mode");
+  if (!written) return std::nullopt;
+  mode_t mode = 0;
+  const char* const end = written->data() + written->size();
+  const auto [stop, error] = std::from_chars(written->data(), end, mode, 8);
+  const bool good = (written->size() == 3 || written->size() == 4) && error == std::errc() &&
+                    stop == end && mode <= 0777;
+  if (good) return mode;
+  section.fail("nbd-mode",
+               fmt::format("nbd-mode = \"{}\" is no mode: write it as 3 or 4 octal digits, at most "
+                           "\"0777\", such as \"0660\"",
+                           *written));
+}
+
+// After the listeners, whose files it is about.
+void read_access(const TomlSection& section, NodeSpec& node) {
+  node.nbd_access.owner = section.text("nbd-owner").value_or("");
+  node.nbd_access.group = section.text("nbd-group").value_or("");
+  node.nbd_access.mode = read_mode(section);
+  if (std::ranges::any_of(node.nbd, &Endpoint::is_unix)) return;
+  for (const std::string_view key : access_keys) {
+    if (section.find(key) == nullptr) continue;
+    section.fail(key, fmt::format("{} is about unix: listeners, and nbd of node {} names none: "
+                                  "add one or remove {}",
+                                  key, node.name, key));
+  }
+}
+
 void read_metadata_places(const TomlSection& section, const std::string& folder, NodeSpec& node) {
   const auto written = section.texts("meta");
   node.meta_given = written.has_value();
@@ -211,6 +246,7 @@ NodeSpec read_node(const TomlSection& section, std::string name, const std::stri
   for (const std::string& disk : *disks) node.disks.push_back(resolve_path(disk, folder));
   read_metadata_places(section, folder, node);
   read_listeners(section, folder, node);
+  read_access(section, node);
   if (const auto path = section.text("qmp")) {
     node.qmp = resolve_path(*path, folder);
     if (auto fits = check_socket_path(node.qmp); !fits) {

@@ -53,7 +53,7 @@ Listener::~Listener() {
 Result<std::unique_ptr<Listener>> Listener::open(Shard& shard, const Address& address,
                                                  const ExportTable& exports,
                                                  ListenerOptions options) {
-  auto socket = listen_at(address);
+  auto socket = listen_at(address, options.access);
   if (!socket) return std::unexpected(socket.error());
   auto listener = open(shard, *socket, exports, std::move(options));
   struct stat file{};

@@ -80,13 +80,23 @@ Result<> clear_path(const Address& address) {
   return {};
 }
 
-Result<ListeningSocket> listen_unix(const Address& address) {
+Error access_error(const Address& address, const Error& error) {
+  return {fmt::format("{}: {}", address.text(), error.message), error.exit_code};
+}
+
+Result<ListeningSocket> listen_unix(const Address& address, const SocketAccess& access) {
+  const auto ids = look_up(access);
+  if (!ids) return std::unexpected(access_error(address, ids.error()));
   if (auto cleared = clear_path(address); !cleared) return std::unexpected(cleared.error());
   Descriptor socket(new_socket(AF_UNIX));
   if (socket.get() < 0) return std::unexpected(system_error(address, "cannot make a socket"));
   const sockaddr_un name = unix_name(address.path);
   if (::bind(socket.get(), generic(name), sizeof name) != 0)
     return std::unexpected(system_error(address, "cannot make the socket file"));
+  if (auto set = set_access(address.path, *ids); !set) {
+    ::unlink(address.path.c_str());
+    return std::unexpected(access_error(address, set.error()));
+  }
   if (::listen(socket.get(), SOMAXCONN) != 0)
     return std::unexpected(system_error(address, "cannot listen"));
   return ListeningSocket{socket.release(), AF_UNIX, address};
@@ -141,8 +151,9 @@ Result<ListeningSocket> listen_tcp(const Address& address) {
 
 }  // namespace
 
-Result<ListeningSocket> listen_at(const Address& address) {
-  return address.kind == Address::Kind::unix_socket ? listen_unix(address) : listen_tcp(address);
+Result<ListeningSocket> listen_at(const Address& address, const SocketAccess& access) {
+  if (address.kind == Address::Kind::tcp) return listen_tcp(address);
+  return listen_unix(address, access);
 }
 
 Result<ListeningSocket> adopt_listening(int descriptor) {

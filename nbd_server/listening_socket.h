@@ -6,6 +6,7 @@
 #include "base/result.h"
 #include "nbd_server/access.h"
 #include "nbd_server/address.h"
+#include "nbd_server/socket_access.h"
 
 namespace baton::nbd {
 
@@ -16,10 +17,10 @@ struct ListeningSocket {
 };
 
 // unix: a socket file at which nobody accepts is replaced; a live one, or a file of another kind,
-// is an error. tcp: the address is reused while old connections linger; a host name that has
-// several addresses is bound at the first that works.
+// is an error. The file has `access` before anybody can connect. tcp: the address is reused while
+// old connections linger; a host name that has several addresses is bound at the first that works.
 // Looks names up and may block: for start-up, not for a busy shard.
-Result<ListeningSocket> listen_at(const Address& address);
+Result<ListeningSocket> listen_at(const Address& address, const SocketAccess& access = {});
 
 // A socket that somebody else has bound and listens at (sd_listen_fds(3)). An error when it is no
 // stream socket that listens.

@@ -22,6 +22,17 @@ nbd::TlsMode tls_mode(const TlsSpec& tls, const Endpoint& endpoint) {
   return nbd::TlsMode::selective;
 }
 
+// What to do depends on what is wrong: the address, or whose its file shall be.
+Error no_export(const ResourceSpec& resource, const NodeSpec& node, const Error& why) {
+  const char* const remedy =
+      why.exit_code == ExitCode::configuration
+          ? "correct nbd-owner, nbd-group or nbd-mode"
+          : "free that address (ss -lp shows who has it), or choose another in nbd";
+  return {fmt::format("{} cannot be exported: {}; {} of node {} in {}", resource.name, why.message,
+                      remedy, node.name, resource.file),
+          why.exit_code};
+}
+
 }  // namespace
 
 Result<std::unique_ptr<nbd::Listener>> NbdDoors::listen_at(const Endpoint& endpoint, Door& door,
@@ -49,15 +60,13 @@ Result<> NbdDoors::open(const ResourceSpec& resource, const NodeSpec& node,
   options.budget = budget_;
   options.log = [](const std::string& line) { log_line(LogLevel::notice, line); };
   options.credentials = credentials;
+  options.access = node.nbd_access;
   for (std::size_t opened = 0; opened < node.nbd.size(); ++opened) {
     options.tls = tls_mode(resource.tls, node.nbd[opened]);
     const auto good = open_one(node.nbd[opened], options);
     if (good) continue;
     for (std::size_t i = 0; i < opened; ++i) release(doors_.at(node.nbd[i].text()));
-    return failure(
-        fmt::format("{} cannot be exported: {}; free that address (ss -lp shows who has "
-                    "it), or choose another in nbd of node {} in {}",
-                    resource.name, good.error().message, node.name, resource.file));
+    return std::unexpected(no_export(resource, node, good.error()));
   }
   return {};
 }

@@ -356,6 +356,42 @@ TEST(Config, paths_of_sockets_are_bounded) {
               HasSubstr("qmp \"" + longest + "x\" is 108 bytes long"));
 }
 
+TEST(Config, sockets_have_an_owner_a_group_and_a_mode_where_they_are_given) {
+  const auto with = [](const std::string& lines) {
+    return replaced(pair_text, "disks   =", lines + "\ndisks   =");
+  };
+  const auto spec =
+      parse(with("nbd-owner = \"libvirt-qemu\"\nnbd-group = \"36\"\nnbd-mode = \"0660\""));
+  ASSERT_TRUE(spec) << spec.error().message;
+  const nbd::SocketAccess given{.owner = "libvirt-qemu", .group = "36", .mode = 0660};
+  EXPECT_EQ(spec->nodes[0].nbd_access, given);
+  EXPECT_EQ(spec->nodes[1].nbd_access, nbd::SocketAccess());
+  EXPECT_EQ(parse(with("nbd-mode = \"777\""))->nodes[0].nbd_access.mode, 0777U);
+  for (const char* mode : {"66", "00660", "1660", "0680", "rw-", "-77", "066 "}) {
+    EXPECT_EQ(error_of(with(fmt::format("nbd-mode = \"{}\"", mode))),
+              fmt::format("vm1.toml:12: nbd-mode = \"{}\" is no mode: write it as 3 or 4 octal "
+                          "digits, at most \"0777\", such as \"0660\"",
+                          mode));
+  }
+  EXPECT_THAT(error_of(with("nbd-mode = 660")), HasSubstr("nbd-mode in [node.alpha] wants text"));
+  EXPECT_EQ(error_with("protocol = \"C\"", "nbd-owner = \"root\""),
+            "vm1.toml:3: key \"nbd-owner\" does not belong in [resource]: move it to [node.NAME]");
+}
+
+TEST(Config, the_owner_of_no_socket_is_a_mistake) {
+  for (const char* line : {"nbd-owner = \"root\"", "nbd-group = \"kvm\"", "nbd-mode = \"0600\""}) {
+    const std::string key(line, std::string_view(line).find(' '));
+    const std::string text = replaced(pair_text, "\"unix:/run/baton/vm1.sock\", ", "");
+    EXPECT_EQ(error_of(replaced(text, "disks   =", std::string(line) + "\ndisks   =")),
+              fmt::format("vm1.toml:12: {0} is about unix: listeners, and nbd of node alpha names "
+                          "none: add one or remove {0}",
+                          key));
+    EXPECT_THAT(error_of(replaced(single_text, "disks", std::string(line) + "\ndisks")),
+                StartsWith("vm1.toml:5: "))
+        << "no listener at all";
+  }
+}
+
 TEST(Config, every_volume_has_one_disk_on_every_node) {
   EXPECT_EQ(error_with("[[volume]]", "[[volume]]\n[[volume]]"),
             "vm1.toml:10: node alpha names 1 disk, but the resource has 2 volumes: one disk for "
@@ -444,6 +480,27 @@ TEST_F(ConfigTogether, resources_may_share_a_listener_but_no_name) {
   EXPECT_EQ(error(),
             "vm2.toml:2: resource vm1 is also in vm1.toml:2: choose another name or remove one "
             "file");
+}
+
+TEST_F(ConfigTogether, a_shared_socket_has_one_owner_group_and_mode) {
+  first.nodes[0].nbd = {*parse_endpoint("unix:/run/s", "/"), *parse_endpoint("tcp:[::1]:9", "/")};
+  second.nodes[0].nbd = first.nodes[0].nbd;
+  const nbd::SocketAccess access{.owner = "root", .group = "kvm", .mode = 0660};
+  first.nodes[0].nbd_access = access;
+  second.nodes[0].nbd_access = access;
+  EXPECT_EQ(error(), "");
+  const nbd::SocketAccess others[] = {{.owner = "qemu", .group = "kvm", .mode = 0660},
+                                      {.owner = "root", .group = "", .mode = 0660},
+                                      {.owner = "root", .group = "kvm", .mode = 0600},
+                                      {}};
+  for (const nbd::SocketAccess& other : others) {
+    second.nodes[0].nbd_access = other;
+    EXPECT_EQ(error(),
+              "vm2.toml:4: vm2 and vm1 (in vm1.toml) share unix:/run/s on node solo and differ in "
+              "nbd-owner, nbd-group or nbd-mode: write the same in both");
+  }
+  second.nodes[0].nbd.erase(second.nodes[0].nbd.begin());
+  EXPECT_EQ(error(), "") << "only the TCP listener is shared";
 }
 
 TEST_F(ConfigTogether, a_disk_or_a_port_belongs_to_one_resource_per_node) {

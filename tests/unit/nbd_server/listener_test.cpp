@@ -7,9 +7,11 @@
 #include <netinet/in.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <filesystem>
 #include <fstream>
 #include <future>
@@ -221,6 +223,57 @@ TEST_F(Listening, a_live_socket_and_a_file_of_another_kind_are_left_alone) {
   ASSERT_FALSE(third);
   EXPECT_NE(third.error().message.find("no socket"), std::string::npos);
   EXPECT_EQ(fs::file_size(file.path), 8U);
+}
+
+TEST_F(Listening, a_socket_file_has_the_owner_group_and_mode_that_were_given) {
+  const std::string number = std::to_string(::getuid());
+  const SocketAccess access{.owner = number, .group = std::to_string(::getgid()), .mode = 0622};
+  const auto socket = listen_at(unix_address(), access);
+  ASSERT_TRUE(socket) << socket.error().message;
+  struct stat file{};
+  ASSERT_EQ(::stat(unix_address().path.c_str(), &file), 0);
+  EXPECT_EQ(file.st_mode, S_IFSOCK | 0622U);
+  EXPECT_EQ(file.st_uid, ::getuid());
+  EXPECT_EQ(file.st_gid, ::getgid());
+  ::close(socket->descriptor);
+}
+
+TEST_F(Listening, nobody_connects_before_the_mode_is_set) {
+  constexpr int rounds = 2000;
+  std::atomic<int> round = 0;
+  const auto file_of = [this](int number) {  // each has its own: what is looked at is what let in
+    return Address{.path = directory_ / std::to_string(number)};
+  };
+  std::thread eager([&] {
+    for (int now = round; now < rounds; now = round) {
+      if (!Client(file_of(now)).connected()) continue;
+      struct stat file{};
+      ASSERT_EQ(::stat(file_of(now).path.c_str(), &file), 0);
+      ASSERT_EQ(file.st_mode, S_IFSOCK | 0622U);
+    }
+  });
+  for (; round < rounds; ++round) {
+    const auto socket = listen_at(file_of(round), {.owner = {}, .group = {}, .mode = 0622});
+    EXPECT_TRUE(socket);
+    if (socket) ::close(socket->descriptor);
+  }
+  eager.join();
+}
+
+TEST_F(Listening, who_is_unknown_here_owns_no_socket_file_and_none_is_made) {
+  const SocketAccess user{.owner = "no-such-one", .group = {}, .mode = {}};
+  const SocketAccess group{.owner = {}, .group = "no-such-one", .mode = {}};
+  const SocketAccess nobody{.owner = "4294967295", .group = {}, .mode = {}};  // chown(2): unchanged
+  for (const auto& [access, who] :
+       {std::pair(user, "user \"no-such-one\""), std::pair(group, "group \"no-such-one\""),
+        std::pair(nobody, "user \"4294967295\"")}) {
+    const auto socket = listen_at(unix_address(), access);
+    ASSERT_FALSE(socket);
+    EXPECT_EQ(socket.error().message,
+              unix_address().text() + ": this host has no " + std::string(who));
+    EXPECT_EQ(socket.error().exit_code, ExitCode::configuration);
+    EXPECT_FALSE(fs::exists(unix_address().path));
+  }
 }
 
 TEST_F(Listening, a_busy_port_and_an_unknown_host_are_told_by_name) {
