@@ -2,7 +2,9 @@
 // delivered in pieces of any size. Nothing crashes, what is answered can be understood, and when
 // the client has gone nothing of it is left.
 //
-// Input: a byte that says where to begin and how the stream is cut, then what the client says.
+// Input: a byte that says where to begin, how the stream is cut and which mode of TLS the server has,
+// then what the client says. Nobody who does not know the key gets inside of TLS, so what is tried
+// there is the handshake; the sessions behind it are the same as without.
 #include <algorithm>
 #include <array>
 #include <cstdint>
@@ -20,6 +22,12 @@ void shake_hands(SessionWorld& world, Begin begin) {
   if (begin == Begin::compact) world.shake_hands(false);
   if (begin == Begin::structured) world.shake_hands(true);
   if (begin == Begin::extended) world.shake_extended_hands();
+}
+
+std::shared_ptr<const tls::Source> credentials() {
+  static const auto source =
+      tls::Source::open([] { return tls::Credentials::for_secret("of nobody"); }).value();
+  return source;
 }
 
 // Every chunk of every reply, also of the last one, is whole.
@@ -41,6 +49,11 @@ void run(std::span<const std::uint8_t> input) {
   SessionWorldOptions options{.size = 256U << 10U, .has_copies = true};
   options.stream.piece_bytes = pieces.at(how % pieces.size());
   const auto begin = static_cast<Begin>(how / pieces.size() % 4);
+  if (how >= 0x40) {
+    options.security.tls = how >= 0x80 && begin == Begin::greeting ? nbd::TlsMode::forced
+                                                                   : nbd::TlsMode::selective;
+    options.security.credentials = credentials();
+  }
   SessionWorld world(options);
   world.device.differing = {{4096, 8192}};
   shake_hands(world, begin);

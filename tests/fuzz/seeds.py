@@ -2,6 +2,7 @@
 """seeds.py OUTDIR: what the fuzzers begin with, one folder a fuzzer: sessions as real clients hold them,
 and every message of the replication protocol at every stage of a session."""
 import pathlib
+import ssl
 import struct
 import sys
 
@@ -37,6 +38,17 @@ def extended(command, offset, length, flags=0, payload=b""):
     return struct.pack(">IHHQQQ", 0x21E41C71, flags, command, command, offset, length) + payload
 
 
+def client_hello():
+    """The first that a client of TLS says."""
+    outgoing = ssl.MemoryBIO()
+    client = ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="alpha")
+    try:
+        client.do_handshake()
+    except ssl.SSLWantReadError:
+        pass  # as it has to be: nobody answers
+    return outgoing.read()
+
+
 def nbd_seeds():
     both = (b"base:allocation", b"x-baton:out-of-sync")
     commands = [request(0, 0, 4096), request(1, 4096, 512, 0, bytes(512)), request(3, 0, 0),
@@ -55,6 +67,11 @@ def nbd_seeds():
     yield 0, hello + option(5) + option(99, bytes(40)) + option(1, b"disk") + b"".join(commands)
     yield 0, struct.pack(">I", 1) + option(1) + b"".join(commands)
     yield 0, hello + option(8) + option(11) + option(8) + contexts(10, b"base:") + go(7, b"")
+    for mode in (0x40, 0x80):  # TLS for those who ask, TLS for all
+        yield mode, hello + option(3) + option(5) + client_hello()
+        yield mode, hello + option(5) + option(8)
+        yield mode, hello + option(8) + go() + b"".join(commands)
+        yield mode | 1, hello + option(5) + client_hello()
     for pieces in range(4):
         yield 4 + pieces, b"".join(commands)
         yield 8 + pieces, b"".join(commands)

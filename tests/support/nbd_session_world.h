@@ -91,6 +91,7 @@ struct SessionWorldOptions {
   bool has_copies = false;  // the device answers sync_status
   MemoryStreamOptions stream;
   nbd::SessionLimits limits;
+  nbd::SessionSecurity security;
 };
 
 class SessionWorld {
@@ -105,7 +106,7 @@ class SessionWorld {
     auto [client_end, server_end] = MemoryStream::make_pair(loop, options.stream);
     server_stream = server_end.get();
     const nbd::Session::World world{loop, clock, buffers, budget};
-    session.emplace(world, std::move(server_end), exports, options.limits);
+    session.emplace(world, std::move(server_end), exports, options.limits, options.security);
     client.emplace(std::move(client_end));
     tasks.emplace(loop);
     tasks->spawn(session->run());
