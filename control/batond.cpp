@@ -22,6 +22,7 @@ struct Arguments {
   std::string node = host_name();
   std::string run_directory = default_run_directory;
   unsigned poll_microseconds = 200;  // as KVM's halt_poll_ns
+  bool single = false;
   bool debug = false;
 };
 
@@ -49,8 +50,11 @@ Result<> check_node(const Configuration& configuration, const std::string& node)
 }
 
 int serve(const Arguments& arguments) {
-  const auto passed = PassedSockets::take();
+  auto passed = PassedSockets::take();
   if (!passed) return exit_with(passed.error());
+  if (arguments.single) {
+    if (auto taken = passed->take_client(); !taken) return exit_with(taken.error());
+  }
   auto configuration = load_configuration(arguments.configuration);
   if (!configuration) return exit_with(configuration.error());
   if (auto named = check_node(*configuration, arguments.node); !named) {
@@ -80,6 +84,9 @@ int main_of(int argc, char** argv) {
                  "sleeps; more speed and more CPU time, 0 for neither")
       ->capture_default_str()
       ->check(CLI::Range(0U, 10'000U));
+  app.add_flag(
+      "--single", arguments.single,
+      "serve one more client, which is connected to standard input, and end when it leaves");
   app.add_flag("--debug", arguments.debug, "log more");
   try {
     app.parse(argc, argv);

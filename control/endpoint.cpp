@@ -42,6 +42,7 @@ std::string TcpAddress::text() const {
 }
 
 std::string Endpoint::text() const {
+  if (standard_input) return "standard input";
   return is_unix() ? "unix:" + unix_path : "tcp:" + tcp.text();
 }
 
@@ -62,9 +63,8 @@ Result<TcpAddress> parse_tcp_address(std::string_view text) {
     return wrong(
         fmt::format("names no IP address: \"{}\" is none (names are not looked up)", host));
   }
-  const char* end = port_text.data() + port_text.size();
-  const auto [rest, error] = std::from_chars(port_text.data(), end, address.port);
-  if (error != std::errc() || rest != end || address.port == 0) {
+  const auto [rest, error] = std::from_chars(port_text.begin(), port_text.end(), address.port);
+  if (error != std::errc() || rest != port_text.end() || address.port == 0) {
     return wrong(fmt::format("has no usable port: \"{}\" is not between 1 and 65535", port_text));
   }
   return address;

@@ -20,10 +20,11 @@ struct TcpAddress {
   friend bool operator==(const TcpAddress&, const TcpAddress&) = default;
 };
 
-// Where NBD clients connect: exactly one of the two is set.
+// Where NBD clients connect: exactly one of the three is set.
 struct Endpoint {
   std::string unix_path;
   TcpAddress tcp;
+  bool standard_input = false;  // the client of batond --single; in no configuration
 
   bool is_unix() const { return !unix_path.empty(); }
   std::string text() const;  // as in the configuration: "unix:/run/baton/vm1.sock", "tcp:..."

@@ -66,14 +66,27 @@ std::unique_ptr<Listener> Listener::open(Shard& shard, const ListeningSocket& so
                                          const ExportTable& exports, ListenerOptions options) {
   std::unique_ptr<Listener> listener(new Listener(shard, exports, std::move(options)));
   listener->address_ = socket.address;
+  listener->name_ = socket.address.text();
   listener->door_ = std::make_shared<Door>(shard.io());
   listener->door_->owner = listener.get();
   listener->door_->acceptor.assign(Protocol(socket.family, 0), socket.descriptor);
   return listener;
 }
 
+std::unique_ptr<Listener> Listener::of_client(Shard& shard, const ConnectedSocket& client,
+                                              std::string name, const ExportTable& exports,
+                                              ListenerOptions options) {
+  std::unique_ptr<Listener> listener(new Listener(shard, exports, std::move(options)));
+  listener->name_ = std::move(name);
+  listener->client_.emplace(shard.io(), Protocol(client.family, 0), client.descriptor);
+  return listener;
+}
+
 void Listener::accept() {
-  if (!std::exchange(accepting_, true)) accept_next();
+  if (std::exchange(accepting_, true)) return;
+  if (!client_) return accept_next();
+  accepted(std::move(*client_));
+  client_.reset();
 }
 
 void Listener::accept_next() {
@@ -92,7 +105,7 @@ void Listener::accept_failed(int error, const std::string& message) {
   if (error == ECONNABORTED) return accept_next();  // that client gave up while it waited
   // No descriptor or no memory: what is open goes on, and the pause keeps us from spinning.
   if (!paused_before_)
-    options_.log(fmt::format("{}: cannot accept clients at present: {}", address_.text(), message));
+    options_.log(fmt::format("{}: cannot accept clients at present: {}", name_, message));
   paused_before_ = true;
   shard_.arm(pause_, shard_.now() + accept_pause);
 }
@@ -100,8 +113,8 @@ void Listener::accept_failed(int error, const std::string& message) {
 void Listener::accepted(Socket socket) {
   const std::string client = name_of_peer(socket.native_handle());
   if (connections_.size() >= options_.connection_limit) {
-    options_.log(fmt::format("{}: {} was turned away: {} clients are connected already",
-                             address_.text(), client, connections_.size()));
+    options_.log(fmt::format("{}: {} was turned away: {} clients are connected already", name_,
+                             client, connections_.size()));
     return;
   }
   // A host that died without a word would hold its place for ever. Unix sockets ignore it.
@@ -118,8 +131,8 @@ void Listener::accepted(Socket socket) {
 Task<> Listener::serve(std::list<Connection>::iterator connection) {
   Session& session = connection->session;
   co_await session.run();
-  options_.log(fmt::format("{}: {} ended (export \"{}\"): {}", address_.text(),
-                           session.client_name(), session.export_name(), session.reason()));
+  options_.log(fmt::format("{}: {} ended (export \"{}\"): {}", name_, session.client_name(),
+                           session.export_name(), session.reason()));
   connections_.erase(connection);
   ended_.notify_all();
 }
@@ -138,6 +151,7 @@ void Listener::close_door() {
 
 Task<> Listener::stop(Duration patience) {
   if (door_) close_door();
+  client_.reset();
   for (Connection& connection : connections_) connection.ending = true;
   return end_marked(patience);
 }
@@ -161,6 +175,10 @@ Task<> Listener::end_marked(Duration patience) {
     if (connection.ending) connection.session.close();
   }
   while (any_ending()) co_await ended_.wait();
+}
+
+Task<> Listener::emptied() {
+  while (!connections_.empty()) co_await ended_.wait();
 }
 
 bool Listener::any_ending() const {

@@ -5,6 +5,7 @@
 #include <functional>
 #include <list>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -50,6 +51,11 @@ class Listener {
   // The same at a socket that listens already; takes it. Its file, if it has one, is not removed.
   static std::unique_ptr<Listener> open(Shard& shard, const ListeningSocket& socket,
                                         const ExportTable& exports, ListenerOptions options);
+  // The same for one client that is connected already, and no other; takes it. `name` is what
+  // stands for an address in the log.
+  static std::unique_ptr<Listener> of_client(Shard& shard, const ConnectedSocket& client,
+                                             std::string name, const ExportTable& exports,
+                                             ListenerOptions options);
   // Clients are served, from the next turn of `shard` on. Once more changes nothing.
   void accept();
   // A listener that was not stopped drops its clients where they stand.
@@ -66,6 +72,9 @@ class Listener {
   // The same for the clients of one export; others stay, and new ones may come. Remove the export
   // from the table first.
   Task<> end_clients(std::string export_name, Duration patience);
+
+  // Completes when no client is left. The listener outlives it.
+  Task<> emptied();
 
   // With the port that the kernel chose.
   const Address& address() const { return address_; }
@@ -96,8 +105,10 @@ class Listener {
   ListenerOptions options_;
   std::shared_ptr<MemoryBudget> budget_;
   Address address_;
-  std::shared_ptr<Door> door_;
-  Timer pause_;  // after an accept that failed
+  std::string name_;              // for the log
+  std::shared_ptr<Door> door_;    // empty without an address, and after stop()
+  std::optional<Socket> client_;  // of_client()'s, until accept()
+  Timer pause_;                   // after an accept that failed
   bool accepting_ = false;
   bool paused_before_ = false;
   Signal ended_;  // a session

@@ -201,6 +201,21 @@ std::optional<IpAddress> ip_of_peer(int descriptor) {
   return parse_ip(text.substr(0, text.find('%'))).value_or(IpAddress{});  // fe80::1%eth0
 }
 
+Result<ConnectedSocket> share_connected(int descriptor) {
+  int type = 0;
+  socklen_t size = sizeof type;
+  sockaddr_storage peer{};
+  socklen_t peer_size = sizeof peer;
+  if (::getsockopt(descriptor, SOL_SOCKET, SO_TYPE, &type, &size) != 0)
+    return failure(fmt::format("is no socket ({})", std::strerror(errno)));
+  if (type != SOCK_STREAM) return failure("is no stream socket");
+  if (::getpeername(descriptor, reinterpret_cast<sockaddr*>(&peer), &peer_size) != 0)
+    return failure(fmt::format("is not connected ({})", std::strerror(errno)));
+  const int shared = ::fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
+  if (shared < 0) return failure(fmt::format("cannot be taken over ({})", std::strerror(errno)));
+  return ConnectedSocket{shared, peer.ss_family};
+}
+
 std::string name_of_peer(int descriptor) {
   sockaddr_storage name{};
   socklen_t size = sizeof name;

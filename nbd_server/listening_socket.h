@@ -26,6 +26,16 @@ Result<ListeningSocket> listen_at(const Address& address, const SocketAccess& ac
 // stream socket that listens.
 Result<ListeningSocket> adopt_listening(int descriptor);
 
+// A client that somebody else has accepted or made (inetd, nbd_connect_command(3)).
+struct ConnectedSocket {
+  int descriptor = -1;  // the taker closes it
+  int family = 0;
+};
+
+// An error, the part of a sentence after "it", when it is no connected stream socket. `descriptor`
+// stays the caller's: what is returned is another one for the same socket.
+Result<ConnectedSocket> share_connected(int descriptor);
+
 // Who connected, for people: "unix client, pid 4711" or "10.0.0.2:7789".
 std::string name_of_peer(int descriptor);
 // Nothing for a unix socket. A client that has gone already is nowhere (::).

@@ -12,6 +12,7 @@
 #include "base/hash.h"
 #include "control/daemon/log.h"
 #include "control/daemon/service_notify.h"
+#include "control/daemon/shard_call.h"
 #include "control/placement.h"
 
 namespace baton::control {
@@ -43,10 +44,7 @@ struct Daemon::Signals {
         daemon.reload_tls();
         return wait();
       }
-      log_line(LogLevel::notice,
-               fmt::format("stopping on {}", number == SIGTERM ? "SIGTERM" : "SIGINT"));
-      daemon.stop_ = true;
-      daemon.stop_asked_.notify_all();
+      daemon.ask_to_stop(number == SIGTERM ? "on SIGTERM" : "on SIGINT");
       wait();
     });
   }
@@ -146,6 +144,7 @@ Task<> Daemon::live() {
     notify_service_manager("READY=1");
     log_line(LogLevel::notice,
              fmt::format("ready: {} of {} resources up", up.resources, plane_.resources().size()));
+    if (passed_.has_client()) scope_.spawn(serve_client());
     while (!stop_) co_await stop_asked_.wait();
   }
   notify_service_manager("STOPPING=1");
@@ -155,6 +154,20 @@ Task<> Daemon::live() {
   if (!down) exit_code_ = down.error().exit_code;
   log_line(LogLevel::notice, down ? "stopped cleanly" : "stopped, but not cleanly");
   shard_.stop();
+}
+
+Task<> Daemon::serve_client() {
+  Site& site = *sites_.front();  // the only one: all resources share the client, as a listener
+  ShardCall<Result<>>::Work work = [&site] { return site.serve_client(); };
+  ShardCall<Result<>> call(shard_, site.shard(), site.scope(), std::move(work));
+  co_await call;
+  if (!stop_) ask_to_stop("because the client of --single has left");
+}
+
+void Daemon::ask_to_stop(const char* why) {
+  log_line(LogLevel::notice, fmt::format("stopping {}", why));
+  stop_ = true;
+  stop_asked_.notify_all();
 }
 
 Task<Daemon::BroughtUp> Daemon::bring_up() {

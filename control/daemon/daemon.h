@@ -29,9 +29,9 @@ class Daemon {
 
   // Reads the secrets, makes the shards, opens the control socket. Nothing is up yet.
   Result<> prepare();
-  // Brings every resource up, serves until SIGTERM or SIGINT, stops cleanly. SIGHUP: the files of
-  // [tls] are read again. A resource that cannot
-  // come up stays down with its reason in the log and in `status`; when none can, the daemon ends.
+  // Brings every resource up, serves until SIGTERM or SIGINT or until the one client of --single
+  // has left, stops cleanly. SIGHUP: the files of [tls] are read again. A resource that cannot come
+  // up stays down with its reason in the log and in `status`; when none can, the daemon ends.
   ExitCode run();
 
  private:
@@ -43,6 +43,8 @@ class Daemon {
   };
   Task<BroughtUp> bring_up();
   Task<> bring_up_one(ControlPlane::Placed placed, BroughtUp& up);
+  Task<> serve_client();
+  void ask_to_stop(const char* why);
   Task<Result<>> bring_down();
   void end_with_hanging_disks();
   void reload_tls();

@@ -1,6 +1,7 @@
 #include "control/daemon/nbd_doors.h"
 
 #include <fmt/format.h>
+#include <sys/socket.h>
 
 #include <utility>
 
@@ -37,6 +38,16 @@ Error no_export(const ResourceSpec& resource, const NodeSpec& node, const Error&
 
 Result<std::unique_ptr<nbd::Listener>> NbdDoors::listen_at(const Endpoint& endpoint, Door& door,
                                                            nbd::ListenerOptions options) {
+  if (endpoint.standard_input) {
+    const auto client = passed_.client();
+    if (!client) return std::unexpected(client.error());
+    // Somebody on this host, as at a unix socket.
+    if (client->family == AF_UNIX && options.tls == nbd::TlsMode::forced) {
+      options.tls = nbd::TlsMode::selective;
+    }
+    return nbd::Listener::of_client(shard_, *client, endpoint.text(), door.table,
+                                    std::move(options));
+  }
   if (const auto passed = passed_.at(endpoint)) {
     return nbd::Listener::open(shard_, *passed, door.table, std::move(options));
   }
@@ -78,8 +89,17 @@ void NbdDoors::offer(const NodeSpec& node, const std::vector<nbd::Export*>& expo
       doors_.at(endpoint.text()).table.add(*offered, as_default);
       as_default = nbd::ExportTable::Default::no;  // "" means a resource's volume 0 (design §8)
     }
-    doors_.at(endpoint.text()).listener->accept();
+    if (!endpoint.standard_input) doors_.at(endpoint.text()).listener->accept();
   }
+}
+
+Task<Result<>> NbdDoors::serve_client() {
+  const Endpoint client{.standard_input = true};
+  const auto listener = doors_.at(client.text()).listener;
+  if (!listener) co_return Result<>{};  // everything went down meanwhile, and the client with it
+  listener->accept();
+  co_await listener->emptied();
+  co_return Result<>{};
 }
 
 bool NbdDoors::release(Door& door) {

@@ -24,12 +24,16 @@ class NbdDoors {
   NbdDoors& operator=(const NbdDoors&) = delete;
 
   // Opens the listeners of `node` that nobody opened so far; who connects waits until something is
-  // offered there. All or nothing. Comes before the disks are touched, because an address can be
-  // taken. `credentials`: null for no TLS.
+  // offered there, who is on standard input for serve_client(). All or nothing. Comes before the
+  // disks are touched, because an address can be taken. `credentials`: null for no TLS.
   Result<> open(const ResourceSpec& resource, const NodeSpec& node,
                 const std::shared_ptr<const tls::Source>& credentials);
   // Offers `exports`, volume 0 first, at the opened listeners. The exports outlive their close().
   void offer(const NodeSpec& node, const std::vector<nbd::Export*>& exports);
+
+  // batond --single: serves the client on standard input with what is offered by now, and completes
+  // when it has left. Once, when something was offered.
+  Task<Result<>> serve_client();
 
   // Ends open() and, where there was one, offer(): no new client gets the exports, and those
   // attached are ended in order, after `patience` by force. Completes when the last one has ended.

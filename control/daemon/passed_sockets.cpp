@@ -2,11 +2,14 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <cstdlib>
+#include <cstring>
 #include <utility>
 
 namespace baton::control {
@@ -59,6 +62,7 @@ std::vector<std::pair<ResourceSpec*, NodeSpec*>> kept_here(Configuration& config
 
 PassedSockets::~PassedSockets() {
   for (const Socket& each : sockets_) ::close(each.socket.descriptor);
+  if (has_client()) ::close(client_.descriptor);
 }
 
 Result<PassedSockets> PassedSockets::take() {
@@ -81,8 +85,46 @@ Result<PassedSockets> PassedSockets::take() {
   return passed;
 }
 
+Result<> PassedSockets::take_client() {
+  const auto found = nbd::share_connected(STDIN_FILENO);
+  if (!found) {
+    return failure(fmt::format("--single serves the client that standard input is connected to, "
+                               "and that {}: let inetd, systemd (Accept=yes, StandardInput=socket) "
+                               "or an NBD client start batond",
+                               found.error().message),
+                   ExitCode::usage);
+  }
+  client_ = *found;
+  struct stat input{};
+  struct stat log{};
+  const bool same = ::fstat(STDIN_FILENO, &input) == 0 && ::fstat(STDERR_FILENO, &log) == 0 &&
+                    input.st_dev == log.st_dev && input.st_ino == log.st_ino;
+  if (same) {
+    return failure(
+        "--single needs standard error for its log, and the client has it: send it "
+        "elsewhere (2>FILE; under systemd StandardError=journal)",
+        ExitCode::usage);
+  }
+  return {};
+}
+
+Result<nbd::ConnectedSocket> PassedSockets::client() const {
+  nbd::ConnectedSocket client = client_;
+  client.descriptor = ::fcntl(client.descriptor, F_DUPFD_CLOEXEC, 0);
+  if (client.descriptor >= 0) return client;
+  return failure(fmt::format("the client cannot be served: {}", std::strerror(errno)));
+}
+
 Result<> PassedSockets::assign(Configuration& configuration, const std::string& node) const {
   const auto kept = kept_here(configuration, node);
+  if (has_client() && kept.empty()) {
+    return failure(fmt::format("--single has nothing to serve: {} has no resource of node {}",
+                               configuration.path, node),
+                   ExitCode::configuration);
+  }
+  if (has_client()) {
+    for (const auto& each : kept) each.second->nbd.push_back({.standard_input = true});
+  }
   for (const Socket& socket : sockets_) {
     const bool named = std::ranges::any_of(kept, [&](const auto& each) {
       return std::ranges::find(each.second->nbd, socket.endpoint) != each.second->nbd.end();

@@ -28,6 +28,8 @@ class Site {
   HostedResource& add(const ResourceSpec& spec, const NodeSpec& node, std::string secret,
                       TlsSources tls, std::uint64_t boot_id);
   void start();
+  // On the shard; see NbdDoors.
+  Task<Result<>> serve_client() { return doors_.serve_client(); }
   // Everything that was up has been stopped before.
   void stop_and_join();
 
