@@ -2,9 +2,11 @@
 """Goal: a daemon is stopped and started (an upgrade) under a guest with reconnect-delay, and the guest
 notices nothing but a pause: no error, no stop, and nothing twice.
 Method: two real daemons, a QEMU with a guest of one sector that counts on its disk and stops itself when it
-finds what it has not written; SIGTERM and a start, again and again. The pauses are printed.
+finds what it has not written; SIGTERM and a start, again and again. The pauses are printed. The same under
+fio, whose client (libnbd in nbdkit, with its retry filter) connects again.
 
 BATON_RESTARTS says how often (5)."""
+import json
 import os
 import pathlib
 import statistics
@@ -21,7 +23,7 @@ from sector_guest import Disk, Machine, export_of  # noqa: E402
 RESTARTS = int(os.environ.get("BATON_RESTARTS", "5"))
 
 
-@baton_test.requires_programs("qemu-system-x86_64", "setpriv")
+@baton_test.requires_programs("qemu-system-x86_64", "setpriv", "fio", "nbdkit")
 class Restart(PairCase):
     size = 4 * MIB
 
@@ -73,6 +75,41 @@ class Restart(PairCase):
     def test_the_primary_is_killed_and_started(self):
         self.begin()
         self.many_restarts(lambda: self.end_by_sigkill(self.alpha), "killed")
+
+    def start_retrying_client(self):
+        """nbdkit between fio and the Primary; returns the socket."""
+        retrying = self.folder / "retry.sock"
+        self.start(["nbdkit", "--foreground", "--unix", retrying, "--filter=retry", "nbd",
+                    f"socket={self.socket_of(self.alpha)}", "export=vm1",
+                    "retries=120", "retry-delay=1", "retry-exponential=no"], name="nbdkit")
+        self.wait_for(lambda: baton_test.accepts(str(retrying)), "nbdkit to listen", 20)
+        return retrying
+
+    def test_fio_whose_client_connects_again_sees_no_error(self):
+        self.begin()
+        retrying = self.start_retrying_client()
+        report = self.folder / "fio.json"
+        fio = self.start(["fio", "--name=under-restarts", "--ioengine=nbd",
+                          f"--uri=nbd+unix:///?socket={retrying}", "--rw=randwrite", "--bs=4k",
+                          "--iodepth=16", "--size=4M", "--verify=crc32c", "--verify_backlog=256",
+                          "--verify_fatal=1", "--time_based", f"--runtime={4 + 3 * RESTARTS}",
+                          "--output-format=json", f"--output={report}"], name="fio")
+        restarts = 0
+        while restarts < RESTARTS and fio.is_running():
+            changed = self.image(self.alpha).stat().st_mtime_ns
+            self.wait_for(lambda: self.image(self.alpha).stat().st_mtime_ns > changed,
+                          "fio to write", 60)
+            self.alpha.stop()
+            self.alpha.start()
+            restarts += 1
+        self.assertEqual(fio.wait(60 + 4 * RESTARTS), 0, fio.log_tail())
+        (job,) = json.loads(report.read_text()[report.read_text().index("{"):])["jobs"]
+        self.assertEqual(job["error"], 0)
+        self.assertEqual(restarts, RESTARTS)
+        pause = job["write"]["clat_ns"]["max"] / 1e9
+        print(f"fio: {restarts} restarts, {job['write']['total_ios']} writes, no error, the longest "
+              f"took {pause:.2f} s", flush=True)
+        self.stop_and_compare()
 
     def test_the_last_one_is_stopped_in_order_and_started(self):
         self.begin()
