@@ -213,6 +213,25 @@ class Walk(baton_test.TestCase):
         device = f"bt{os.getpid()}a"
         baton_test.run(["ip", "-n", host.namespace, "link", "set", device, state])
 
+    def test_encrypted_and_by_certificate(self):
+        alpha, beta = hosts = self.make_hosts()
+        make, tls, ask = blocks("Encrypted, and by certificate")
+        (listener,) = inline("Encrypted, and by certificate", "nbd = ")
+        _, before, *_ = blocks("A first resource on two hosts")
+        first, volumes = before.split("[tls]\n")[0], "[[volume]]" + before.split("[[volume]]")[1]
+        toml = first + tls + volumes.replace('nbd     = ["unix:/run/baton/vm1.sock"]', listener, 1)
+        for host in hosts:
+            (self.folder / host.name / "etc" / "baton" / "vm1.toml").write_text(toml)
+        alpha.run(f"cd {self.folder} && {make}")
+        for host in hosts:
+            host.run(f"cp -r {self.folder}/certs/{host.name} /etc/baton/tls")
+        self.prepare(hosts, lambda _: toml)
+        alpha.run("batonctl wait-connect vm1 --timeout 30 && batonctl primary vm1 --force && "
+                  "batonctl wait-sync vm1 --timeout 30")
+        self.assertIn("TLS", beta.run(ask).stdout)
+        plain = beta.run("nbdinfo nbd://10.0.0.1/vm1", check=False)
+        self.assertIn("TLS", plain.stderr)
+
     def test_adopting_an_image(self):
         alpha, beta = hosts = self.make_hosts()
         (alpha.images / "baton").mkdir()
