@@ -81,7 +81,8 @@ TEST(Arguments, every_verb_of_the_design_is_known) {
                                      "outdate",
                                      "undo-list",
                                      "undo-read",
-                                     "undo-export"};
+                                     "undo-export",
+                                     "tls-init"};
   EXPECT_EQ(verbs().size(), all.size());
   for (const std::string& name : all) {
     std::vector<const char*> words{name.c_str(), "vm1"};
@@ -91,10 +92,11 @@ TEST(Arguments, every_verb_of_the_design_is_known) {
     }
     if (name == "undo-read") words.insert(words.end(), {"--offset", "0", "--length", "1"});
     if (name == "undo-export") words.insert(words.end(), {"--out", "o"});
+    if (name == "tls-init") words = {name.c_str(), "--dir", "d"};
     const auto arguments = parse(words);
     ASSERT_TRUE(arguments) << name << ": " << arguments.error().message;
     EXPECT_EQ(arguments->verb, name);
-    EXPECT_EQ(arguments->resource, "vm1");
+    EXPECT_EQ(arguments->resource, name == "tls-init" ? "" : "vm1");
   }
 }
 
@@ -126,6 +128,21 @@ TEST(Arguments, verbs_have_their_options) {
   EXPECT_EQ(parse({"undo-export", "--file", "f", "--out", "o"})->undo.out, "o");
 }
 
+TEST(Arguments, of_tls_init) {
+  const auto plain = parse({"tls-init", "--dir", "d"});
+  ASSERT_TRUE(plain) << plain.error().message;
+  EXPECT_EQ(plain->tls.folder, "d");
+  EXPECT_THAT(plain->tls.clients, testing::ElementsAre());
+  EXPECT_EQ(plain->tls.days, 3650);
+  EXPECT_FALSE(plain->tls.renew);
+  const auto all = parse({"tls-init", "--dir", "d", "--client", "gamma", "--days", "36500",
+                          "--client", "delta", "--renew"});
+  ASSERT_TRUE(all) << all.error().message;
+  EXPECT_THAT(all->tls.clients, testing::ElementsAre("gamma", "delta"));
+  EXPECT_EQ(all->tls.days, 36500);
+  EXPECT_TRUE(all->tls.renew);
+}
+
 TEST(Arguments, wrong_usage_is_exit_code_2_and_says_what_was_meant) {
   EXPECT_EQ(usage_error({"statsu"}), "unknown verb \"statsu\": did you mean \"status\"?");
   EXPECT_EQ(usage_error({"--json", "primry", "vm1"}),
@@ -140,6 +157,11 @@ TEST(Arguments, wrong_usage_is_exit_code_2_and_says_what_was_meant) {
   EXPECT_THAT(usage_error({"resolve", "vm1"}), HasSubstr("--keep"));
   EXPECT_THAT(usage_error({"connect", "vm1", "--no-undo"}), HasSubstr("--discard-my-data"));
   EXPECT_THAT(usage_error({"undo-read", "--file", "f"}), HasSubstr("--offset"));
+  EXPECT_THAT(usage_error({"tls-init"}), HasSubstr("--dir"));
+  EXPECT_THAT(usage_error({"tls-init", "--dir", "d", "vm1"}), HasSubstr("vm1"));
+  EXPECT_THAT(usage_error({"tls-init", "--dir", "d", "--client", "a", "beta"}), HasSubstr("beta"));
+  EXPECT_THAT(usage_error({"tls-init", "--dir", "d", "--days", "0"}), HasSubstr("--days"));
+  EXPECT_THAT(usage_error({"tls-init", "--dir", "d", "--days", "36501"}), HasSubstr("--days"));
   EXPECT_THAT(usage_error({"--config"}), HasSubstr("--config"));
 }
 

@@ -168,6 +168,8 @@ TEST_F(NegotiationTls, cve_2021_3716_nothing_said_before_it_counts) {
 
   begin(TlsMode::selective);
   EXPECT_EQ(ask(option(Option::extended_headers)), OptionReply::ack);
+  EXPECT_EQ(ask(option(Option::set_meta_context, context_request("open", {"base:allocation"}))),
+            OptionReply::ack);
   start_tls();
   EXPECT_EQ(ask(option(Option::structured_reply)), OptionReply::ack);
   EXPECT_EQ(ask(option(Option::go, info_request("open"))), OptionReply::ack);
