@@ -48,7 +48,7 @@ TEST(Networks, what_is_none_is_none) {
 
 Client from(const char* address, bool encrypted = false, std::vector<std::string> names = {}) {
   return {.text = "who",
-          .address = parse_ip(address).value(),
+          .address = parse_ip(address),
           .encrypted = encrypted,
           .names = std::move(names)};
 }

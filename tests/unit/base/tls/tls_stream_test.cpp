@@ -76,6 +76,7 @@ struct Pair {
 
   Task<> send(TlsStream& from, std::vector<std::vector<std::byte>> parts, bool& sent) {
     std::vector<iovec> buffers;
+    buffers.reserve(parts.size());
     for (auto& part : parts) buffers.push_back({part.data(), part.size()});
     WriteOperation write;
     write.buffers = buffers;
