@@ -14,7 +14,8 @@ namespace baton::control {
 
 struct StatusEntry {
   replication::ResourceStatus status;
-  std::string error;  // why the resource is down, or empty
+  std::string error;       // why the resource is down, or empty
+  bool tls_links = false;  // to the other nodes
 };
 
 // Keys as design §8 fixes them. Sizes are in KiB, as drbdsetup prints them; out-of-sync is rounded

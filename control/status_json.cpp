@@ -203,6 +203,7 @@ StatusEntry entry_from(const json::object& object) {
   }
   for (const json::value& value : object.at("connections").as_array()) {
     status.connections.push_back(connection_from(value.as_object()));
+    entry.tls_links = value.at("tls").as_bool();
   }
   const json::object& baton = object.at("baton").as_object();
   status.baton_holder = text_or_empty(baton, "holder");
@@ -270,7 +271,9 @@ json::object to_json(const StatusEntry& entry) {
   object["devices"] = std::move(devices);
   json::array connections;
   for (const ConnectionStatus& connection : status.connections) {
-    connections.push_back(to_json(connection));
+    json::object shown = to_json(connection);
+    shown["tls"] = entry.tls_links;
+    connections.push_back(std::move(shown));
   }
   object["connections"] = std::move(connections);
   object["baton"] = baton_json(status);

@@ -56,11 +56,13 @@ std::string held_requests_text(std::string_view what, const HeldStatus& held) {
                      duration_text(std::chrono::milliseconds(held.oldest_ms)), held.reason);
 }
 
-std::string connection_text(const std::string& resource, const ConnectionStatus& connection) {
+std::string connection_text(const std::string& resource, const ConnectionStatus& connection,
+                            bool tls) {
   std::string text = fmt::format("  {}  {}", connection.name, name_of(connection.connection_state));
   if (connection.peer_role != Role::unknown) {
     text += fmt::format(", {}", name_of(connection.peer_role));
   }
+  if (tls && connection.connection_state == ConnectionState::connected) text += ", TLS";
   if (!connection.last_error.empty()) text += fmt::format(": {}", connection.last_error);
   text += '\n';
   for (const PeerVolumeStatus& peer : connection.peer_devices) {
@@ -100,7 +102,7 @@ std::string entry_text(const StatusEntry& entry) {
                     duration_text(std::chrono::milliseconds(device.unanswered_ms)));
   }
   for (const ConnectionStatus& connection : status.connections) {
-    text += connection_text(status.name, connection);
+    text += connection_text(status.name, connection, entry.tls_links);
   }
   if (status.window_open) text += "  handover window open: the first write here takes the baton\n";
   if (!status.suspended.empty())

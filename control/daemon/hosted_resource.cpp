@@ -128,7 +128,7 @@ void HostedResource::publish() {
 }
 
 StatusEntry HostedResource::status() const {
-  return {.status = engine_->status(), .error = error_};
+  return {.status = engine_->status(), .error = error_, .tls_links = tls_.peers != nullptr};
 }
 
 Result<> HostedResource::begin(std::string_view verb) {

@@ -35,6 +35,8 @@ class PairTls(PairCase):
             self.set_up(node, "", self.by_certificate(node))
 
     def write_and_compare(self):
+        for node in self.nodes:
+            self.assertIs(self.connection(node)["tls"], True)
         baton_test.run(["qemu-io", "-f", "raw", "-c", "write -P 77 0 12M", "-c", "flush",
                         self.uri(self.alpha)])
         self.stop_and_compare()
@@ -93,6 +95,11 @@ class PairTls(PairCase):
     def test_and_without_tls_it_can(self):
         """What the two above would not notice."""
         self.assertTrue(self.carried(self.options, lambda node: ""))
+
+    def test_status_says_whether_it_is_there(self):
+        self.begin()
+        self.assertIs(self.connection(self.alpha)["tls"], False)
+        self.assertNotIn("TLS", self.alpha.ctl("status", "vm1").stdout)
 
     # --- who is no peer ---
 

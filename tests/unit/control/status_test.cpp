@@ -18,6 +18,7 @@ namespace json = boost::json;
 
 StatusEntry syncing() {
   StatusEntry entry;
+  entry.tls_links = true;
   ResourceStatus& status = entry.status;
   status.name = "vm1";
   status.up = true;
@@ -79,7 +80,7 @@ TEST(Status, json_has_the_keys_of_drbdsetup_and_ours) {
                  "activity-log": {"hits": 70, "misses": 3, "stalls": 1}},
                 {"volume": 1, "disk-state": "UpToDate", "size": 1572864,
                  "activity-log": {"hits": 0, "misses": 0, "stalls": 0}}],
-    "connections": [{"name": "beta", "connection-state": "Connected", "peer-role": "Secondary",
+    "connections": [{"name": "beta", "connection-state": "Connected", "peer-role": "Secondary", "tls": true,
       "peer_devices": [
         {"volume": 0, "replication-state": "SyncSource", "peer-disk-state": "Inconsistent",
          "out-of-sync": 1048577, "percent-in-sync": 87.49},
@@ -211,7 +212,7 @@ TEST(Status, text_is_read_at_a_glance) {
   EXPECT_EQ(status_text(std::array{syncing()}), R"(vm1  Primary  (baton: alpha, epoch 3)
   volume 0  UpToDate      8 GiB
   volume 1  UpToDate      1.5 GiB
-  beta  Connected, Secondary
+  beta  Connected, Secondary, TLS
     volume 0  Inconsistent  SyncSource   87.4 % in sync, 1.0 GiB to go
     volume 1  UpToDate      Established
   clients: unix client, pid 4711; 10.0.0.9:55555
