@@ -11,6 +11,9 @@ import baton_test
 from bad_network import BadNetwork
 from baton_node import Node
 
+# Every pair's link inside TLS, whatever is tested: by hand, BATON_TLS_LINKS=1.
+TLS_LINKS = os.environ.get("BATON_TLS_LINKS") == "1"
+
 MIB = 1 << 20
 BLOCK = 4096
 
@@ -54,6 +57,8 @@ class PairCase(baton_test.TestCase):
     # --- configuration and places ---
 
     def config_text(self, **changes):
+        if TLS_LINKS and "options" not in changes and "[tls]" not in self.options:
+            changes["options"] = self.options + '\n[tls]\nnbd = "off"\nreplication = "psk"'
         values = {"resource": "vm1", "protocol": self.protocol, "options": self.options,
                   "size": f"{self.size // MIB}MiB", "first": "alpha", "second": "beta",
                   "ports": self.ports, **changes}
