@@ -6,6 +6,7 @@
 #include "control/client/arguments.h"
 #include "control/client/local_verbs.h"
 #include "control/client/remote_verbs.h"
+#include "control/client/tls_init.h"
 #include "control/client/undo_verbs.h"
 
 namespace baton::control {
@@ -16,6 +17,7 @@ Result<> perform_here(const Arguments& arguments) {
   if (arguments.verb == "undo-list") return undo_list(arguments);
   if (arguments.verb == "undo-read") return undo_read(arguments);
   if (arguments.verb == "undo-export") return undo_export(arguments);
+  if (arguments.verb == "tls-init") return tls_init(arguments);
   return dump_md(arguments);
 }
 

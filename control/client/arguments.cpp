@@ -13,7 +13,7 @@
 namespace baton::control {
 namespace {
 
-constexpr std::array<VerbInfo, 30> all_verbs{{
+constexpr std::array<VerbInfo, 31> all_verbs{{
     {"create-md", VerbPlace::here, false, "make metadata, and the disk where it is missing"},
     {"up", VerbPlace::daemon, false, "attach the disks, connect, open the exports"},
     {"down", VerbPlace::daemon, false, "stop cleanly"},
@@ -45,7 +45,31 @@ constexpr std::array<VerbInfo, 30> all_verbs{{
     {"undo-list", VerbPlace::here, false, "list what was kept of copies that yielded"},
     {"undo-read", VerbPlace::here, true, "print bytes that were kept"},
     {"undo-export", VerbPlace::here, true, "write what was kept into a sparse image"},
+    {"tls-init", VerbPlace::here, true, "make a private CA and certificates for the nodes", false},
 }};
+
+void add_tls_options(CLI::App& verb, TlsArguments& tls) {
+  verb.add_option("--dir", tls.folder, "where the CA is, or is made, and the folders are made")
+      ->type_name("DIR")
+      ->required();
+  verb.add_option("--client", tls.clients,
+                  "also a folder for this client, which is no node; may be given more than once")
+      ->type_name("NAME")
+      ->allow_extra_args(false);
+  verb.add_option("--days", tls.days,
+                  "how long certificates of nodes and clients are valid; never longer than the CA, "
+                  "which is made for 3650")
+      ->type_name("N")
+      ->check(CLI::Range(1, 36500))
+      ->capture_default_str();
+  verb.add_flag("--renew", tls.renew,
+                "make all certificates of nodes and of the clients named anew, with the same CA");
+  verb.footer(
+      "Reads the names and addresses of all nodes from the configuration and makes, for each, a\n"
+      "folder DIR/NODE to copy to that node. What is there is kept: repeat this when there is a "
+      "new\n"
+      "node. DIR/ca-key.pem is the key of the CA; no node needs it. docs/tls.md.");
+}
 
 void add_verb_options(CLI::App& verb, Arguments& arguments) {
   const std::string name = verb.get_name();
@@ -166,6 +190,7 @@ void add_verb_options(CLI::App& verb, Arguments& arguments) {
         ->type_name("FILE")
         ->required();
   }
+  if (is({"tls-init"})) add_tls_options(verb, arguments.tls);
 }
 
 void add_global_options(CLI::App& app, Arguments& arguments) {
@@ -209,9 +234,11 @@ Result<Arguments> parse_arguments(int count, const char* const* values) {
   add_global_options(app, arguments);
   for (const VerbInfo& info : all_verbs) {
     CLI::App* verb = app.add_subcommand(std::string(info.name), std::string(info.help));
-    auto* resource = verb->add_option("resource", arguments.resource, "the resource's name");
-    resource->type_name("RESOURCE");
-    if (!info.resource_optional) resource->required();
+    if (info.takes_resource) {
+      auto* resource = verb->add_option("resource", arguments.resource, "the resource's name");
+      resource->type_name("RESOURCE");
+      if (!info.resource_optional) resource->required();
+    }
     add_verb_options(*verb, arguments);
   }
   try {

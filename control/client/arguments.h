@@ -4,6 +4,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 #include "control/control_socket.h"
@@ -19,6 +20,14 @@ struct UndoArguments {
   std::uint64_t length = 0;
 };
 
+// Of tls-init.
+struct TlsArguments {
+  std::string folder;
+  std::vector<std::string> clients;
+  std::int64_t days = 3650;
+  bool renew = false;
+};
+
 struct Arguments {
   std::string configuration = default_configuration;
   std::string node = host_name();
@@ -28,6 +37,7 @@ struct Arguments {
   std::string resource;  // empty: all, where the verb allows it
   VerbOptions options;   // `--yes` is `confirmed`
   UndoArguments undo;
+  TlsArguments tls;
   bool overwrite_end = false;  // create-md: data where internal metadata goes
 };
 
@@ -42,6 +52,7 @@ struct VerbInfo {
   VerbPlace place;
   bool resource_optional;
   std::string_view help;
+  bool takes_resource = true;
 };
 std::span<const VerbInfo> verbs();
 // Null when there is none of that name.
