@@ -18,7 +18,9 @@
 namespace baton::nbd {
 
 struct ListenerOptions {
-  std::size_t connection_limit = 1024;  // further clients are closed at once
+  // One more takes the place of whoever has been in its handshake for longest; when all have their
+  // handshake behind them, it is closed at once.
+  std::size_t connection_limit = 1024;
   SessionLimits session;
   TlsMode tls = TlsMode::none;
   std::shared_ptr<const tls::Source> credentials;  // where `tls` is not none
@@ -88,13 +90,23 @@ class Listener {
         : session(world, std::move(stream), exports, limits, std::move(security)) {}
     Session session;
     bool ending = false;
+    bool gives_way = false;
   };
   using Socket = boost::asio::generic::stream_protocol::socket;
+  // Accepts again when everybody else has had a turn.
+  struct AcceptMore final : Runnable {
+    explicit AcceptMore(Listener& its_listener)
+        : Runnable([](Runnable& self) { static_cast<AcceptMore&>(self).listener.accept_next(); }),
+          listener(its_listener) {}
+    Listener& listener;
+  };
 
   Listener(Shard& shard, const ExportTable& exports, ListenerOptions options);
   void accept_next();
-  void accept_failed(int error, const std::string& message);
+  void accept_waiting();
+  void accept_failed(int error);
   void accepted(Socket socket);
+  bool make_room();
   void close_door();
   Task<> serve(std::list<Connection>::iterator connection);
   Task<> end_marked(Duration patience);
@@ -109,10 +121,13 @@ class Listener {
   std::shared_ptr<Door> door_;    // empty without an address, and after stop()
   std::optional<Socket> client_;  // of_client()'s, until accept()
   Timer pause_;                   // after an accept that failed
+  AcceptMore accept_more_{*this};
   bool accepting_ = false;
   bool paused_before_ = false;
-  Signal ended_;  // a session
+  bool turning_away_ = false;  // and that was logged
+  Signal ended_;               // a session
   std::list<Connection> connections_;
+  std::size_t giving_way_ = 0;  // of those
   Scope sessions_;
 };
 

@@ -46,6 +46,10 @@ class Session {
   // after a reconnect). Run it once.
   Task<> run();
 
+  // Until the client may send requests.
+  bool in_handshake() const { return !transmission_.has_value(); }
+  // At once, and `reason` is why. During the handshake.
+  void end_handshake(std::string reason);
   // Ends the handshake at once; in transmission as Transmission::shut_down().
   void shut_down();
   // At once, without answers. run() still waits for the device.
@@ -67,7 +71,6 @@ class Session {
   Task<bool> answer_options(Negotiation& negotiation);
   Task<bool> encrypt(Negotiation& negotiation);
   Task<bool> send(std::vector<std::byte>& replies);
-  void end_handshake(std::string reason);
 
   World world_;
   std::unique_ptr<Stream> stream_;

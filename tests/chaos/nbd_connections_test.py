@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """Two thousand connections that come and go, and a hundred that stand still at every step of the protocol,
 beside a client that works: it sees no error, and nothing of the others is left when they have gone. Its
-latency beside them and alone is printed.
+latency beside them and alone is printed. And a flood of connections that never ends, which come and go or
+stand still: who has something to ask gets in beside it.
 
 BATON_CONNECTIONS says how many come and go (2000), BATON_FIO_SECONDS how long the client works (10)."""
+import errno
 import json
 import os
 import pathlib
@@ -13,8 +15,10 @@ import socket
 import struct
 import sys
 import threading
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "conformance"))
+import nbd  # noqa: E402
 from nbd_server_case import RawClient, ServerCase, baton_test  # noqa: E402
 
 CONNECTIONS = int(os.environ.get("BATON_CONNECTIONS", "2000"))
@@ -38,6 +42,27 @@ STEPS = (
     b"", HELLO[:2], HELLO + option(3)[:9], HELLO + option(7, b"x" * 100, 60_000), HELLO + option(3) * 500,
     GO, GO + request(0, 0, 512)[:20], GO + request(1, 0, 65536), GO + request(1, 0, 32 * MIB, b"x" * 100_000),
     GO + b"".join(request(0, 0, MIB) for _ in range(64)))
+
+
+# As fast as one process can, until it is killed; the last HOLD of them stay and say nothing.
+FLOOD = """
+import collections, resource, socket, sys
+most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+path, hold = sys.argv[1], int(sys.argv[2])
+held = collections.deque(maxlen=hold)
+while True:
+    client = socket.socket(socket.AF_UNIX)
+    client.setblocking(False)
+    try:
+        client.connect(path)
+        held.append(client)
+    except BlockingIOError:
+        pass
+    if len(held) == hold:
+        print("flooded", flush=True)
+        hold = -1
+"""
 
 
 class Connections(ServerCase):
@@ -141,6 +166,37 @@ class Connections(ServerCase):
         self.assertLess(after, before + 80)
         self.assertEqual(self.gone, CONNECTIONS)
         self.assertGreater(loud_count, 1000, "the client is served")
+
+    def ask(self, connect):
+        """Milliseconds from the first attempt to the first answer."""
+        begin = time.monotonic()
+        while True:
+            client = nbd.NBD()
+            client.set_export_name("disk")
+            try:
+                connect(client)
+                break
+            except nbd.Error as error:
+                # The kernel's queue is full: such a client tries again, and so do those of the flood.
+                self.assertEqual(error.errnum, errno.EAGAIN, error)
+        client.pread(4096, 0)
+        took = time.monotonic() - begin
+        client.shutdown()
+        return took * 1000
+
+    def test_who_comes_in_the_middle_of_a_flood_is_served(self):
+        for hold, kind in ((1, "come and go"), (2000, "stand still")):
+            flood = self.start([sys.executable, "-c", FLOOD, self.socket_path, hold], name="flood")
+            flood.wait_for_line("flooded", timeout=30)
+            for way, connect in (("unix", lambda client: client.connect_unix(str(self.socket_path))),
+                                 ("tcp", lambda client: client.connect_tcp("127.0.0.1",
+                                                                           str(self.port)))):
+                took = sorted(self.ask(connect) for _ in range(20))
+                print(f"beside a flood of those that {kind}, by {way}: in after {took[10]:.1f} ms, at "
+                      f"most {took[-1]:.1f}", flush=True)
+            self.assertTrue(flood.is_running(), flood.log_tail())
+            flood.kill()
+        self.assertNotIn("turned away", self.server.log())
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@
 #include <filesystem>
 #include <fstream>
 #include <future>
+#include <optional>
 #include <thread>
 
 #include "nbd_server/listening_socket.h"
@@ -27,10 +28,13 @@ namespace {
 namespace fs = std::filesystem;
 using test::Bytes;
 
+constexpr std::size_t go_answer_bytes = 2 * sizeof(OptionReplyHeader) + sizeof(InfoExport);
+
 // A blocking client.
 class Client {
  public:
-  explicit Client(const Address& address) {
+  explicit Client(const Address& address) { connect_to(address); }
+  void connect_to(const Address& address) {
     if (address.kind == Address::Kind::unix_socket) {
       sockaddr_un name{.sun_family = AF_UNIX, .sun_path = {}};
       address.path.copy(name.sun_path, sizeof name.sun_path - 1);
@@ -64,8 +68,7 @@ class Client {
   }
   void shake_hands() const {
     send(test::client_flags().add(test::option(Option::go, test::info_request("disk"))));
-    constexpr std::size_t answer =
-        sizeof(Greeting) + 2 * sizeof(OptionReplyHeader) + sizeof(InfoExport);
+    constexpr std::size_t answer = sizeof(Greeting) + go_answer_bytes;
     EXPECT_EQ(receive(answer).size(), answer);
   }
 
@@ -78,6 +81,32 @@ class Client {
   }
   int fd_ = -1;
   bool connected_ = false;
+};
+
+// Takes all descriptors of this process but `left`, while it lives.
+class FewDescriptors {
+ public:
+  explicit FewDescriptors(std::size_t left) {
+    EXPECT_EQ(::getrlimit(RLIMIT_NOFILE, &before_), 0);
+    const rlimit little{.rlim_cur = 64, .rlim_max = before_.rlim_max};
+    EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &little), 0);
+    for (int fd = ::dup(0); fd >= 0; fd = ::dup(0)) taken_.push_back(fd);
+    EXPECT_GE(taken_.size(), left);
+    for (; left > 0 && !taken_.empty(); --left) {
+      ::close(taken_.back());
+      taken_.pop_back();
+    }
+  }
+  FewDescriptors(const FewDescriptors&) = delete;
+  FewDescriptors& operator=(const FewDescriptors&) = delete;
+  ~FewDescriptors() {
+    for (const int fd : taken_) ::close(fd);
+    EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &before_), 0);
+  }
+
+ private:
+  rlimit before_{};
+  std::vector<int> taken_;
 };
 
 Task<> stop_listener(Listener& listener, Shard& shard) {
@@ -117,6 +146,13 @@ class Listening : public testing::Test {
   void stop() {
     shard_.post_from_outside([this] { tasks_.spawn(stop_listener(*listener_, shard_)); });
     thread_.join();
+  }
+  // After stop().
+  std::size_t count_in_log(std::string_view words) const {
+    std::size_t count = 0;
+    for (auto at = log_.find(words); at != std::string::npos; at = log_.find(words, at + 1))
+      ++count;
+    return count;
   }
   std::vector<ClientStatus> clients() {
     std::promise<std::vector<ClientStatus>> answer;
@@ -300,6 +336,81 @@ TEST_F(Listening, clients_over_the_limit_are_turned_away_and_the_others_stay) {
   EXPECT_EQ(first.receive(sizeof(SimpleReplyHeader)).size(), sizeof(SimpleReplyHeader));
 }
 
+TEST_F(Listening, a_full_house_of_working_clients_is_told_of_once) {
+  ASSERT_TRUE(open(unix_address(), 1));
+  run();
+  Client working(unix_address());
+  for (int round = 0; round < 2; ++round) {
+    working.shake_hands();
+    for (int i = 0; i < 3; ++i) EXPECT_TRUE(Client(unix_address()).receive(1).empty());
+    if (round == 1) break;
+    working.close();
+    while (!clients().empty()) std::this_thread::yield();
+    working.connect_to(unix_address());
+  }
+  stop();
+  EXPECT_EQ(count_in_log("was turned away, as others will be until one leaves: 1 clients"), 2U)
+      << log_;
+}
+
+TEST_F(Listening, a_full_house_of_stalling_handshakes_lets_a_newcomer_in) {
+  ASSERT_TRUE(open(unix_address(), 3));
+  run();
+  const Client working(unix_address());
+  working.shake_hands();
+  const Client longest(unix_address());
+  EXPECT_EQ(longest.receive(sizeof(Greeting)).size(), sizeof(Greeting));
+  const Client stalling(unix_address());
+  EXPECT_EQ(stalling.receive(sizeof(Greeting)).size(), sizeof(Greeting));
+  Client newcomer(unix_address());
+  newcomer.shake_hands();
+  EXPECT_TRUE(longest.receive(1).empty());
+  // There is room for three again, and nobody else has lost anything.
+  newcomer.close();
+  while (clients().size() == 3) std::this_thread::yield();
+  const Client next(unix_address());
+  next.shake_hands();
+  stalling.send(test::client_flags().add(test::option(Option::go, test::info_request("disk"))));
+  EXPECT_EQ(stalling.receive(go_answer_bytes).size(), go_answer_bytes);
+  EXPECT_TRUE(Client(unix_address()).receive(1).empty()) << "all have their handshake behind them";
+  working.send(test::request(Command::flush, 1, 0, 0));
+  EXPECT_EQ(working.receive(sizeof(SimpleReplyHeader)).size(), sizeof(SimpleReplyHeader));
+  stop();
+  EXPECT_EQ(count_in_log("its place was needed"), 1U) << log_;
+  EXPECT_EQ(count_in_log("turned away"), 1U) << log_;
+}
+
+TEST_F(Listening, who_comes_and_goes_does_not_fill_the_house) {
+  constexpr int many = 100;  // fewer than the kernel keeps waiting anywhere
+  ASSERT_TRUE(open(unix_address(), many / 2));
+  const Client patient(unix_address());
+  for (int i = 0; i < many; ++i) const Client gone(unix_address());
+  const Client last(unix_address());
+  run();
+  patient.shake_hands();
+  last.shake_hands();
+  stop();
+  EXPECT_EQ(count_in_log("its place was needed") + count_in_log("turned away"), 0U) << log_;
+}
+
+TEST_F(Listening, a_stalling_handshake_gives_its_descriptor_to_a_newcomer) {
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(undefined_behavior_sanitizer)
+  GTEST_SKIP() << "UndefinedBehaviorSanitizer probes memory through a pipe, which it cannot make";
+#endif
+#endif
+  ASSERT_TRUE(open(unix_address()));
+  run();
+  const Client stalling(unix_address());
+  EXPECT_EQ(stalling.receive(sizeof(Greeting)).size(), sizeof(Greeting));
+  const FewDescriptors few(1);  // for the newcomer's own end
+  const Client newcomer(unix_address());
+  newcomer.shake_hands();
+  EXPECT_TRUE(stalling.receive(1).empty());
+  stop();
+  EXPECT_EQ(count_in_log("its place was needed"), 1U) << log_;
+}
+
 TEST_F(Listening, running_out_of_descriptors_is_survived) {
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer) || __has_feature(undefined_behavior_sanitizer)
@@ -310,16 +421,8 @@ TEST_F(Listening, running_out_of_descriptors_is_survived) {
   run();
   const Client first(unix_address());
   first.shake_hands();
-  // Takes every descriptor but one, which the next client uses: the accept finds none.
-  rlimit before{};
-  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
-  const rlimit little{.rlim_cur = 64, .rlim_max = before.rlim_max};
-  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &little), 0);
-  std::vector<int> taken;
-  for (int fd = ::dup(0); fd >= 0; fd = ::dup(0)) taken.push_back(fd);
-  ASSERT_FALSE(taken.empty());
-  ::close(taken.back());
-  taken.pop_back();
+  // The next client uses the only one: the accept finds none.
+  std::optional<FewDescriptors> few(1);
   const Client starved(unix_address());
   EXPECT_TRUE(starved.connected());
   // Twice, so that an accept was tried in between.
@@ -327,9 +430,8 @@ TEST_F(Listening, running_out_of_descriptors_is_survived) {
     first.send(test::request(Command::flush, cookie, 0, 0));
     EXPECT_EQ(first.receive(sizeof(SimpleReplyHeader)).size(), sizeof(SimpleReplyHeader));
   }
-  for (const int fd : taken) ::close(fd);
+  few.reset();
   starved.shake_hands();
-  EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
   stop();
   EXPECT_NE(log_.find("cannot accept clients at present"), std::string::npos) << log_;
 }
