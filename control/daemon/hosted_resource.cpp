@@ -102,7 +102,8 @@ HostedResource::HostedResource(const ShardPlace& place, const ResourceSpec& spec
   engine_->observe(this);
   handlers_.describe(*engine_);
   for (std::uint32_t volume = 0; volume < spec.volumes.size(); ++volume) {
-    exports_.push_back(std::make_unique<VolumeExport>(*engine_, spec, volume));
+    exports_.push_back(
+        std::make_unique<VolumeExport>(*engine_, spec.name, volume, spec.volumes[volume].access));
     offered_.push_back(exports_.back().get());
   }
 }

@@ -7,11 +7,11 @@
 namespace baton::control {
 
 std::string VolumeExport::name() const {
-  return volume_ == 0 ? resource_.name : fmt::format("{}/{}", resource_.name, volume_);
+  return volume_ == 0 ? resource_ : fmt::format("{}/{}", resource_, volume_);
 }
 
 std::string VolumeExport::description() const {
-  return fmt::format("Baton resource {}, volume {}", resource_.name, volume_);
+  return fmt::format("Baton resource {}, volume {}", resource_, volume_);
 }
 
 const blockdev::Limits& VolumeExport::limits() const {
