@@ -338,7 +338,7 @@ std::span<const std::byte> TlsStream::next_record() {
       part_done_ = 0;
     }
     if (size == record_bytes) return {from, size};
-    std::memcpy(gathered_.get() + count, from, size);
+    if (size > 0) std::memcpy(gathered_.get() + count, from, size);  // `from` may be null then
     count += size;
   }
   return {gathered_.get(), count};
