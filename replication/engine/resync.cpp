@@ -380,8 +380,7 @@ void Engine::sync_is_ready() {
 void Engine::sync_finished(Session& session) {
   if (slot_.told_id == 0 || !holding_)
     return session.drop("the peer finished a sync that is not on");
-  if (std::exchange(session.copied_to_peer, true))
-    return session.drop("the peer finished a sync twice");
+  // Takes told_id in this very turn: what is finished twice is not on any more.
   session.scope().spawn(finish_as_source(session));
 }
 
@@ -402,7 +401,6 @@ Task<> Engine::finish_as_source(Session& session) {
     co_return;
   }
   for (auto& volume : volumes_) volume->syncing = false;
-  session.copied_to_peer = false;
   session.bulk_received().notify_all();
   log(Journal::Level::notice, fmt::format("{} is UpToDate", peer_name_));
   peer_is_whole();

@@ -82,8 +82,6 @@ class Session {
   // The peer fills the copy here: one sync after the other, each with one end.
   enum class Filling : std::uint8_t { no, begins, goes_on, ends };
   Filling filling = Filling::no;
-  // It has said that its copy is whole, and that is being made durable.
-  bool copied_to_peer = false;
   // One of the two has no usable disk: nothing is replicated, and the holder serves the other.
   bool service = false;
   bool role_given = false;  // it was told to be Primary, and has not said that it is

@@ -8,6 +8,7 @@ import sys
 
 IHAVEOPT = 0x49484156454F5054
 MESSAGE_TYPES = 47  # one more than there are
+SYNC_END, SYNC_FINISHED = 19, 20
 
 
 # --- NBD: a byte that says where to begin (see nbd_session_fuzz.cpp), then what the client says
@@ -103,6 +104,13 @@ def link_seeds():
             yield begin + message(kind, number=2, follows=1, shape=0x90, tail=bytes(16))
             yield begin + b"".join(message(kind, flags=1 << flag, shift=flag % 4, number=flag)
                                    for flag in range(8))
+
+
+    # A copy that is being filled is told so, or says so, twice: at every moment, in every world.
+    for honest in range(4, 60):
+        for world in (0, 1, 2, 3, 8, 9):
+            for kind in (SYNC_END, SYNC_FINISHED):
+                yield bytes([world, honest]) + 2 * message(kind)
 
 
 def main():
