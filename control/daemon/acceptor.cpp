@@ -33,6 +33,15 @@ struct Acceptor::Door : std::enable_shared_from_this<Door> {
         address(std::move(its_address)),
         taker(std::move(its_taker)) {}
 
+  // Asio would hand over whoever waits before anything else on the shard goes on: a flood of
+  // connections would stop it.
+  struct Again final : Runnable {
+    explicit Again(Door& its_door)
+        : Runnable([](Runnable& self) { static_cast<Again&>(self).door.accept_next(); }),
+          door(its_door) {}
+    Door& door;
+  };
+
   void accept_next() {
     socket.async_accept(shard.io(), [self = shared_from_this()](
                                         const boost::system::error_code& error,
@@ -46,7 +55,7 @@ struct Acceptor::Door : std::enable_shared_from_this<Door> {
       accepted.set_option(asio::socket_base::keep_alive(true), refused);
       const std::string peer = nbd::name_of_peer(accepted.native_handle());
       self->taker(make_socket_stream(self->shard, std::move(accepted), peer));
-      self->accept_next();
+      self->shard.loop().post(self->again);
     });
   }
 
@@ -64,6 +73,7 @@ struct Acceptor::Door : std::enable_shared_from_this<Door> {
   nbd::Address address;
   Taker taker;  // empty once the Acceptor is gone
   Timer pause{[](Timer& timer) { static_cast<Door*>(timer.context())->accept_next(); }, this};
+  Again again{*this};
   bool paused_before = false;
   ino_t socket_file = 0;  // so that a successor's file is left alone
 };

@@ -15,7 +15,8 @@ class Acceptor {
  public:
   using Taker = std::function<void(std::unique_ptr<Stream>)>;
 
-  // Accepts from the next turn of `shard` on. Call before the shard's thread runs, or on it.
+  // Accepts from the next turn of `shard` on, one at a time: everybody else has a turn between two.
+  // Call before the shard's thread runs, or on it.
   static Result<std::unique_ptr<Acceptor>> open(Shard& shard, const nbd::Address& address,
                                                 Taker taker);
   // Stops; removes the socket file of a unix address.
