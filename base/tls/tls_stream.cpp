@@ -180,6 +180,7 @@ Task<bool> TlsStream::send_out() {
 // The end of a sentence that begins with the other side's name.
 std::string TlsStream::why_failed() {
   const unsigned long code = ERR_peek_error();
+  if (code == 0) return "it has closed the connection";
   const int reason = ERR_GET_REASON(code);
   const std::string words = oldest_error();
   const long verdict = SSL_get_verify_result(ssl_.get());

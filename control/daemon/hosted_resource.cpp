@@ -20,9 +20,6 @@ constexpr Duration client_patience = std::chrono::seconds(2);
 // How long a node that was Primary before its daemon was restarted waits for the other one.
 constexpr Duration role_patience = std::chrono::seconds(60);
 
-// Connections to the replication address that have not got through TLS yet.
-constexpr std::size_t arriving_max = 64;
-
 constexpr Duration role_asked_for_after = std::chrono::seconds(1);
 
 // A migration with much memory over a slow network takes that long; docs/handover.md.
@@ -158,9 +155,10 @@ Result<> HostedResource::open_listeners() {
   if (node_.address && spec_.nodes.size() > 1) {
     const nbd::Address address{
         .kind = nbd::Address::Kind::tcp, .host = node_.address->host, .port = node_.address->port};
-    auto listener = Acceptor::open(
-        place_.shard, address,
-        [this](std::unique_ptr<Stream> connection) { peer_connected(std::move(connection)); });
+    auto listener =
+        Acceptor::open(place_.shard, address, [this](std::unique_ptr<Stream> connection) {
+          arriving_.spawn(let_peer_in(std::move(connection)));
+        });
     if (!listener) {
       return failure(
           fmt::format("{} cannot wait for its peer: {}; free that address (ss -lp shows "
@@ -173,11 +171,6 @@ Result<> HostedResource::open_listeners() {
   listening_ = opened.has_value();
   if (!opened) link_listener_.reset();
   return opened;
-}
-
-// Strangers cannot keep the peer out for longer than they are given for TLS.
-void HostedResource::peer_connected(std::unique_ptr<Stream> connection) {
-  if (arriving_.size() < arriving_max) arriving_.spawn(let_peer_in(std::move(connection)));
 }
 
 Task<> HostedResource::let_peer_in(std::unique_ptr<Stream> connection) {

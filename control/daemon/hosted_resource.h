@@ -88,7 +88,6 @@ class HostedResource final : replication::ResourceObserver, Runnable {
   };
 
   Result<> open_listeners();
-  void peer_connected(std::unique_ptr<Stream> connection);
   Task<> let_peer_in(std::unique_ptr<Stream> connection);
   Task<> close_listeners(Duration patience);
   Task<Result<>> go_down(Duration patience);

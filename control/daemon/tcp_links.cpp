@@ -14,6 +14,9 @@ namespace baton::control {
 namespace {
 
 namespace asio = boost::asio;
+
+constexpr std::size_t arriving_max = 64;
+
 using Tcp = asio::ip::tcp;
 
 // One attempt. Asio's handler may run after the waiting coroutine was thrown away, so the socket
@@ -115,11 +118,20 @@ Task<Result<replication::Link>> TcpLinks::secure(std::unique_ptr<Stream> connect
   Timer expiry([](Timer& timer) { static_cast<tls::TlsStream*>(timer.context())->close(); },
                link.get());
   shard_.arm(expiry, deadline);
+  if (side == tls::Side::accepted) arrives(*link);
   const Result<> agreed = co_await link->shake_hands();
+  arriving_.remove(link.get());
   expiry.cancel();
   if (!agreed) co_return std::unexpected(agreed.error());
   if (const auto peer = must_be_peer(*link); !peer) co_return std::unexpected(peer.error());
   co_return link;
+}
+
+void TcpLinks::arrives(tls::TlsStream& link) {
+  arriving_.push_back(&link);
+  if (arriving_.size() <= arriving_max) return;
+  arriving_.front()->close();
+  arriving_.pop_front();
 }
 
 // A secret proves no name here; the engine's own handshake does (docs/wire-protocol.md).

@@ -4,6 +4,7 @@ Who is no peer is refused with a reason on both nodes; what goes over the networ
 import pathlib
 import shutil
 import signal
+import socket
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
@@ -154,6 +155,21 @@ class PairTls(PairCase):
         self.set_up(self.alpha, "", self.by_certificate(self.alpha, self.path("tls2") / "alpha"))
         self.set_up(self.beta, "", self.by_certificate(self.beta, node))
         self.refused("its certificate is not accepted: unsuitable certificate purpose")
+
+    def test_strangers_that_say_nothing_do_not_keep_the_peer_out(self):
+        # They would be waited for as long as a peer.
+        patient = self.options + '\ntimeout = "120s"\nping-int = "1s"'
+        for node in self.nodes:
+            self.set_up(node, patient, PSK)
+        self.begin()
+        self.beta.ctl("disconnect", "vm1")
+        for port in self.ports[:2]:
+            for _ in range(100):
+                stranger = socket.create_connection(("127.0.0.1", port))
+                self.addCleanup(stranger.close)
+        self.beta.ctl("connect", "vm1")
+        self.connect_both()
+        self.write_and_compare()
 
     # --- new certificates ---
 
