@@ -76,8 +76,6 @@ bool add_extensions(X509& certificate, X509& issuer, const Subject& subject) {
     return add_extension(certificate, issuer, kind, value);
   };
   const char* uses = subject.use == CertificateUse::node ? "serverAuth,clientAuth" : "clientAuth";
-  // The key's usage is not critical: where it is, QEMU 7.2 (Debian 12) wants keyEncipherment, too,
-  // which a key for signatures alone does not have.
   return add(NID_basic_constraints, "critical,CA:FALSE") &&
          add(NID_key_usage, "digitalSignature") && add(NID_ext_key_usage, uses) &&
          add(NID_subject_key_identifier, "hash") &&

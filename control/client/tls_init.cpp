@@ -102,11 +102,11 @@ void print_ca(const std::string& folder, const CertificateAuthority& ca) {
              date_text(ca.until()));
 }
 
-// A new CA has new folders with it.
 void print_end(const std::string& folder, const std::vector<Entry>& entries) {
   const auto made = [](const Entry& entry) { return entry.provided.made; };
+  const auto good = [](const Entry& entry) { return entry.provided.faults.empty(); };
   if (std::ranges::any_of(entries, made)) return print_next_steps(folder);
-  fmt::print("nothing is missing in {}\n", folder);
+  if (std::ranges::all_of(entries, good)) fmt::print("nothing is missing in {}\n", folder);
 }
 
 Result<std::vector<Entry>> provide_all(const CertificateOrder& order,

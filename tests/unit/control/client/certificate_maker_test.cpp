@@ -129,7 +129,6 @@ TEST(CertificateMaker, what_a_node_may_do_is_not_to_sign_others) {
             "server-cert.pem is no certificate of a CA: bring back the one that is");
   const CertificateOwner certificate = parse(alpha.certificate);
   EXPECT_EQ(extension(*certificate, NID_basic_constraints), "critical CA:FALSE");
-  // Not critical: QEMU 7.2 refuses that without key encipherment.
   EXPECT_EQ(extension(*certificate, NID_key_usage), "Digital Signature");
 }
 

@@ -7,6 +7,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include "tests/support/folder_events.h"
+
 namespace baton::control {
 namespace {
 
@@ -36,7 +38,9 @@ class DurableFiles : public testing::Test {
 TEST_F(DurableFiles, a_file_is_replaced_as_a_whole) {
   ASSERT_TRUE(replace_file(path("key"), "old", 0600));
   fs::create_hard_link(path("key"), path("open"));  // as somebody who reads it meanwhile has it
+  FolderEvents events(folder_);
   ASSERT_TRUE(replace_file(path("key"), "new", 0600));
+  EXPECT_THAT(events.take(".new"), testing::ElementsAre("replaced key"));
   EXPECT_EQ(content("key"), "new");
   EXPECT_EQ(content("open"), "old");
   EXPECT_FALSE(fs::exists(path("key.new")));
