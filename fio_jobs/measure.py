@@ -8,7 +8,7 @@ from contenders import baton_test
 
 FOLDER = Path(__file__).resolve().parent
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
-# What fio may take beyond its runtime: start, end, and a server that has fallen asleep.
+# What a client may take beyond its runtime: start, end, and a server that has fallen asleep.
 GRACE_SECONDS = 30
 
 # (name in the table, job file, variables)
@@ -21,16 +21,20 @@ ROWS = [
 
 
 class FioFailed(Exception):
-    pass
+    """Not every request of a client was answered well, so there is nothing to compare."""
 
 
 def cpu_seconds(servers):
-    """User and system time of all threads of the servers so far."""
+    """User and system time of all threads of the servers so far, and of the processes that they
+    started for their clients: these are counted once the server has seen them end."""
     ticks = 0
     for server in servers:
+        children = Path(f"/proc/{server.pid}/task/{server.pid}/children")
+        baton_test.wait_for(lambda path=children: not path.read_text(),
+                            f"the processes that {server.name} started for its clients to end")
         # The name, in parentheses, may hold spaces: count from behind it.
         fields = Path(f"/proc/{server.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        ticks += int(fields[11]) + int(fields[12])
+        ticks += sum(map(int, fields[11:15]))
     return ticks / TICKS_PER_SECOND
 
 
@@ -67,7 +71,7 @@ def verify(contender, size):
 def measure(row, contender, size, runtime_seconds):
     name, job, variables = row
     before = cpu_seconds(contender.servers)
-    report = fio(job, contender, size, runtime_seconds + GRACE_SECONDS, RUNTIME=runtime_seconds,
+    report = fio(job, contender, size, runtime_seconds + GRACE_SECONDS, RUNTIME=f"{runtime_seconds * 1000:.0f}ms",
                  **variables)
     spent = cpu_seconds(contender.servers) - before
     side = report["read"] if report["read"]["total_ios"] else report["write"]
