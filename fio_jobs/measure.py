@@ -20,7 +20,7 @@ ROWS = [
 ]
 
 
-class FioFailed(Exception):
+class ClientFailed(Exception):
     """Not every request of a client was answered well, so there is nothing to compare."""
 
 
@@ -48,15 +48,15 @@ def fio(job, contender, size, limit_seconds, **variables):
             env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
             timeout=limit_seconds)
     except subprocess.TimeoutExpired:
-        raise FioFailed(f"fio {job} did not end within {limit_seconds:.0f} s") from None
+        raise ClientFailed(f"fio {job} did not end within {limit_seconds:.0f} s") from None
     if done.returncode != 0:
-        raise FioFailed(f"fio {job} exited with {done.returncode}: "
+        raise ClientFailed(f"fio {job} exited with {done.returncode}: "
                         f"{(done.stderr or done.stdout).strip()[-600:]}")
     # fio may print notes before its report.
     report = json.loads(done.stdout[done.stdout.index("{"):])
     job_report = report["jobs"][0]
     if job_report["error"]:
-        raise FioFailed(f"fio {job} reports error {job_report['error']}")
+        raise ClientFailed(f"fio {job} reports error {job_report['error']}")
     return job_report
 
 
@@ -77,7 +77,7 @@ def measure(row, contender, size, runtime_seconds):
     side = report["read"] if report["read"]["total_ios"] else report["write"]
     requests = side["total_ios"]
     if not requests:
-        raise FioFailed(f"{name}: no request was answered in {runtime_seconds} s")
+        raise ClientFailed(f"{name}: no request was answered in {runtime_seconds} s")
     return {
         "iops": side["iops"],
         "mean_us": side["lat_ns"]["mean"] / 1000,

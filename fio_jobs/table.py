@@ -118,3 +118,19 @@ def floor_lines(results, places, rows):
                 what = "IOPS" if metric == "iops" else "mean latency"
                 yield (f"{'kept  ' if kept else 'MISSED'} {contender} / {against}, {place}, {row}: "
                        f"{what} {ratio:.2f}, wanted {sign} {bound}"), kept
+
+
+def standing_lines(results, places, rows):
+    """(sentence, whether nobody is faster) for Baton's plain export in every row."""
+    ours = "Baton alone"
+    for place in places:
+        for row in rows:
+            others = {name: results.median(place, row, name, "iops")
+                      for found_place, found_row, name in results.samples
+                      if (found_place, found_row) == (place, row) and name != ours}
+            if not others or (place, row, ours) not in results.samples:
+                continue
+            fastest = max(others, key=others.get)
+            ratio = results.ratio(place, row, ours, fastest, "iops")
+            yield (f"{'ahead ' if ratio >= 1 else 'BEHIND'} {ours}, {place}, {row}: {ratio:.2f} of the "
+                   f"fastest other, {fastest}"), ratio >= 1
