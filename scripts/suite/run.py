@@ -151,7 +151,7 @@ class Suite:
         with Stage(self, f"build {preset}", 200 if arguments.quick else 420) as stage:
             if not self.build(preset, stage):
                 return False
-        with Stage(self, f"tests ({preset})", 150 if arguments.quick else 1080) as stage:
+        with Stage(self, f"tests ({preset})", 320 if arguments.quick else 1200) as stage:
             choice = []
             if arguments.regex:
                 choice += ["-R", arguments.regex]
@@ -165,7 +165,7 @@ class Suite:
         return True
 
     def sanitizers(self):
-        with Stage(self, "AddressSanitizer, UndefinedBehaviorSanitizer", 760) as stage:
+        with Stage(self, "AddressSanitizer, UndefinedBehaviorSanitizer", 900) as stage:
             if self.build("asan", stage):
                 self.ctest("asan", stage, "-L", "^sanitized$", suffix=" [asan]")
                 self.same_hashes("release", "asan", stage)
