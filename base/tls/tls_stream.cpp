@@ -19,6 +19,13 @@ constexpr std::size_t out_bytes = std::size_t{64} << 10U;
 // Answers to a peer that asks for new keys and does not take what it asked for.
 constexpr std::size_t unasked_bytes_max = std::size_t{64} << 10U;
 
+// Names go into logs and status: one with a line break in it could fake another line.
+void add_name(std::vector<std::string>& names, const unsigned char* text, int size) {
+  const std::string name(reinterpret_cast<const char*>(text), static_cast<std::size_t>(size));
+  const auto control = [](unsigned char c) { return c < 0x20 || c == 0x7f; };
+  if (std::ranges::none_of(name, control)) names.push_back(name);
+}
+
 std::vector<std::string> names_of(const X509* certificate) {
   std::vector<std::string> names;
   const AlternativeNames alternatives(static_cast<GENERAL_NAMES*>(
@@ -28,8 +35,7 @@ std::vector<std::string> names_of(const X509* certificate) {
     const GENERAL_NAME* const name = sk_GENERAL_NAME_value(alternatives.get(), i);
     if (name->type != GEN_DNS) continue;
     const ASN1_IA5STRING* const text = name->d.dNSName;
-    names.emplace_back(reinterpret_cast<const char*>(ASN1_STRING_get0_data(text)),
-                       static_cast<std::size_t>(ASN1_STRING_length(text)));
+    add_name(names, ASN1_STRING_get0_data(text), ASN1_STRING_length(text));
   }
   if (!names.empty()) return names;
   const X509_NAME* const subject = X509_get_subject_name(certificate);
@@ -39,7 +45,7 @@ std::vector<std::string> names_of(const X509* certificate) {
   const int size =
       ASN1_STRING_to_UTF8(&text, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)));
   if (size < 0) return names;
-  names.emplace_back(reinterpret_cast<const char*>(text), static_cast<std::size_t>(size));
+  add_name(names, text, size);
   OPENSSL_free(text);
   return names;
 }

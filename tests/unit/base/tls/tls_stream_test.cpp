@@ -412,6 +412,9 @@ TEST(TlsNodes, a_common_name_counts_where_there_is_no_other) {
                      {.name = "alpha", .alternative_names = "DNS:new,IP:10.0.0.1,DNS:newer"});
   Pair old(folders.node("alpha"), folders.node("old"));
   EXPECT_EQ(old.server->peer_names(), std::vector<std::string>{"old"});
+  folders.ours.issue(folders.at("forged"), {.name = "a\nb", .alternative_names = "none"});
+  Pair forged(folders.node("alpha"), folders.node("forged"));
+  EXPECT_TRUE(forged.server->peer_names().empty()) << "it would make two lines of one in the log";
   Pair newer(folders.node("alpha"), folders.node("new"));
   EXPECT_EQ(newer.server->peer_names(), (std::vector<std::string>{"new", "newer"}));
 }
