@@ -77,6 +77,8 @@ class PlainExports(CompareCase):
                 self.assertIn((contender, "TLS"), measured, done.stdout)
             else:
                 self.assertIn(f"missing: {contender} on", done.stdout)
+        for transport in ("TCP", "TLS"):
+            self.assertIn(("Baton alone", transport), measured, done.stdout)
         self.assertRegex(done.stdout, r"(ahead |BEHIND) Baton alone, \w+ over TCP, 4 KiB random read")
 
     def test_the_client_finds_out_a_server_that_forgets(self):
