@@ -117,7 +117,8 @@ using SocketFiles =
     std::map<std::pair<std::string, std::string>, std::pair<const ResourceSpec*, const NodeSpec*>>;
 
 // Resources that share a socket file share its owner, its group and its mode.
-Result<> check_socket_files(SocketFiles& files, const ResourceSpec& resource, const NodeSpec& node) {
+Result<> check_socket_files(SocketFiles& files, const ResourceSpec& resource,
+                            const NodeSpec& node) {
   for (const Endpoint& endpoint : node.nbd) {
     if (!endpoint.is_unix()) continue;
     const auto [place, fresh] =

@@ -24,7 +24,7 @@ struct ListenerOptions {
   SessionLimits session;
   TlsMode tls = TlsMode::none;
   std::shared_ptr<const tls::Source> credentials;  // where `tls` is not none
-  SocketAccess access;  // of a socket file that the listener makes
+  SocketAccess access;                             // of a socket file that the listener makes
   // What the listeners of a shard share; null: half of the shard's buffers are this one's.
   std::shared_ptr<MemoryBudget> budget;
   // One line for each thing an operator may want to know: a client left, no descriptor is free.

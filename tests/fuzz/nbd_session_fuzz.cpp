@@ -2,9 +2,9 @@
 // delivered in pieces of any size. Nothing crashes, what is answered can be understood, and when
 // the client has gone nothing of it is left.
 //
-// Input: a byte that says where to begin, how the stream is cut and which mode of TLS the server has,
-// then what the client says. Nobody who does not know the key gets inside of TLS, so what is tried
-// there is the handshake; the sessions behind it are the same as without.
+// Input: a byte that says where to begin, how the stream is cut and which mode of TLS the server
+// has, then what the client says. Nobody who does not know the key gets inside of TLS, so what is
+// tried there is the handshake; the sessions behind it are the same as without.
 #include <algorithm>
 #include <array>
 #include <cstdint>
@@ -50,8 +50,8 @@ void run(std::span<const std::uint8_t> input) {
   options.stream.piece_bytes = pieces.at(how % pieces.size());
   const auto begin = static_cast<Begin>(how / pieces.size() % 4);
   if (how >= 0x40) {
-    options.security.tls = how >= 0x80 && begin == Begin::greeting ? nbd::TlsMode::forced
-                                                                   : nbd::TlsMode::selective;
+    options.security.tls =
+        how >= 0x80 && begin == Begin::greeting ? nbd::TlsMode::forced : nbd::TlsMode::selective;
     options.security.credentials = credentials();
   }
   SessionWorld world(options);

@@ -1,5 +1,5 @@
-// Goal: [tls], allow-networks and allow-names are read, and what cannot work is refused with what to
-// do.
+// Goal: [tls], allow-networks and allow-names are read, and what cannot work is refused with what
+// to do.
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -96,9 +96,10 @@ INSTANTIATE_TEST_SUITE_P(
     All, ConfigTlsWrong,
     testing::Values(
         Wrong{"unknown_key", "secret=\"s\"", "[tls]\ndirr = \"x\"", "did you mean \"dir\"?"},
-        Wrong{"nothing_to_show", "secret=\"s\"", "[tls]",
-              "vm1.toml:4: NBD over TLS needs certificates or keys: add dir = \"PATH\" or psk-file = "
-              "\"PATH\", or nbd = \"off\""},
+        Wrong{
+            "nothing_to_show", "secret=\"s\"", "[tls]",
+            "vm1.toml:4: NBD over TLS needs certificates or keys: add dir = \"PATH\" or psk-file = "
+            "\"PATH\", or nbd = \"off\""},
         Wrong{"unknown_mode", "", "[tls]\ndir=\"t\"\nnbd = \"yes\"",
               "choose \"required\", \"optional\" or \"off\""},
         Wrong{"unknown_link", "", "[tls]\ndir=\"t\"\nreplication = \"yes\"",
@@ -125,7 +126,8 @@ TEST(ConfigAccess, of_the_resource_is_that_of_a_volume_that_says_nothing) {
   ASSERT_TRUE(plain) << plain.error().message;
   EXPECT_EQ(plain->volumes[0].access.networks.size(), 2U);
   EXPECT_EQ(plain->volumes[0].access.names, std::vector<std::string>{"carol"});
-  const auto own = parse(text_of(resource, "[tls]\ndir=\"t\"", "allow-names = [\"dave\", \"eve\"]"));
+  const auto own =
+      parse(text_of(resource, "[tls]\ndir=\"t\"", "allow-names = [\"dave\", \"eve\"]"));
   ASSERT_TRUE(own) << own.error().message;
   EXPECT_EQ(own->volumes[0].access.networks.size(), 2U);
   EXPECT_EQ(own->volumes[0].access.names, (std::vector<std::string>{"dave", "eve"}));
