@@ -17,6 +17,9 @@ using replication::ResourceConfig;
 // any request takes on a healthy disk; requests that are with the disk are waited for in any case.
 constexpr Duration client_patience = std::chrono::seconds(2);
 
+// How long a stop waits for a client that may be leaving: a few turns of the shard.
+constexpr Duration farewell_patience = std::chrono::milliseconds(20);
+
 // How long a node that was Primary before its daemon was restarted waits for the other one.
 constexpr Duration role_patience = std::chrono::seconds(60);
 
@@ -291,12 +294,26 @@ Task<Result<>> HostedResource::down(VerbOptions options) {
   co_return co_await go_down(client_patience);
 }
 
+// As Primary. A client that left just before the stop may still be on its way out: its last words
+// are in the socket.
+Task<bool> HostedResource::is_in_use() {
+  const auto used = [this] {
+    const replication::ResourceStatus status = engine_->status();
+    return status.role == replication::Role::primary && !status.clients.empty();
+  };
+  const TimePoint deadline = place_.shard.now() + farewell_patience;
+  bool in_time = true;
+  while (used() && in_time) {
+    in_time = co_await engine_changed_.wait_until(place_.shard, deadline);
+  }
+  co_return used();
+}
+
 Task<Result<>> HostedResource::stop(VerbOptions /*options*/) {
   while (!switching_.empty()) co_await switched_.wait();
   switching_ = "down";
-  const replication::ResourceStatus status = engine_->status();
-  const bool in_use = status.role == replication::Role::primary && !status.clients.empty();
-  if (in_use && spec_.auto_resume && !mover_.busy()) {
+  const bool used = co_await is_in_use();
+  if (used && spec_.auto_resume && !mover_.busy()) {
     const Result<> marked = role_mark_.set();
     if (!marked) journal_.line(LogLevel::error, marked.error().message);
   }

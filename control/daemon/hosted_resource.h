@@ -91,6 +91,7 @@ class HostedResource final : replication::ResourceObserver, Runnable {
   Task<> let_peer_in(std::unique_ptr<Stream> connection);
   Task<> close_listeners(Duration patience);
   Task<Result<>> go_down(Duration patience);
+  Task<bool> is_in_use();
   Task<> take_role_again();
   bool may_take_role(const replication::ResourceStatus& status) const;
   Result<> begin(std::string_view verb);

@@ -143,6 +143,17 @@ class Restart(PairCase):
         self.synced()
         self.assertEqual(self.alpha.status()["role"], "Secondary")
 
+    def test_who_has_left_a_moment_before_is_not_attached(self):
+        self.begin()
+        for _ in range(RESTARTS):
+            baton_test.run(["qemu-io", "-f", "raw", "-c", "write 0 64k", self.uri(self.alpha)])
+            self.alpha.stop()
+            self.alpha.start()
+            self.connect_both()
+            self.synced()
+            self.assertNotIn("it was in use", self.alpha.daemon.log())
+            self.alpha.ctl("primary", "vm1")
+
     def test_auto_resume_off_is_kept(self):
         self.write_config(options=self.options + "\nauto-resume = false")
         self.begin()
