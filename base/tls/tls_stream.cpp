@@ -101,12 +101,14 @@ struct TlsStream::Bio {
 };
 
 TlsStream::TlsStream(Loop& loop, std::unique_ptr<Stream> transport,
-                     std::shared_ptr<const Credentials> credentials, Side side)
+                     std::shared_ptr<const Credentials> credentials, Side side,
+                     std::uint64_t records_per_key)
     : loop_(loop),
       credentials_(std::move(credentials)),
       side_(side),
       ssl_(SSL_new(credentials_->context(side)), SSL_free),
       gathered_(std::make_unique_for_overwrite<std::byte[]>(record_bytes)),
+      records_per_key_(records_per_key),
       transport_(std::move(transport)) {
   BATON_ASSERT(ssl_ != nullptr, "memory for a session");
   BIO* const bio = Bio::of(wire_);
@@ -322,10 +324,18 @@ void TlsStream::encrypt() {
   while (wire_.out.size() < out_bytes && !all_encrypted() && !failed_) {
     const std::span<const std::byte> record = next_record();
     if (record.empty()) return;  // only empty parts were left
+    change_key_in_time();
     std::size_t count = 0;
     ERR_clear_error();
     failed_ = SSL_write_ex(ssl_.get(), record.data(), record.size(), &count) != 1;
   }
+}
+
+// Before a record, which carries it out. Refused while the other side's wish for new keys is being
+// carried out; then the next record is the next chance.
+void TlsStream::change_key_in_time() {
+  if (++records_ <= records_per_key_ || SSL_version(ssl_.get()) != TLS1_3_VERSION) return;
+  if (SSL_key_update(ssl_.get(), SSL_KEY_UPDATE_NOT_REQUESTED) == 1) records_ = 1;
 }
 
 bool TlsStream::all_encrypted() const {

@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -21,10 +22,16 @@ struct ssl_st;
 
 namespace baton::tls {
 
+// RFC 8446 section 5.5: at most 2^24.5 full records under one AES-GCM key. A third of that, 128 GiB.
+inline constexpr std::uint64_t records_per_key_max = std::uint64_t{1} << 23U;
+
 class TlsStream final : public Stream {
  public:
+  // What it sends has new keys after every `records_per_key` records (TLS 1.3; 1.2 has no such
+  // thing). The other side is asked for nothing: its keys are its own affair.
   TlsStream(Loop& loop, std::unique_ptr<Stream> transport,
-            std::shared_ptr<const Credentials> credentials, Side side);
+            std::shared_ptr<const Credentials> credentials, Side side,
+            std::uint64_t records_per_key = records_per_key_max);
   ~TlsStream() override;
 
   // Once, before anything else; bounded in time by whoever close()s the stream. The error is the
@@ -87,6 +94,7 @@ class TlsStream final : public Stream {
   void send_more();
   void sent();
   void encrypt();
+  void change_key_in_time();
   std::span<const std::byte> next_record();
   bool all_encrypted() const;
   void end_write();
@@ -107,6 +115,8 @@ class TlsStream final : public Stream {
   std::size_t part_ = 0;  // of writing_->buffers, and how much of it is encrypted
   std::size_t part_done_ = 0;
   std::unique_ptr<std::byte[]> gathered_;  // a record's worth of small parts
+  std::uint64_t records_per_key_;
+  std::uint64_t records_ = 0;  // under the present key
   bool sending_ = false;
   std::vector<std::byte> leaving_;  // with the transport
   iovec leaving_part_{};

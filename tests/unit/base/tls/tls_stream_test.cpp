@@ -242,6 +242,8 @@ class RawClient {
       : loop_(loop), wire_(std::move(wire)), ssl_(SSL_new(context)) {
     SSL_set_bio(ssl_, BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
     SSL_set_connect_state(ssl_);
+    SSL_set_msg_callback(ssl_, &RawClient::see);
+    SSL_set_msg_callback_arg(ssl_, this);
     read_.buffer = chunk_;
     read_.on_complete([](Operation& self) { static_cast<RawClient*>(self.context())->heard(); },
                       this);
@@ -281,10 +283,17 @@ class RawClient {
     return {answer, static_cast<std::size_t>(std::max(size, 0))};
   }
   std::size_t bytes_heard = 0;
+  std::size_t new_keys_heard = 0;
   bool stopped_reading = false;
   void stop_reading() { stopped_reading = true; }
 
  private:
+  static void see(int sent, int /*version*/, int type, const void* message, std::size_t size,
+                  SSL* /*ssl*/, void* self) {
+    const bool key_update = type == SSL3_RT_HANDSHAKE && size > 0 &&
+                            *static_cast<const unsigned char*>(message) == SSL3_MT_KEY_UPDATE;
+    if (sent == 0 && key_update) ++static_cast<RawClient*>(self)->new_keys_heard;
+  }
   void heard() {
     if (read_.error != StreamError::none) return;
     bytes_heard += read_.transferred;
@@ -326,7 +335,8 @@ class TlsStreamAndAStranger : public testing::Test {
     authority.issue(folder.path() + "/client", {.name = "carol", .purposes = "clientAuth"});
     const auto credentials = Credentials::for_clients({.folder = folder.path() + "/server"});
     auto [client_end, server_end] = MemoryStream::make_pair(loop, {.capacity_bytes = 16U << 10U});
-    server.emplace(loop, std::move(server_end), credentials.value(), Side::accepted);
+    server.emplace(loop, std::move(server_end), credentials.value(), Side::accepted,
+                   records_per_key);
     tasks.spawn(echo(*server, why_not, ended));
     wire = std::move(client_end);
   }
@@ -340,6 +350,7 @@ class TlsStreamAndAStranger : public testing::Test {
   }
   ~TlsStreamAndAStranger() override { SSL_CTX_free(context); }
 
+  static constexpr std::uint64_t records_per_key = 4;
   TemporaryFolder folder;
   TestAuthority authority;
   SSL_CTX* context;
@@ -371,6 +382,15 @@ TEST_F(TlsStreamAndAStranger, new_keys_are_made_when_the_other_side_asks) {
   EXPECT_EQ(client->ask("and again"), "and again");
   client->ask_for_new_keys();
   EXPECT_EQ(client->ask("and again"), "and again");
+}
+
+TEST_F(TlsStreamAndAStranger, what_is_sent_has_new_keys_in_time) {
+  connect_with_certificate();
+  for (std::uint64_t record = 0; record < 10 * records_per_key; ++record) {
+    const std::string said = "record " + std::to_string(record);
+    ASSERT_EQ(client->ask(said), said);
+  }
+  EXPECT_EQ(client->new_keys_heard, 9U) << "one before each fourth record but the first";
 }
 
 TEST_F(TlsStreamAndAStranger, who_asks_for_new_keys_and_takes_none_is_ended) {
