@@ -22,7 +22,7 @@ struct ssl_st;
 
 namespace baton::tls {
 
-// RFC 8446 section 5.5: at most 2^24.5 full records under one AES-GCM key. A third of that, 128 GiB.
+// RFC 8446 section 5.5: at most 2^24.5 full records under one AES-GCM key. A third: 128 GiB.
 inline constexpr std::uint64_t records_per_key_max = std::uint64_t{1} << 23U;
 
 class TlsStream final : public Stream {
